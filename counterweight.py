@@ -8,7 +8,7 @@ import sys
 COMMANDS = {
     "export": ("export.cli:export", "build the variants of a recipe, and measure each one"),
     "add": ("export.adding.cli:add", "add a candidate from elsewhere to the repository"),
-    "show": ("serve.bundles.show:show", "show a model's bundles side by side"),
+    "show": ("serve.tasks.show:show", "show a model's bundles side by side"),
     "serve": ("deployments.cli:serve", "serve a repository behind one endpoint, with a traffic split"),
     "routes": ("serve.control.cli.routes_command:routes", "show or change the traffic split of a model"),
     "rollout": ("serve.control.cli.rollout_command:rollout", "move traffic as far as the evidence allows"),

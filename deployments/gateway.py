@@ -12,7 +12,7 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments.gateway_reports import Report, journals_of, notices_of
+from deployments.gateway_reports import Report, aborts_folder, journals_of
 from deployments.keeper import Keeper
 from deployments.keeper_proxy import RemoteControl, RemoteRepository
 from deployments.logs import forgive_logs
@@ -32,7 +32,7 @@ from serve.observe.observer import Observer
 from serve.observe.tracing import make_tracer
 from serve.oip.grpc_server import GrpcServer
 from serve.oip.grpc_service import grpc_handler
-from serve.rollout.notices import Notices
+from serve.rollout.pending_aborts import PendingAborts
 
 _SYNC_EVERY_S = 0.5
 _SYNC_TIMEOUT_S = 5.0
@@ -58,7 +58,7 @@ class Gateway:
         # The sessions in this process, until they are closed.
         self._hosts: WeakSet[Together] = WeakSet()
         self._registry = Registry(self._place, plan.settings, self._journal)
-        self._notices = Notices(notices_of(Path(scratch)))
+        self._pending_aborts = PendingAborts(aborts_folder(Path(scratch)))
         # The newest catalog that was received; the revision of the catalog that is completely applied; and
         # the variants that could not be loaded, with the reasons.
         self._catalog = Catalog()
@@ -73,7 +73,7 @@ class Gateway:
         repository = RemoteRepository(keeper, self._registry.judging)
         access_log = None if plan.access_log is None else AccessLog(plan.access_log)
         observer = Observer(access_log, make_tracer())
-        control = RemoteControl(keeper, self._registry, self._notices)
+        control = RemoteControl(keeper, self._registry, self._pending_aborts)
         app = create_app(self._registry, repository, control, plan.access, plan.settings, observer)
         self._http = HttpServer(app, plan.settings)
         self._http.start(plan.host, plan.port)
@@ -105,7 +105,7 @@ class Gateway:
         # Separate from sync, which may have to wait for the keeper.
         while True:
             await asyncio.sleep(_HEED_EVERY_S)
-            for trip in self._notices.find(self._registry.rollouts):
+            for trip in self._pending_aborts.find(self._registry.rollouts):
                 self._registry.stop(trip)
 
     async def _sync(self) -> None:

@@ -61,7 +61,7 @@ def journals_of(store: str, scratch: Path) -> Path:
     return beside / scratch.name
 
 
-def notices_of(scratch: Path) -> Path:
+def aborts_folder(scratch: Path) -> Path:
     """The folder where gateways leave aborts for each other and for the next keeper."""
     return scratch / "aborted"
 

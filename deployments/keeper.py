@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.catalog_file import CatalogFile
-from deployments.gateway_reports import Gateways, Reply, Report, journals_of, notices_of
+from deployments.gateway_reports import Gateways, Reply, Report, aborts_folder, journals_of
 from deployments.hosts import Hosts
 from deployments.lineup import find_absent, line_up, plan_lineup, recall_absent
 from deployments.logs import forgive_logs
@@ -27,11 +27,11 @@ from serve.counting.breaker import Trip
 from serve.counting.usage import Usage
 from serve.engine.catalog import Catalog, IndexEntry, LoadedModel
 from serve.rollout.controller import Controller
-from serve.rollout.leftovers import Leftovers
-from serve.rollout.notices import Notices
 from serve.rollout.outbox import Outbox
+from serve.rollout.pending_aborts import PendingAborts
 from serve.rollout.store.store import Store
 from serve.rollout.timeline import Timeline
+from serve.rollout.unreported_counts import UnreportedCounts
 from serve.rollout.webhook import Webhooks
 
 _TICK_EVERY_S = 1.0
@@ -57,7 +57,7 @@ class Keeper:
         self._reasons: dict[str, str] = {}
         self._loading: set[str] = set()
         self._gateways = Gateways()
-        self._leftovers = Leftovers(journals_of(plan.store, Path(scratch)).parent)
+        self._unreported = UnreportedCounts(journals_of(plan.store, Path(scratch)).parent)
         self._meter = Meter(server)
         self._change = asyncio.Lock()
         self._thread = StoreThread()
@@ -74,7 +74,7 @@ class Keeper:
             self._refresh()
             # Before anything is judged: aborts that gateways received while no keeper answered.
             watches = [model.watch for model in self._catalog.models.values() if model.watch is not None]
-            self._heed(Notices(notices_of(Path(scratch))).find(watch.rollout for watch in watches))
+            self._heed(PendingAborts(aborts_folder(Path(scratch))).find(watch.rollout for watch in watches))
         else:
             await self._load_plan()
         self._ticking = asyncio.create_task(self._tick_forever())
@@ -205,10 +205,10 @@ class Keeper:
         """Tell the controller which versions are loaded; `weights` is the initial split."""
         digests = {name: version.digest for name, version in model.variants.items()}
         await self._thread.wait(self._controller.settle, model.name, model.routes.baseline, digests, weights)
-        situation = self._controller.situations[model.name]
-        situation.replicas = self._plan.processes_of(model.name)
-        situation.unserved = self._in_force(model).unserved
-        situation.unproven = {name for name, version in model.variants.items() if version.unproven}
+        state = self._controller.states[model.name]
+        state.replicas = self._plan.processes_of(model.name)
+        state.unserved = self._in_force(model).unserved
+        state.unproven = {name for name, version in model.variants.items() if version.unproven}
 
     async def _tick_forever(self) -> None:
         # Judging must not wait for the store.
@@ -217,7 +217,7 @@ class Keeper:
             await asyncio.sleep(_TICK_EVERY_S)
             self._timeline.note(self._controller.clock.now_s(), self._gateways.loads())
             if self._controller.acts:
-                await loop.run_in_executor(judge, self._leftovers.tell, self._controller.take)
+                await loop.run_in_executor(judge, self._unreported.deliver, self._controller.take)
             await loop.run_in_executor(judge, self._controller.look)
             self._refresh()
             await self._thread.save(self._controller.save, _TICK_EVERY_S)
@@ -227,19 +227,17 @@ class Keeper:
         """Publish changed routes to the gateways."""
         catalog = self._catalog
         for model in self._catalog.models.values():
-            if model.name in self._controller.situations and (now := self._in_force(model)) != model:
-                self._controller.situations[model.name].unserved = now.unserved
+            if model.name in self._controller.states and (now := self._in_force(model)) != model:
+                self._controller.states[model.name].unserved = now.unserved
                 catalog = catalog.put(now)
         if catalog is not self._catalog or self._saved.behind:
             self._catalog = catalog
             self._saved.save(catalog)
 
     def _in_force(self, model: LoadedModel) -> LoadedModel:
-        situation = self._controller.situations[model.name]
+        state = self._controller.states[model.name]
         absent = find_absent(model, self._reasons)
-        return model.model_copy(
-            update={"routes": situation.routes, "watch": situation.watch, "absent": absent}
-        )
+        return model.model_copy(update={"routes": state.routes, "watch": state.watch, "absent": absent})
 
     async def _publish(self, catalog: Catalog) -> dict[str, str]:
         """Publish a catalog, and wait until all gateways serve it. Returns what they could not load."""

@@ -17,7 +17,7 @@ from serve.engine.catalog import IndexEntry
 from serve.engine.keeper_silence import KeeperSilence
 from serve.engine.registry import Registry
 from serve.rollout.api_records import RolloutView
-from serve.rollout.notices import Notices
+from serve.rollout.pending_aborts import PendingAborts
 
 A = TypeVar("A")
 
@@ -55,11 +55,13 @@ class RemoteRepository:
 class RemoteControl:
     """Implements `serve.control.api.Control` with calls to the keeper."""
 
-    def __init__(self, keeper: "DeploymentHandle[Keeper]", registry: Registry, notices: Notices) -> None:
-        """`registry` and `notices` belong to this gateway, for acts that cannot wait for the keeper."""
+    def __init__(
+        self, keeper: "DeploymentHandle[Keeper]", registry: Registry, pending_aborts: PendingAborts
+    ) -> None:
+        """`registry` and `pending_aborts` are for acts that cannot wait for the keeper."""
         self._keeper = keeper
         self._registry = registry
-        self._notices = notices
+        self._pending_aborts = pending_aborts
 
     async def ask(self, operation: Operation[A], *arguments: Any) -> A:
         """The keeper's answer. Raises Unwritten for an abort that no keeper has received."""
@@ -100,7 +102,7 @@ class RemoteControl:
         if trip.rollout not in self._registry.rollouts:
             return ""
         where = "in any gateway"
-        if not self._notices.put(trip):
+        if not self._pending_aborts.put(trip):
             where = "in this gateway; the others could not be notified"
         self._registry.stop(trip)
         return (

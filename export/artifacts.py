@@ -11,7 +11,8 @@ from export.data.datasets import Data
 from export.data.tokenizer import Tokenizer
 from serve.base.tensor import Signature
 from serve.bundles.bundle import LABELS
-from serve.bundles.figures import Parity, Task
+from serve.bundles.figures import Parity
+from serve.bundles.meaning import Task
 
 Note = dict[str, JsonValue]
 

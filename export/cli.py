@@ -33,7 +33,7 @@ def export(arguments: list[str]) -> int:
     # These imports are slow, and --help does not need them.
     from export.sandbox.isolation import export_apart
     from serve.bundles.repository import read_model
-    from serve.bundles.show import describe, table
+    from serve.tasks.show import describe, table
 
     result = export_apart(options.recipe, options.out, options.only, options.force)
     description = describe(read_model(result.folder))

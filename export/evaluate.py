@@ -30,7 +30,8 @@ from export.proof.task import require_task
 from export.recipe import Recipe
 from serve.base.tensor import Signature
 from serve.bundles.bundle import LABELS, MODEL, Bundle, Provenance, describe_file, write_bundle
-from serve.bundles.figures import Figures, Meaning, Quality, Speed
+from serve.bundles.figures import Figures, Quality, Speed
+from serve.bundles.meaning import Meaning
 from serve.engine.session import Session, open_session
 
 # Enough tokens for a warm-up; the longest text would take seconds.
@@ -119,7 +120,7 @@ class Scale:
         )
         outputs = measure_outputs(task, meanings, expected, came)
         update: dict[str, object] = {"outputs": add_correlations(outputs, unproven, expected, came)}
-        if len(expected) > 1 and task != "embedding" and came is not expected:
+        if len(expected) > 1 and quality.agreement is not None and came is not expected:
             update["agreement"] = measure_whole(task, meanings, expected, came)
         return quality.model_copy(update=update)
 

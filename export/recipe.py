@@ -11,7 +11,7 @@ from export.step import ImportPath, NotNegative, Positive, Share, Steps
 from serve.base.record import Record, rename_key
 from serve.base.yaml_file import read_yaml
 from serve.bundles.bundle import Name
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 Relative = Annotated[str, Field(min_length=1)]
 OutputName = Annotated[str, Field(min_length=1)]
@@ -69,6 +69,8 @@ class OnnxSource(Beside):
     onnx: Relative
 
 
+# The tasks that a head of transformers answers.
+_TRANSFORMERS: tuple[Task, ...] = ("classification", "token_classification", "embedding")
 _SOURCES = {
     "factory": FactorySource,
     "huggingface": HuggingFaceSource,
@@ -176,9 +178,9 @@ class Recipe(Record):
                 "an order "
                 f"but no names: write {list(self.outputs)}"
             )
-        if self.task == "regression" and isinstance(self.source, HuggingFaceSource):
+        if self.task not in _TRANSFORMERS and isinstance(self.source, HuggingFaceSource):
             raise ValueError(
-                "the task regression does not support a `huggingface` source; give the "
+                f"the task {self.task} does not support a `huggingface` source; give the "
                 "model as a `factory` whose `forward` returns only the numbers"
             )
         plain = [name for name, steps in self.variants.items() if not steps]

@@ -168,12 +168,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Once pytest itself has put them in order."""
+    """Sort the tests after pytest has put them in order."""
     arrange(items)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lines:
-    """For `--numprocesses`, whatever `--dist` says."""
+    """Return the scheduler for `--numprocesses`, whatever `--dist` is."""
     config.option.loadscopereorder = False
     return Lines(config, log)
 

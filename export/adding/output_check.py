@@ -10,9 +10,9 @@ from export.errors import InvalidSource
 from serve.base.errors import ModelFailed
 from serve.base.tensor import Arrays
 from serve.bundles.bundle import Bundle
-from serve.bundles.figures import Meaning
-from serve.engine.meaning import find_change, read_meaning
+from serve.bundles.meaning import Meaning
 from serve.engine.session import Session
+from serve.tasks.answer_form import find_change, read_meaning
 
 # Number of generated rows.
 _ROWS = 16

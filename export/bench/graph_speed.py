@@ -4,7 +4,6 @@ all of them."""
 import statistics
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import onnxruntime
 
@@ -12,16 +11,6 @@ from serve.base.tensor import Arrays
 
 # Approximate duration of a sample with the first graph, far above the resolution of the clock.
 _SAMPLE_S = 0.05
-
-
-def open_graph(path: Path) -> onnxruntime.InferenceSession:
-    """Open the graph on one thread that does not spin, so that its CPU time is its work."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def compare_speed(

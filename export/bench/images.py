@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from export.bench.graph_speed import compare_speed, open_graph
+from export.bench.graph_speed import compare_speed
 from export.bench.report import ImagePoint
 from export.recipes.digits_resnet import digits_resnet_data
 from serve.bundles.bundle import Bundle
+from serve.bundles.graph_session import open_graph
 
 BATCHES = (1, 8, 32)
 

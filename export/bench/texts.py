@@ -9,10 +9,11 @@ import tokenizers
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from export.bench.graph_speed import compare_speed, open_graph
+from export.bench.graph_speed import compare_speed
 from export.bench.report import TextPoint
 from export.proof.likeness import mean_cosine, rank_correlation, similarities
 from serve.base.tensor import Arrays
+from serve.bundles.graph_session import open_graph
 
 # (texts, tokens): a short and a long request, and batches of both.
 SHAPES = ((1, 16), (1, 64), (8, 32), (8, 128))

@@ -22,7 +22,8 @@ from export.recipe import DataSource
 from serve.base.record import nearest
 from serve.base.tensor import Arrays
 from serve.bundles.bundle import DataSplit, sha256
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
+from serve.tasks.task_table import TASKS
 
 __all__ = ["Data", "Labels", "Split", "load_data", "read_data", "require_labels_below", "require_labels_for"]
 
@@ -143,8 +144,8 @@ def read_data(raw: Any, factory: str, tokenizer: Tokenizer | None = None, *, of_
 
 def require_labels_for(data: Data, task: Task) -> None:
     """Raise InvalidData unless all labels are of the kind that the task requires."""
+    expected = len(TASKS[task].label_dims)
     for name, split in data.splits.items():
-        expected = {"classification": 1, "token_classification": 2, "embedding": 0, "regression": 0}[task]
         if split.labels is not None and split.labels.ndim != expected:
             kinds = ("no labels (None)", "one label per row", "one label per token")
             raise InvalidData(

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from export.data.datasets import Split
 from export.errors import ExportFailed, reason_of
 from export.mending.input_axes import InputForm, turn_all
 from export.onnx.probe_rows import PROBES, probe
 from serve.base.tensor import Arrays
+from serve.bundles.graph_session import open_graph
 
 _OTHER_TYPES = (
     "; on a processor it has few operators for bfloat16 and float64: convert the model in float32, or float16"
@@ -23,16 +23,10 @@ class Runner:
 
     def __init__(self, model: Any, forms: Mapping[str, InputForm]) -> None:
         """Raises ExportFailed if onnxruntime refuses the graph."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        # Warnings about wrong declared shapes are expected here.
-        options.log_severity_level = 4
         self._forms = forms
         self._names = [item.name for item in model.graph.output]
         try:
-            self._session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = open_graph(model.SerializeToString())
         except Exception as error:  # onnxruntime raises a dozen unrelated classes
             fix = _OTHER_TYPES if "NOT_IMPLEMENTED" in str(error) else ""
             raise ExportFailed(f"onnxruntime refuses the file: {reason_of(error)}{fix}") from error

@@ -3,9 +3,9 @@
 from typing import Any
 
 import onnx
-import onnxruntime
 
 from serve.base.tensor import Arrays
+from serve.bundles.graph_session import Level, open_graph
 
 
 def tell_types(model: Any, inputs: Arrays) -> None:
@@ -20,12 +20,7 @@ def tell_types(model: Any, inputs: Arrays) -> None:
         return
     asked = onnx.ModelProto.FromString(model.SerializeToString())
     asked.graph.output.extend(onnx.ValueInfoProto(name=name) for name in unknown)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        asked.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = open_graph(asked.SerializeToString(), level=Level.ORT_DISABLE_ALL)
     types = {item.name: item.type for item in session.get_outputs()}
     for name, value in zip(unknown, session.run(unknown, dict(inputs)), strict=True):
         kind = types[name]

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from serve.base.tensor import Arrays
+from serve.bundles.graph_session import open_graph
 
 # A separate operator adds a bias after many products.
 _SUMS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN", "Attention", "Add")
@@ -54,9 +54,5 @@ def _spoil(graph: bytes) -> Iterator[bytes]:
 
 
 def _ask(graph: bytes, inputs: Arrays) -> list[NDArray[Any]]:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    answers: list[NDArray[Any]] = session.run(None, dict(inputs))
+    answers: list[NDArray[Any]] = open_graph(graph).run(None, dict(inputs))
     return answers

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 
@@ -16,6 +15,7 @@ from export.onnx.last_bits import measure_rounding
 from export.onnx.probe_rows import PROBES, distance, probe
 from serve.base.tensor import Arrays, Signature, TensorSpec
 from serve.bundles.figures import Parity
+from serve.bundles.graph_session import open_graph
 
 
 def prove_parity(model: torch.nn.Module, graph: bytes, rows: Split, signature: Signature) -> Parity:
@@ -59,7 +59,7 @@ def _describe(inputs: Arrays) -> str:
 
 def _open(graph: bytes) -> Any:
     try:
-        return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+        return open_graph(graph, threads=0)
     except Exception as error:  # onnxruntime raises a dozen unrelated classes
         raise ExportFailed(
             f"onnxruntime does not load the model's graph: {reason_of(error)}; it has its operators in "

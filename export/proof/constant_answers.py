@@ -14,7 +14,7 @@ from export.proof.held_out import Answers
 from export.proof.output_quality import Meanings, few_rows, measure_output
 from export.proof.quality import measure
 from export.recipe import Recipe
-from serve.bundles.figures import Meaning
+from serve.bundles.meaning import Meaning
 
 Array = NDArray[Any]
 # With fewer rows, a correlation cannot be estimated.

@@ -10,8 +10,9 @@ from scipy.special import ndtri
 from export.proof.bootstrap import CONFIDENCE, Floats
 from export.proof.held_out import Answers
 from export.proof.output_quality import few_rows
-from serve.bundles.figures import Estimate, Meaning, OutputFigures
-from serve.engine.closeness import log_shares
+from serve.bundles.figures import Estimate, OutputFigures
+from serve.bundles.meaning import Meaning
+from serve.tasks.closeness import log_shares
 
 Array = NDArray[Any]
 # Relative deviations below this are rounding.

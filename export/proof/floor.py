@@ -6,22 +6,21 @@ from export.data.labels import name_class
 from export.errors import InvalidData
 from export.proof.bootstrap import CONFIDENCE
 from export.recipe import Floor
-from serve.bundles.criterion import FAR
-from serve.bundles.figures import Compared, Meaning, OutputFigures, Quality, Task
+from serve.bundles.figures import Compared, OutputFigures, Quality
+from serve.bundles.meaning import Meaning, Task
+from serve.tasks.criterion import FAR
+from serve.tasks.task_table import FIGURES, TASKS
 
 # Smaller differences are rounding.
 _ROUNDING = 1e-9
-_DROPS = {"accuracy_drop": "accuracy", "macro_f1_drop": "macro_f1", "worst_class_drop": "worst_class"}
-_LEAST = ("agreement", "cosine", "rank_correlation")
-_CLASSES = (*_DROPS, "agreement", "kl")
-_EMBEDDING = ("cosine", "rank_correlation")
+_DROPS = {f"{name}_drop": name for name, figure in FIGURES.items() if figure.limit == "drop"}
+_LEAST = tuple(name for name, figure in FIGURES.items() if figure.limit == "least")
 # The agreement required of outputs after the first if the floor does not set it.
 _OTHERS = 0.9
 # The R2 required of scores that are not known to be class scores.
 _EXPLAINS = 0.5
 # The correlation with the baseline that is required where a constant would pass the floor.
 _FOLLOWS = 0.5
-_ONES_OWN: dict[Task, tuple[str, ...]] = {"embedding": _EMBEDDING, "regression": ("agreement",)}
 _WITHOUT_CLASSES = {"numbers": "numbers that are not class scores", "exact": "no scores of classes"}
 _WITHOUT_SHARES = {"chances": "probabilities that do not sum to one"}
 
@@ -29,8 +28,8 @@ _WITHOUT_SHARES = {"chances": "probabilities that do not sum to one"}
 def require_measurable(floor: Floor, task: Task, labelled: bool) -> None:
     """Raise InvalidData unless everything that the floor limits can be measured for this task, with or
     without held-out labels."""
-    known = _ONES_OWN.get(task, _CLASSES)
-    possible = tuple(name for name in known if labelled or name not in _DROPS)
+    known = TASKS[task].floors
+    possible = tuple(name for name in known if labelled or name not in TASKS[task].label_floors)
     for name in Floor.model_fields:
         if getattr(floor, name) is None or name in possible:
             continue
@@ -41,7 +40,7 @@ def require_measurable(floor: Floor, task: Task, labelled: bool) -> None:
 def require_meaningful(floor: Floor, task: Task, name: str, meaning: Meaning, labelled: bool) -> None:
     """Raise InvalidData if the first output, `name`, does not have the form that the floor's limits or the
     held-out labels need."""
-    if task == "embedding":
+    if TASKS[task].rule == "vectors":
         return
     what = _WITHOUT_CLASSES.get(meaning.kind) or _WITHOUT_SHARES.get(meaning.form)
     if what is None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from export.data.datasets import Split
 from export.proof.graph_cost import count_multiply_adds
@@ -16,6 +15,7 @@ from export.proof.parameter_count import count_parameters
 from serve.base.record import Record
 from serve.base.tensor import Arrays
 from serve.bundles.figures import Count
+from serve.bundles.graph_session import open_graph
 
 _GZIP_LEVEL = 6
 
@@ -64,12 +64,7 @@ def count_operators(model: Any) -> dict[str, int]:
 
 def _load(graph: bytes) -> Any:
     """Return the graph as onnxruntime optimizes it on this machine."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    # The warning that the file is specific to this machine is expected.
-    options.log_severity_level = 3
     with tempfile.TemporaryDirectory(prefix="counterweight-") as folder:
         path = Path(folder) / "loaded.onnx"
-        options.optimized_model_filepath = str(path)
-        onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        open_graph(graph, written_to=path)
         return onnx.load(path)

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from export.proof.bootstrap import CONFIDENCE, Floats, Interval, mean_intervals
 from serve.bundles.figures import Estimate
-from serve.engine.closeness import cosine_of
+from serve.tasks.closeness import cosine_of
 
 _DRAWS = 200
 # Maximum number of rows, because the number of pairs grows with its square.

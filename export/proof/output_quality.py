@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from export.proof.bootstrap import share_interval
 from export.proof.held_out import Answers
-from serve.bundles.figures import Estimate, Meaning, OutputFigures, Task
-from serve.engine.compare_outputs import Differences, compare, worst
-from serve.engine.meaning import find_change, read_meaning
+from serve.bundles.figures import Estimate, OutputFigures
+from serve.bundles.meaning import Meaning, Task
+from serve.tasks.answer_form import find_change, read_meaning
+from serve.tasks.compare_outputs import Differences, compare, worst
 
 Array = NDArray[Any]
 Meanings = Mapping[str, Meaning]

@@ -12,10 +12,12 @@ from export.proof.confusion import count_confusions
 from export.proof.label_metrics import Items, compare_by_labels
 from export.proof.likeness import mean_cosine, rank_correlation
 from export.proof.output_quality import compare_all, estimate_agreement, few_rows
-from serve.bundles.figures import Compared, DisagreeingRow, Estimate, Meaning, Quality, Task
-from serve.engine.closeness import centred, log_shares
-from serve.engine.compare_outputs import Differences
-from serve.engine.meaning import read_meaning
+from serve.bundles.figures import Compared, DisagreeingRow, Estimate, Quality
+from serve.bundles.meaning import Meaning, Task
+from serve.tasks.answer_form import read_meaning
+from serve.tasks.closeness import centred, log_shares
+from serve.tasks.compare_outputs import Differences
+from serve.tasks.task_table import TASKS
 
 Array = NDArray[Any]
 _DISAGREEMENTS = 12
@@ -42,9 +44,9 @@ def measure(  # noqa: PLR0913 - what came, and what is known of it
         seed: seed of the bootstrap
         meaning: the kind of output; None: it is inferred from the baseline's answers
     """
-    if task == "embedding":
+    if TASKS[task].rule == "vectors":
         meaning = meaning or read_meaning(task, few_rows(baseline_answers))
-        quality = _measure_embeddings(meaning, baseline_answers, answers, seed)
+        quality = _measure_embeddings(task, meaning, baseline_answers, answers, seed)
     else:
         meaning = meaning or read_meaning(task, few_rows(baseline_answers), labelled=labels is not None)
         differences = compare_all(task, meaning, baseline_answers, answers)
@@ -62,10 +64,10 @@ def measure(  # noqa: PLR0913 - what came, and what is known of it
     return _without_doubt(quality) if answers is baseline_answers else quality
 
 
-def _measure_embeddings(meaning: Meaning, baseline: Array, variant: Array, seed: int) -> Quality:
+def _measure_embeddings(task: Task, meaning: Meaning, baseline: Array, variant: Array, seed: int) -> Quality:
     before, after = baseline.astype(np.float64), variant.astype(np.float64)
     return Quality(
-        task="embedding",
+        task=task,
         rows=len(before),
         confidence=CONFIDENCE,
         cosine=mean_cosine(centred(meaning, before), centred(meaning, after), seed),

@@ -5,15 +5,11 @@ from collections.abc import Sequence
 from export.data.datasets import Data, require_labels_below
 from export.errors import ExportFailed, InvalidData
 from serve.base.tensor import TensorSpec
-from serve.bundles.criterion import FAR
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
+from serve.tasks.criterion import FAR
+from serve.tasks.task_table import TASKS
 
-# Dimensions of the first output, with a fixed last one.
-_FORMS = {
-    "classification": ["batch", "classes"],
-    "token_classification": ["batch", "tokens", "classes"],
-    "embedding": ["batch", "width"],
-}
+_FORMS = {name: traits.dims for name, traits in TASKS.items() if traits.dims is not None}
 
 
 def require_task(task: Task, first: TensorSpec, data: Data, names: Sequence[str]) -> None:
@@ -22,19 +18,20 @@ def require_task(task: Task, first: TensorSpec, data: Data, names: Sequence[str]
 
     One number per row, [batch] or [batch, 1], is not a score; a classification without labels treats it as a
     number."""
-    if task == "regression":
+    traits = TASKS[task]
+    if traits.dims is None:
         return
     one_number = first.shape[1:] in ((), (1,))
-    if not (one_number and task == "classification"):
+    if not (one_number and traits.label_dims == ("rows",)):
         _require_shape(task, first)
-    if one_number and task == "embedding":
+    if one_number and traits.rule == "vectors":
         raise InvalidData(
             f"the first output {first.name} is one number, {list(first.shape)}: the cosine of two such is 1 "
             "for any values; it is not an embedding"
         )
     if len(first.shape) == 1 or first.shape[-1] == 1:
         _refuse_labels(first, data)
-    if task == "embedding":
+    if not traits.names_classes:
         return
     scores = first.shape[-1] if len(first.shape) > 1 else 1
     assert isinstance(scores, int), "the shape was looked at"
@@ -60,7 +57,7 @@ def _require_shape(task: Task, first: TensorSpec) -> None:
     )
 
 
-def _fits(task: str, first: TensorSpec) -> bool:
+def _fits(task: Task, first: TensorSpec) -> bool:
     return len(first.shape) == len(_FORMS[task]) and isinstance(first.shape[-1], int)
 
 

@@ -14,6 +14,7 @@ from export.forward import forward, to_tensors
 from export.training.batches import Rows
 from export.training.losses import labels_loss
 from export.training.teacher import teacher_answers
+from serve.tasks.task_table import TASKS
 
 Importance = Literal["l1", "l2", "taylor"]
 # Parameter name -> an importance from 0 for each element; a shared parameter is under all its names.
@@ -84,10 +85,11 @@ def _loss(module: torch.nn.Module, train: Split, rows: Rows, context: Context) -
     because it and its gradient are 0 at the baseline. So the labels are the baseline's top classes, and
     embeddings are moved in random directions, which shows how much they depend on a weight."""
     output = forward(module, to_tensors(train.take(rows)))[0]
-    if context.task == "embedding":
+    rule = TASKS[context.task].rule
+    if rule == "vectors":
         generator = torch.Generator().manual_seed(context.seed)
         return (normalize(output, dim=-1) * torch.randn(output.shape, generator=generator)).sum()
-    if output.ndim == 1 or output.shape[-1] == 1 or context.task == "regression":
+    if output.ndim == 1 or output.shape[-1] == 1 or rule == "numbers":
         # Plain numbers have no top class; they are treated like embeddings.
         generator = torch.Generator().manual_seed(context.seed)
         return (output * torch.randn(output.shape, generator=generator)).sum()

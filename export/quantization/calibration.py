@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from export.data.datasets import Split
@@ -23,6 +22,7 @@ from export.quantization.thresholds import (
 )
 from export.rewrites.smoothing import Extents
 from export.step import Quantize
+from serve.bundles.graph_session import open_graph
 
 _BATCH_ROWS = 8
 # Of n + 1 rows from the same source, the last one is the largest with probability 1 / (n + 1). So after 19
@@ -98,12 +98,7 @@ class TensorWatch:
         watched.graph.output.extend(
             type(model.graph.output[0])(name=name) for name in self._inner if name not in outputs
         )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_graph(watched.SerializeToString())
 
     def outputs(self) -> list[Any]:
         """Return name, type and shape of the graph's outputs and the inner tensors, as onnxruntime reports

@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 import onnx
-import onnxruntime
 
 from export.rewrites.finish import finish, names_read
 from serve.base.tensor import Arrays
+from serve.bundles.graph_session import open_graph
 
 # A separator for new names that no graph contains; it never reaches a file.
 FRESH = f" {uuid.uuid4().hex} "
@@ -46,12 +46,7 @@ def run(model: Any, values: Arrays, wanted: Iterable[str]) -> Arrays:
         array = values[item.name]
         kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
         item.CopyFrom(onnx.helper.make_tensor_value_info(item.name, kind, array.shape))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = open_graph(model.SerializeToString())
     names = list(wanted)
     found = session.run([f"{name}{_MADE}" for name in names], {name: values[name] for name in inputs(model)})
     return dict(zip(names, found, strict=True))

@@ -4,10 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from serve.bundles.bundle import Bundle
-from serve.bundles.figures import Compared, Estimate, SpeedPoint
-
-# The metric of the chart: the first of these that a model has.
-_MEASURES = {"accuracy": "accuracy", "cosine": "cosine to the baseline", "agreement": "agreement"}
+from serve.bundles.figures import Compared, Estimate, Quality, SpeedPoint
+from serve.tasks.task_table import FIGURES, TASKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +26,7 @@ class Standing:
 def stand(bundle: Bundle) -> Standing:
     """Return the variant's point: its main quality metric with the interval, and the latency of one row."""
     quality = bundle.figures.quality
-    name = next(name for name in _MEASURES if getattr(quality, name) is not None)
-    figure: Compared | Estimate = getattr(quality, name)
+    name, figure = find_main(quality)
     low, high = figure.low, figure.high
     if isinstance(figure, Compared):
         # A share cannot exceed 1, even if the interval does.
@@ -38,13 +35,24 @@ def stand(bundle: Bundle) -> Standing:
     return Standing(
         variant=bundle.variant,
         rejected=bundle.rejected is not None,
-        measure=f"{_MEASURES[name]} on held-out rows",
+        measure=f"{FIGURES[name].heading}{' to the baseline' if name == 'cosine' else ''} on held-out rows",
         place=f"one row of {point.tokens} tokens" if point.tokens else "one row",
         quality=figure.value,
         low=low,
         high=high,
         latency_ms=point.wall_p50_ms,
     )
+
+
+def find_main(quality: Quality) -> tuple[str, Compared | Estimate]:
+    """Return the name and the value of the main figure of the task: the first one that was measured, of which
+    more is better."""
+    traits = TASKS[quality.task]
+    for name in (*traits.by_labels, *traits.by_answers):
+        figure: Compared | Estimate | None = getattr(quality, name)
+        if figure is not None and FIGURES[name].limit in ("drop", "least"):
+            return name, figure
+    raise AssertionError("every task has one of them")
 
 
 def single(bundle: Bundle) -> SpeedPoint:
@@ -97,11 +105,7 @@ def _value(point: SpeedPoint) -> float:
 
 
 def _quality(bundle: Bundle) -> str:
-    quality = bundle.figures.quality
-    for name in _MEASURES:
-        figure = getattr(quality, name)
-        if isinstance(figure, Compared):
-            return f"{name} {figure.value:.4f}, {figure.change:+.4f} [{figure.low:+.4f}, {figure.high:+.4f}]"
-        if isinstance(figure, Estimate):
-            return f"{name} {figure.value:.4f} [{figure.low:.4f}, {figure.high:.4f}]"
-    raise AssertionError("every task has one of them")
+    name, figure = find_main(bundle.figures.quality)
+    if isinstance(figure, Compared):
+        return f"{name} {figure.value:.4f}, {figure.change:+.4f} [{figure.low:+.4f}, {figure.high:+.4f}]"
+    return f"{name} {figure.value:.4f} [{figure.low:.4f}, {figure.high:.4f}]"

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from export.data.labels import name_class
 from export.report.pareto import at, single
 from serve.bundles.bundle import Bundle
-from serve.bundles.criterion import explain_likeness
 from serve.bundles.figures import (
     Compared,
     Estimate,
@@ -16,19 +15,11 @@ from serve.bundles.figures import (
     SpeedPoint,
     find_common_rows,
 )
+from serve.tasks.criterion import explain_likeness
+from serve.tasks.task_table import FIGURES
 
 # The text of a cell, and its small print.
 Cell = tuple[str, str]
-_QUALITY = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "worst_class": "worst class",
-    "loss": "loss",
-    "agreement": "agreement",
-    "kl": "KL divergence",
-    "cosine": "cosine",
-    "rank_correlation": "rank correlation",
-}
 _ANATOMY = (
     "file",
     "gzip",
@@ -55,14 +46,14 @@ def quality(bundles: Mapping[str, Bundle], classes: Sequence[str] = ()) -> Table
     """Show all quality metrics that the model has with their intervals, and the worst class by its name in
     `classes`."""
     first = next(iter(bundles.values())).figures.quality
-    shown = [name for name in _QUALITY if getattr(first, name) is not None]
+    shown = [name for name in FIGURES if getattr(first, name) is not None]
     return Table(
         title="Is it as good?",
         note=f"On {first.rows:,} held-out rows that were not used for any training or choice. Small print: "
         "the change "
         f"from the baseline, and the {first.confidence:.0%} interval, whose worse end must pass the floor."
         + "".join(f" {words[0].upper()}{words[1:]}." for words in explain_likeness(first)),
-        head=("floor", *(_QUALITY[name] for name in shown)),
+        head=("floor", *(FIGURES[name].heading for name in shown)),
         rows={
             name: [
                 ("rejected" if bundle.rejected else "accepted", ""),

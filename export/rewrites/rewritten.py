@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from export.data.datasets import Split
@@ -14,6 +13,7 @@ from export.errors import StepFailed
 from export.nearness import SAME_FLOATS, largest_apart
 from export.onnx.last_bits import measure_rounding
 from serve.base.tensor import Arrays
+from serve.bundles.graph_session import open_graph
 
 # Batch sizes at which two graphs are compared.
 _ROWS = (1, 3, 8)
@@ -63,7 +63,7 @@ def measure_errors(before: bytes, after: bytes, split: Split) -> dict[str, float
     Raises StepFailed if an answer becomes NaN."""
     names = [item.name for item in onnx.load_from_string(before).graph.output]
     squares: dict[str, NDArray[np.float64]] = {}
-    sessions = [_open(before), _open(after)]
+    sessions = [open_graph(before), open_graph(after)]
     for rows in _spread(split):
         arrays = dict(split.take(rows))
         for name, old, new in zip(names, *(session.run(None, arrays) for session in sessions), strict=True):
@@ -100,7 +100,7 @@ def _divide(error: float, size: float) -> float:
 
 def compare(before: bytes, after: bytes, split: Split) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     """Return every output of both graphs for a few batches."""
-    sessions = [_open(before), _open(after)]
+    sessions = [open_graph(before), open_graph(after)]
     pairs: list[tuple[NDArray[Any], NDArray[Any]]] = []
     for arrays in _choose(split):
         pairs += zip(*(session.run(None, dict(arrays)) for session in sessions), strict=True)
@@ -136,10 +136,3 @@ def _describe(values: Any) -> list[str]:
         dims = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
         described.append(f"{value.name} {onnx.TensorProto.DataType.Name(tensor.elem_type)} {dims}")
     return described
-
-
-def _open(graph: bytes) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

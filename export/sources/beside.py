@@ -13,8 +13,9 @@ from export.errors import InvalidSource
 from export.recipe import Beside
 from export.sources.files import read_file
 from serve.bundles.bundle import LABELS, sha256
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 from serve.engine.text_input import TOKENIZER
+from serve.tasks.task_table import TASKS
 
 Inputs = Mapping[str, np.dtype[np.signedinteger]]
 
@@ -39,7 +40,7 @@ def read_labels(source: Beside, folder: Path, task: Task) -> tuple[str, ...]:
     InvalidSource."""
     if source.labels is None:
         return ()
-    if task in ("embedding", "regression"):
+    if not TASKS[task].names_classes:
         raise InvalidSource(
             f"`source.labels` is {source.labels}, but the task {task} has no classes; remove it"
         )

@@ -16,7 +16,7 @@ from export.sources.files import read_file
 from export.sources.module import require_sound
 from export.sources.weights import State, complete_shared, read_weights, refuse_misfit, refuse_nan
 from serve.bundles.bundle import sha256
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 
 def read_factory(source: FactorySource, folder: Path, task: Task) -> Trained:

@@ -19,7 +19,7 @@ from export.sources.task_heads import Pooling, TaskHead, wrap
 from export.sources.weights import refuse_nan
 from serve.base.record import nearest
 from serve.bundles.bundle import LABELS
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 # onnxruntime's optimizer recognizes and fuses attention that is written step by step.
 _ATTENTION = "eager"

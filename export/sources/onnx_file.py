@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from export.artifacts import Trained
     from export.recipe import OnnxSource
-    from serve.bundles.figures import Task
+    from serve.bundles.meaning import Task
 
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 _MAX_NODES = 50_000

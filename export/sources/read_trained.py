@@ -8,7 +8,7 @@ from export.sources.factory import read_factory
 from export.sources.huggingface import read_huggingface
 from export.sources.onnx_file import read_onnx
 from export.sources.program import read_program
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 
 def read_trained(source: Source, folder: Path, task: Task) -> Trained:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from export.errors import InvalidSource
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 _FIX = "use a model with one pooling, optionally followed by a normalisation"
 

@@ -16,7 +16,8 @@ from export.training.students import make_student
 from export.training.teacher import teacher_answers
 from export.training.train import train
 from export.training.trainer import Goal
-from serve.engine.meaning import find_change
+from serve.tasks.answer_form import find_change
+from serve.tasks.task_table import TASKS
 
 # Rows of the search split on which the student's outputs are inspected.
 _ROWS = 32
@@ -51,7 +52,7 @@ def _refuse_other_shape(made: Made, context: Context) -> None:
     answer = forward(made.module.eval(), to_tensors(search.take(rows)))[0].detach().numpy()
     taught = teacher_answers(context, search)
     came, expected = list(answer[:2].shape), list(taught[rows][:2].shape)
-    if context.task == "token_classification":
+    if TASKS[context.task].item == "tokens":
         # All rows of the split are as long as its longest.
         expected[1] = came[1]
     if came != expected:
@@ -74,7 +75,7 @@ def _refuse_other_shape(made: Made, context: Context) -> None:
 
 def _score(context: Context) -> Score:
     search = context.data.search
-    if search.labels is not None and context.task != "embedding":
+    if search.labels is not None:
         return lambda module: accuracy_of(module, search)
     answers = teacher_answers(context, search)
     return likeness_to(context.task, answers, search, read_baseline(context, answers, search))

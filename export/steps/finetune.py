@@ -6,6 +6,7 @@ from export.artifacts import Context, Made
 from export.step import Distill, Match, Training
 from export.steps.distill import distill
 from export.training.train import learn_labels, train
+from serve.tasks.task_table import TASKS
 
 
 def finetune(made: Made, settings: Training, context: Context) -> Made:
@@ -23,6 +24,6 @@ def recover(made: Made, settings: Training, context: Context) -> Made:
         split is not None and split.labels is not None for split in (context.data.train, context.data.search)
     ):
         return finetune(made, settings, context)
-    match: dict[Match, float] = {"embeddings": 1} if context.task == "embedding" else {"logits": 1}
+    match: dict[Match, float] = {"embeddings": 1} if TASKS[context.task].rule == "vectors" else {"logits": 1}
     given = settings.model_dump(exclude={"step"})
     return distill(made, Distill(step="distill", match=match, **given), context)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import onnxruntime
 
 from export.artifacts import Context, Exported, Note
 from export.errors import StepFailed
@@ -20,6 +19,7 @@ from export.rewrites.norms import unskip
 from export.rewrites.rewritten import count_operators, prove_same, require_same_interface
 from export.rewrites.single import to_single
 from export.step import Fuse
+from serve.bundles.graph_session import Level, open_graph
 
 
 def fuse(exported: Exported, settings: Fuse, context: Context) -> Exported:
@@ -60,11 +60,7 @@ def _optimize(graph: bytes) -> Any:
     """Fold constants and merge equal computations, in standard operators."""
     with tempfile.TemporaryDirectory(prefix="counterweight-") as name:
         path = Path(name) / "optimized.onnx"
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(path)
-        options.log_severity_level = 3
-        onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        open_graph(graph, level=Level.ORT_ENABLE_BASIC, written_to=path)
         return onnx.load(path)
 
 

@@ -83,8 +83,8 @@ def _convert(model: Any) -> Any:
 
 def _part(model: Any) -> Any:
     """The model, changed in place, with a Sum of one between a Transpose that moves the first dimension
-    and the products that read it: onnxruntime (1.31) ends the whole process when it loads some such pairs in
-    16 bits on a processor."""
+    and the products that read it: other programs' onnxruntime (1.31) crashes when it loads some such pairs in
+    16 bits; our sessions do not (serve/bundles/graph_session.py)."""
     graph = model.graph
     made = {node.output[0]: node for node in graph.node if node.op_type == "Transpose"}
     parted: dict[str, str] = {}

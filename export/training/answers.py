@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 
@@ -13,6 +12,7 @@ from export.errors import StepFailed
 from export.forward import forward, to_tensors
 from export.training.batches import ordered_batches
 from serve.base.tensor import Arrays
+from serve.bundles.graph_session import open_graph
 
 Answers = NDArray[np.float32]
 
@@ -30,9 +30,7 @@ def module_answers(module: torch.nn.Module, split: Split) -> Answers:
 
 def graph_answers(graph: bytes, split: Split) -> Answers:
     """The ONNX graph's first output for every row, [rows, ...]."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    session = open_graph(graph, threads=torch.get_num_threads())
     first = session.get_outputs()[0].name
 
     def run(arrays: Arrays) -> Answers:

@@ -25,7 +25,8 @@ from export.training.losses import (
 )
 from export.training.scores import read_baseline
 from export.training.teacher import teacher_answers
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
+from serve.tasks.task_table import TASKS
 
 # Lower bound of the scale, for constant numbers.
 _LEAST = 1e-6
@@ -173,7 +174,9 @@ def _refuse_attention(here: torch.Tensor | None, there: torch.Tensor | None, num
 
 
 def _refuse_task(settings: Distill, task: Task) -> None:
-    wrong, right = (_OF_CLASSES, _OF_EMBEDDINGS) if task == "embedding" else (_OF_EMBEDDINGS, _OF_CLASSES)
+    wrong, right = (
+        (_OF_CLASSES, _OF_EMBEDDINGS) if TASKS[task].rule == "vectors" else (_OF_EMBEDDINGS, _OF_CLASSES)
+    )
     if found := sorted(wrong & {*settings.match}):
         raise StepFailed(
             f"`match: {found[0]}` has no meaning for the task {task}; match {' or '.join(sorted(right))}"

@@ -10,9 +10,9 @@ from export.artifacts import Context
 from export.data.datasets import Split
 from export.data.labels import IGNORE
 from export.training.answers import Answers, module_answers
-from serve.bundles.figures import Meaning, Task
-from serve.engine.compare_outputs import compare
-from serve.engine.meaning import read_meaning
+from serve.bundles.meaning import Meaning, Task
+from serve.tasks.answer_form import read_meaning
+from serve.tasks.compare_outputs import compare
 
 # Labelled probabilities distinguish classes by their relative size.
 _OF_CLASSES = {"form": "plain"}

@@ -8,6 +8,7 @@ from loadtests.judging.limits import Limits
 from loadtests.qualify.qualification_record import StageRecord, make_stage
 from loadtests.report import Check, CheckOutcome
 from serve.base.record import nearest
+from serve.tasks.task_table import FIGURES
 
 
 def find_sides(
@@ -75,9 +76,9 @@ def _check_accuracy(accuracy: Mapping[str, float] | None, allowed: float) -> Che
 def _describe(quality: Mapping[str, Any]) -> str:
     """Describe the bundle's metrics in words."""
     said = []
-    for name in ("accuracy", "macro_f1", "agreement", "cosine", "rank_correlation"):
+    for name, traits in FIGURES.items():
         figure = quality.get(name)
-        if figure is not None:
+        if figure is not None and traits.column is not None:
             said.append(f"{name.replace('_', ' ')} {figure['value']:.4f}")
     return f"{', '.join(said)} on {quality['rows']:,} held-out rows"
 

@@ -4,8 +4,12 @@ import importlib.metadata
 from typing import Any
 
 from serve.control.control_paths import control_paths
-from serve.control.control_schemas import CONTROL
-from serve.openapi.answer_schemas import ANSWERS, EMBEDDINGS_ANSWER, INFER_ANSWER
+from serve.control.control_types import CONTROL_ANSWERS, CONTROL_BODIES
+from serve.http.openai_types import Embeddings, EmbeddingsBody, OpenAIError
+from serve.oip.answer_types import ANSWERS
+from serve.oip.request_types import BODIES
+from serve.openapi import protocol_examples as shown
+from serve.openapi.json_schemas import json_schemas
 from serve.openapi.operation_objects import (
     HEADERS,
     PARAMETERS,
@@ -19,7 +23,6 @@ from serve.openapi.operation_objects import (
     operation,
     shared,
 )
-from serve.openapi.request_schemas import EMBEDDINGS_EXAMPLES, INFER_EXAMPLES, REQUESTS
 
 _ABOUT = """
 Counterweight serves models over the Open Inference Protocol, each in several variants: the baseline and
@@ -84,7 +87,10 @@ def openapi() -> dict[str, Any]:
             **_server(),
         },
         "components": {
-            "schemas": {**REQUESTS, **ANSWERS, **CONTROL},
+            "schemas": json_schemas(
+                (*BODIES, EmbeddingsBody, *CONTROL_BODIES),
+                (*ANSWERS, Embeddings, OpenAIError, *CONTROL_ANSWERS),
+            ),
             "parameters": PARAMETERS,
             "headers": HEADERS,
             "responses": error_responses(),
@@ -94,9 +100,9 @@ def openapi() -> dict[str, Any]:
 
 
 def _infer() -> dict[str, Any]:
-    body = json_body("InferRequest", INFER_EXAMPLES)
+    body = json_body("InferenceBody", shown.INFER_EXAMPLES)
     body["content"] |= _BYTES
-    outputs = json_answer("The outputs.", "InferAnswer", example=INFER_ANSWER)
+    outputs = json_answer("The outputs.", "InferAnswer", example=shown.INFER_ANSWER)
     outputs["content"] |= _BYTES
     infer = operation(
         "Inference",
@@ -115,14 +121,14 @@ def _embed() -> dict[str, Any]:
     embed = operation(
         "Embeddings",
         "Embed texts",
-        {"200": json_answer("A vector for each text.", "Embeddings", example=EMBEDDINGS_ANSWER)},
+        {"200": json_answer("A vector for each text.", "Embeddings", example=shown.EMBEDDINGS_ANSWER)},
         [f"OpenAI{status}" for status in (400, 401, 403, 404, 413, 415, 500, 503, 504)],
         **TOKEN,
         description=(
             "For models with a tokenizer and an embedding output. A text that is too long is truncated."
         ),
         parameters=shared("Key", "Timeout", "RequestId", "Traceparent"),
-        requestBody=json_body("EmbeddingsRequest", EMBEDDINGS_EXAMPLES),
+        requestBody=json_body("EmbeddingsBody", shown.EMBEDDINGS_EXAMPLES),
     )
     return {"/v1/embeddings": {"post": embed}}
 
@@ -134,7 +140,7 @@ def _models() -> dict[str, Any]:
 
     return {
         "/v2": {"get": ask("Name, version and extensions of the server", "ServerMetadata")},
-        **_on_model("", "get", ask("Inputs, outputs and variants", "ModelMetadata", "404")),
+        **_on_model("", "get", ask("Inputs, outputs and variants", "ModelMetadataAnswer", "404")),
         **_on_model("/config", "get", ask("Configuration, as Triton writes it", "ModelConfig", "404")),
         **_on_model("/stats", "get", ask("Statistics, as Triton writes them", "Statistics", "404")),
         "/v2/models/stats": {"get": ask("Statistics of all models", "Statistics")},
@@ -147,8 +153,8 @@ def _health() -> dict[str, Any]:
         return operation("Health", summary, answers, errors)
 
     return {
-        "/v2/health/live": {"get": ask("Is the server running?", "Live", "")},
-        "/v2/health/ready": {"get": ask("Can every model answer?", "Ready", "At least one cannot.")},
+        "/v2/health/live": {"get": ask("Is the server running?", "ServerLive", "")},
+        "/v2/health/ready": {"get": ask("Can every model answer?", "ServerReady", "At least one cannot.")},
         **_on_model(
             "/ready", "get", ask("Can all variants answer?", "ModelReady", "At least one cannot.", "404")
         ),
@@ -161,9 +167,7 @@ def _repository() -> dict[str, Any]:
         "List the repository",
         {"200": json_answer("Every variant of every model.", "Index")},
         ("400", "413", "415", "503"),
-        requestBody=json_body(
-            "IndexRequest", {"All": {}, "Only ready ones": {"ready": True}}, required=False
-        ),
+        requestBody=json_body("IndexBody", {"All": {}, "Only ready ones": {"ready": True}}, required=False),
     )
 
     def change(verb: str, schema: str, description: str) -> dict[str, Any]:
@@ -184,13 +188,13 @@ def _repository() -> dict[str, Any]:
         "/v2/repository/index": {"post": index},
         "/v2/repository/models/{model}/load": change(
             "Load",
-            "LoadRequest",
+            "LoadBody",
             "Loads the present files: a new version of a bundle replaces the old one after it has been "
             "verified and warmed up. A bundle that fails gives 400 and gets no traffic.",
         ),
         "/v2/repository/models/{model}/unload": change(
             "Unload",
-            "UnloadRequest",
+            "UnloadBody",
             "Accepted requests are answered first. The baseline can only be unloaded with its whole model.",
         ),
     }

@@ -1,14 +1,13 @@
 """The measurements of a variant that its bundle contains: quality, speed and size."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, model_validator
 
 from serve.base.record import Record, rename_key
+from serve.bundles.meaning import Meaning, Task
 
-Task = Literal["classification", "token_classification", "embedding", "regression"]
-Form = Literal["unknown", "plain", "shares", "log_shares", "chances", "unit"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Milliseconds = Annotated[float, Field(ge=0)]
@@ -66,24 +65,6 @@ class Confusion(Record):
     variant: int
     # Held-out rows, or tokens.
     count: Count
-
-
-class Meaning(Record):
-    """What the numbers of one output mean, derived from the baseline's answers to the held-out rows; it
-    decides when two answers differ (serve/engine/compare_outputs.py)."""
-
-    # `classes`: scores, the highest one is the class; `vectors`: embeddings; `numbers`: independent numbers;
-    # `exact`: integers and strings.
-    kind: Literal["classes", "vectors", "numbers", "exact"]
-    # `shares` sum to one, `log_shares` are their logarithms, `chances` lie in 0..1 independently, `unit` are
-    # vectors of length 1, `plain` is none of these. `unknown`: the bundle is older than this field.
-    form: Form = "unknown"
-    # The standard deviation over the rows: one value per place of the last dimension, or one for all. Set for
-    # numbers, and for scores that may be numbers because the recipe does not call them classes.
-    spread: tuple[Annotated[float, Field(ge=0)], ...] = ()
-    # The mean over the rows of embeddings that share most of their direction, which is subtracted from both
-    # before they are compared. Empty if they share little, or in older bundles.
-    centre: tuple[float, ...] = ()
 
 
 class OutputFigures(Record):

@@ -5,8 +5,8 @@ from typing import Any
 from serve.base.errors import StaleRevision
 from serve.rollout.api_records import Act, ActWanted, RolloutLine, RolloutView
 from serve.rollout.controller import Controller
-from serve.rollout.scribe import require_whole
-from serve.rollout.situation import Situation
+from serve.rollout.decision_writer import require_whole
+from serve.rollout.model_state import ModelState
 
 
 class AtOnce:
@@ -22,42 +22,42 @@ class AtOnce:
 
     def act(self, rollout: str, act: Act, wanted: ActWanted, by: str) -> RolloutView | None:
         """Abort a rollout that is in progress. Raises StaleRevision."""
-        situation = self._last(rollout)
-        if act != "abort" or situation is None:
+        state = self._last(rollout)
+        if act != "abort" or state is None:
             return None
-        require_current(situation, wanted)
+        require_current(state, wanted)
         if self._controller.withdraw(rollout, by, wanted.reason or "aborted") is None:
             return None
-        return self._controller.view(situation)
+        return self._controller.view(state)
 
     def view(self, rollout: str) -> RolloutView | None:
         """The last rollout of a model."""
-        situation = self._last(rollout)
-        return None if situation is None else self._controller.view(situation)
+        state = self._last(rollout)
+        return None if state is None else self._controller.view(state)
 
     def rollouts(self, model: str) -> tuple[RolloutLine, ...] | None:
         """The rollouts of a served model, newest first. Raises BrokenTrail if its trail cannot be read."""
-        situation = self._controller.situations.get(model)
-        if situation is None:
+        state = self._controller.states.get(model)
+        if state is None:
             return None
-        if not situation.lines:
-            require_whole(situation)
-        return tuple(reversed(tuple(situation.lines.values())))
+        if not state.lines:
+            require_whole(state)
+        return tuple(reversed(tuple(state.lines.values())))
 
-    def _last(self, rollout: str) -> Situation | None:
-        for situation in tuple(self._controller.situations.values()):
-            last = situation.present.rollout
+    def _last(self, rollout: str) -> ModelState | None:
+        for state in tuple(self._controller.states.values()):
+            last = state.present.rollout
             if last is not None and last.rollout == rollout:
-                return situation
+                return state
         return None
 
 
-def require_current(situation: Situation, wanted: ActWanted) -> None:
+def require_current(state: ModelState, wanted: ActWanted) -> None:
     """Raise StaleRevision if the rollout has changed since the person read it."""
-    last = situation.present.rollout
-    if last is not None and wanted.number is not None and wanted.number < situation.changed:
+    last = state.present.rollout
+    if last is not None and wanted.number is not None and wanted.number < state.changed:
         raise StaleRevision(
-            f"you read entry {wanted.number}, but entry {situation.changed} has changed {last.rollout} "
+            f"you read entry {wanted.number}, but entry {state.changed} has changed {last.rollout} "
             f"since: it is {last.phase} at step {last.step}; read it again and decide again",
-            situation.changed,
+            state.changed,
         )

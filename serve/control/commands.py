@@ -5,6 +5,7 @@ from serve.base.record import nearest
 from serve.base.routing import Routes
 from serve.control.at_once import require_current
 from serve.rollout import advance
+from serve.rollout.accept_check import require_acceptable
 from serve.rollout.api_records import (
     Act,
     ActWanted,
@@ -15,16 +16,15 @@ from serve.rollout.api_records import (
     RoutesWanted,
     TrailLine,
 )
-from serve.rollout.carry import begin
 from serve.rollout.controller import Controller
+from serve.rollout.earlier_evidence import begin
 from serve.rollout.latency_limits import steady_of
+from serve.rollout.model_state import ModelState
 from serve.rollout.replay import Replay, replay
-from serve.rollout.situation import Situation
-from serve.rollout.startable import require_startable
+from serve.rollout.start_check import require_startable
 from serve.rollout.state.feedback import Feedback, Outcomes
 from serve.rollout.state.rollout import RolloutPlan, fix_limits, new_name, start
 from serve.rollout.store.store import Store
-from serve.rollout.succession import require_acceptable
 from serve.rollout.timeline import Timeline
 from serve.rollout.trail.qualification import Qualification, QualificationView
 from serve.rollout.trail.trail import Action, Change
@@ -45,60 +45,60 @@ class Commands:
     def set_routes(self, model: str, wanted: RoutesWanted, by: str) -> Routes:
         """Set the routes. Raises UnknownModel, UnknownVariant, InvalidRequest, StaleRevision; RefusedAction
         while the model has a rollout in progress."""
-        situation = self._at(model)
-        now = situation.routes
+        state = self._at(model)
+        now = state.routes
         if wanted.revision is not None and wanted.revision != now.revision:
             raise StaleRevision(
                 f"{model}: the routes were read with revision {wanted.revision}, but {now.revision} is in "
                 "force; read them again and decide again",
                 now.revision,
             )
-        rollout = situation.running
+        rollout = state.running
         if rollout is not None and not rollout.watched:
             raise RefusedAction(
                 f"rollout {rollout.rollout} is moving the traffic of {model!r}; abort it before you set "
                 "routes"
             )
         for variant in {**(wanted.weights or {}), **(wanted.shadows or {})}:
-            _require(variant, situation)
+            _require(variant, state)
         try:
             routes = wanted.onto(now)
         except InvalidRecord as error:
             raise InvalidRequest(str(error)) from None
-        self._end_watch(situation, by, "the watch ended because routes were set")
+        self._end_watch(state, by, "the watch ended because routes were set")
         change = Change(
             model=model, action=Action.ROUTES, by=by, at_s=self._controller.clock.now_s(), routes=routes
         )
-        self._controller.append(situation, change)
+        self._controller.append(state, change)
         return routes
 
     def start(self, model: str, wanted: RolloutWanted, by: str) -> RolloutView:
         """Start a rollout. Raises UnknownModel, UnknownVariant, InvalidRequest; RefusedAction while another
         one is in progress."""
-        situation = self._at(model)
-        require_startable(situation, wanted)
-        variants = (situation.baseline, wanted.candidate)
+        state = self._at(model)
+        require_startable(state, wanted)
+        variants = (state.baseline, wanted.candidate)
         plan = RolloutPlan(
             model=model,
             baseline=variants[0],
             candidate=variants[1],
-            digests={name: situation.digests[name] for name in variants},
+            digests={name: state.digests[name] for name in variants},
             policy=wanted.policy,
-            replicas=situation.replicas,
+            replicas=state.replicas,
             trial=wanted.trial,
         )
         now_s = self._controller.clock.now_s()
         name = new_name(model, now_s)
         begun = fix_limits(start(name, plan, None, by, now_s), *steady_of(self._timeline, plan))
         change = begin(begun, self._store.trail(model), fresh=wanted.fresh)
-        self._controller.append(situation, change)
-        return self._controller.view(situation)
+        self._controller.append(state, change)
+        return self._controller.view(state)
 
     def qualify(self, model: str, found: Qualification, by: str) -> QualificationView:
         """Store a qualification result. Raises UnknownModel, UnknownVariant; RefusedAction if it belongs to
         other versions than the loaded ones."""
-        situation = self._at(model)
-        _require_loaded(situation, found)
+        state = self._at(model)
+        _require_loaded(state, found)
         change = Change(
             model=model,
             action=Action.QUALIFY,
@@ -106,23 +106,23 @@ class Commands:
             at_s=self._controller.clock.now_s(),
             qualification=found,
         )
-        self._controller.append(situation, change)
-        return situation.qualifications[-1]
+        self._controller.append(state, change)
+        return state.qualifications[-1]
 
     def qualifications(self, model: str) -> tuple[QualificationView, ...]:
         """The qualification results of a model, newest first. Raises UnknownModel."""
-        if (situation := self._controller.situations.get(model)) is not None:
-            return tuple(reversed(situation.qualifications))
+        if (state := self._controller.states.get(model)) is not None:
+            return tuple(reversed(state.qualifications))
         self._require_known(model)
         return tuple(reversed(qualifications_of(self._store.trail(model))))
 
     def act(self, rollout: str, act: Act, wanted: ActWanted, by: str) -> RolloutView:
         """Apply an act of a person. Raises UnknownRollout, RefusedAction, StaleRevision."""
-        situation = self._at(self._store.model_of(rollout))
-        before = situation.present.rollout
+        state = self._at(self._store.model_of(rollout))
+        before = state.present.rollout
         if before is None or before.rollout != rollout:
             raise RefusedAction(f"rollout {rollout} is over; it cannot be changed any more")
-        require_current(situation, wanted)
+        require_current(state, wanted)
         now_s = self._controller.clock.now_s()
         match act:
             case "promote":
@@ -135,26 +135,26 @@ class Commands:
                 after = advance.abort(before, by, reason := wanted.reason or "aborted")
                 if self._controller.withdraw(rollout, by, reason) is not None:
                     self._controller.save()
-                    return self._controller.view(situation)
+                    return self._controller.view(state)
             case "accept":
                 after = advance.accept(before, by, wanted.reason or "accepted as the baseline")
-                require_acceptable(situation, before)
-        self._controller.change(situation, Action(act), after, now_s)
-        return self._controller.view(situation)
+                require_acceptable(state, before)
+        self._controller.change(state, Action(act), after, now_s)
+        return self._controller.view(state)
 
     def view(self, rollout: str) -> RolloutView:
         """The present state of a rollout. Raises UnknownRollout."""
         model = self._store.model_of(rollout)
-        situation = self._controller.situations.get(model)
-        last = None if situation is None else situation.present.rollout
-        if situation is not None and last is not None and last.rollout == rollout:
-            return self._controller.view(situation)
+        state = self._controller.states.get(model)
+        last = None if state is None else state.present.rollout
+        if state is not None and last is not None and last.rollout == rollout:
+            return self._controller.view(state)
         return past(self._store.trail(model), rollout)
 
     def rollouts(self, model: str) -> tuple[RolloutLine, ...]:
         """The rollouts of a model, newest first. Raises UnknownModel."""
-        if (situation := self._controller.situations.get(model)) is not None:
-            return tuple(reversed(situation.lines.values()))
+        if (state := self._controller.states.get(model)) is not None:
+            return tuple(reversed(state.lines.values()))
         self._require_known(model)
         return rollouts_of(self._store.trail(model))
 
@@ -177,14 +177,14 @@ class Commands:
         """Add labels of answered requests. Raises UnknownModel."""
         return self._controller.learn(self._at(model), told.outcomes)
 
-    def _end_watch(self, situation: Situation, by: str, reason: str) -> None:
+    def _end_watch(self, state: ModelState, by: str, reason: str) -> None:
         """End the watch after the last step, because something else begins."""
-        if (rollout := situation.running) is not None and rollout.watched:
+        if (rollout := state.running) is not None and rollout.watched:
             after = advance.end_watch(rollout, by, reason)
-            self._controller.change(situation, Action.PROMOTE, after, self._controller.clock.now_s())
+            self._controller.change(state, Action.PROMOTE, after, self._controller.clock.now_s())
 
-    def _at(self, model: str) -> Situation:
-        known = self._controller.situations
+    def _at(self, model: str) -> ModelState:
+        known = self._controller.states
         if model not in known:
             raise UnknownModel(f"no model {model!r} is served here; {nearest(model, known)}")
         return known[model]
@@ -195,22 +195,22 @@ class Commands:
             self._at(model)
 
 
-def _require_loaded(situation: Situation, found: Qualification) -> None:
+def _require_loaded(state: ModelState, found: Qualification) -> None:
     """Raise RefusedAction unless the result belongs to the loaded versions."""
     for variant in (found.baseline, found.candidate):
-        _require(variant, situation)
-    if found.baseline != situation.baseline:
+        _require(variant, state)
+    if found.baseline != state.baseline:
         raise RefusedAction(
-            f"the baseline of {situation.model!r} is {situation.baseline!r}, but the result is against "
+            f"the baseline of {state.model!r} is {state.baseline!r}, but the result is against "
             f"{found.baseline!r}; qualify the candidate against the present baseline"
         )
     for variant, digest in found.digests.items():
-        if (loaded := situation.digests[variant]) != digest:
+        if (loaded := state.digests[variant]) != digest:
             raise RefusedAction(
-                f"{variant!r} of {situation.model!r} is loaded with the digest {loaded[:12]}..., but the "
+                f"{variant!r} of {state.model!r} is loaded with the digest {loaded[:12]}..., but the "
                 f"result is for {digest[:12]}...; load that version, or qualify this one"
             )
 
 
-def _require(variant: str, situation: Situation) -> None:
-    situation.unserved.require(situation.model, variant, situation.digests)
+def _require(variant: str, state: ModelState) -> None:
+    state.unserved.require(state.model, variant, state.digests)

@@ -8,6 +8,7 @@ from serve.base.errors import InvalidRequest
 from serve.base.record import nearest
 from serve.base.routing import Routes
 from serve.control.api import Control
+from serve.control.control_types import ControlModels, VariantCounts
 from serve.control.operations import FEEDBACK
 from serve.counting.tally import Loads
 from serve.engine.model import ServedModel, find_model
@@ -24,7 +25,7 @@ class GatewayCommands:
         self._registry = registry
         self._control = control
 
-    async def models(self) -> dict[str, Any]:
+    async def models(self) -> ControlModels:
         """The names of all models, and of those with a rollout in progress."""
         models = self._registry.models
         rolling = [name for name, model in models.items() if model.census is not None]
@@ -55,7 +56,7 @@ class GatewayCommands:
 
 
 def _describe(model: ServedModel, loads: Loads) -> dict[str, Any]:
-    variants = {}
+    variants: dict[str, VariantCounts] = {}
     for name in model.variants:
         tally = loads[model.name, name].tally
         variants[name] = {

@@ -11,7 +11,7 @@ from serve.base.record import Record
 from serve.base.routing import Routes
 from serve.base.tensor import Signature
 from serve.bundles.bundle import Name, Sha256
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 from serve.bundles.unserved import Unserved
 from serve.counting.census import Watch
 
@@ -91,11 +91,12 @@ class IndexEntry:
     """One variant in the repository, as in the protocol's index."""
 
     name: str
-    # The variant.
+    """The model."""
     version: str
+    """The variant."""
     state: State
-    # Why it is not ready; empty if it is.
     reason: str
+    """Why it is not ready; empty if it is."""
 
 
 class Repository(Protocol):

@@ -14,7 +14,7 @@ from serve.base.record import nearest
 from serve.base.routing import Routes, bucket_of, choose, point_of
 from serve.base.settings import Settings
 from serve.base.tensor import Signature
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 from serve.bundles.unserved import Unserved
 from serve.counting.breaker import Trip
 from serve.counting.census import Census, Sheet, Watch

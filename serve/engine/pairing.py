@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from serve.base.errors import ModelFailed
 from serve.base.tensor import Signature
-from serve.bundles.figures import Meaning, Task
+from serve.bundles.meaning import Meaning, Task
 from serve.engine.batch import Outputs
-from serve.engine.compare_outputs import Differences, compare
-from serve.engine.meaning import guess_meaning
 from serve.engine.shadow_copy import Copy
+from serve.tasks.answer_form import guess_meaning
+from serve.tasks.compare_outputs import Differences, compare
 
 _MASK = "attention_mask"
 

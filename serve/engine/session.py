@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from serve.base.errors import InvalidBundle, InvalidRequest, ModelFailed
 from serve.base.tensor import Arrays, Signature, TensorSpec
 from serve.bundles.bundle import MODEL, read_bundle, read_file
+from serve.bundles.graph_session import open_graph
 from serve.engine.batch import split_rows, stack_rows
 from serve.engine.shapes import Shape, read_shapes, shapes_path
 
@@ -53,15 +54,8 @@ class Session:
         # The shapes of earlier runs that have been run for warm-up, or will be.
         self.warmed: set[Shape] = set()
         self._shapes: Path | None = None
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Spinning idle threads would take the shared cores from the other variants.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Errors are raised, so onnxruntime's own log lines would repeat them.
-        options.log_severity_level = 4
         try:
-            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self._session = open_graph(graph, threads=threads)
         except Exception as error:  # onnxruntime raises a dozen unrelated classes
             raise InvalidBundle(f"{name}: onnxruntime refuses the graph: {error}") from error
         self._outputs = list(signature.output_names)

@@ -14,15 +14,15 @@ import numpy as np
 
 from serve.base.errors import ONE_REQUESTS, CounterweightError, VariantUnavailable
 from serve.base.settings import Settings
-from serve.bundles.figures import Meaning, Task
+from serve.bundles.meaning import Meaning, Task
 from serve.counting.census import Census, Disagreement
 from serve.counting.comparison import Clusters, Comparison
 from serve.counting.copies import Copies, Drop, add_copies
 from serve.engine.batch import Outputs
-from serve.engine.compare_outputs import describe, worst
 from serve.engine.pairing import Paired, pair, require_whole
 from serve.engine.shadow_copy import Copy, match_classes
 from serve.engine.variant import ServedVariant
+from serve.tasks.compare_outputs import describe, worst
 
 _log = logging.getLogger("counterweight.shadow")
 # Nobody waits for copies, so collecting more of them per run saves CPU time.

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from serve.base.errors import InvalidBundle, InvalidRequest
 from serve.base.tensor import Arrays, Signature, TensorSpec
 from serve.bundles.bundle import read_bundle, read_file, sha256
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
+from serve.tasks.task_table import TASKS
 
 TOKENIZER = "tokenizer.json"
 TEXT = "text"
@@ -89,7 +90,7 @@ class TextInput:
         texts = TensorSpec(name=TEXT, datatype="BYTES", shape=signature.inputs[0].shape[:1])
         self.form = Signature(inputs=(texts,), outputs=signature.outputs)
         # The output with the embedding of a text; None: the model has another task.
-        self.embedding = _find_embedding(signature) if task == "embedding" else None
+        self.embedding = _find_embedding(signature) if TASKS[task].rule == "vectors" else None
 
     def takes(self, arrays: Arrays) -> bool:
         """Whether these arrays belong to a request with texts."""

@@ -24,6 +24,7 @@ from serve.engine.text_input import Encoded, TextInput
 from serve.http.body_reader import BodyReader
 from serve.http.error_headers import headers_of
 from serve.http.gate import Gate
+from serve.http.openai_types import Embeddings, OpenAIError
 from serve.observe.observer import Exchange
 
 _log = logging.getLogger("counterweight.embeddings")
@@ -88,7 +89,7 @@ def encode_embeddings(
     if not np.isfinite(vectors).all():
         raise ModelFailed(f"{model} answered NaN or infinity, which is not a valid embedding")
     vectors = np.ascontiguousarray(vectors, "<f4")
-    answer: dict[str, Any] = {
+    answer: Embeddings = {
         "object": "list",
         "data": [
             {
@@ -106,7 +107,7 @@ def encode_embeddings(
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def openai_error(error: CounterweightError) -> dict[str, Any]:
+def openai_error(error: CounterweightError) -> OpenAIError:
     """An error in OpenAI's format."""
     return {
         "error": {

@@ -96,7 +96,7 @@ class _Service:
         return wire.ModelReadyResponse(ready=ready)
 
     async def _server_metadata(self, request: Any, context: Context) -> wire.ServerMetadataResponse:
-        return ParseDict(server_metadata(), wire.ServerMetadataResponse())
+        return ParseDict(dict(server_metadata()), wire.ServerMetadataResponse())
 
     async def _model_metadata(
         self, request: wire.ModelMetadataRequest, context: Context

@@ -11,6 +11,7 @@ from serve.base.errors import InvalidRequest
 from serve.base.tensor import Arrays, Signature
 from serve.base.wording import brief, kind
 from serve.engine.request import InferRequest, RequestedOutput
+from serve.oip.answer_types import OutputTensor
 from serve.oip.binary import read_binary, write_binary
 from serve.oip.classification import classify
 from serve.oip.elements import read_elements, write_elements
@@ -90,13 +91,13 @@ def encode_answer(  # noqa: PLR0913, PLR0917 - the parts of an answer
         answer["id"] = request.id
     if parameters:
         answer["parameters"] = parameters
-    tensors = []
+    tensors: list[OutputTensor] = []
     tail = []
     for wanted in request.outputs:
         array, datatype = outputs[wanted.name], signature.output_by_name[wanted.name].datatype
         if wanted.classes:
             array, datatype = classify(array, wanted.classes, labels, batches=signature.batches), "BYTES"
-        tensor: dict[str, Any] = {"name": wanted.name, "datatype": datatype, "shape": array.shape}
+        tensor: OutputTensor = {"name": wanted.name, "datatype": datatype, "shape": array.shape}
         if wanted.binary:
             tail.append(write_binary(array))
             tensor["parameters"] = {"binary_data_size": len(tail[-1])}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from serve.base.tensor import Signature, TensorSpec
+from serve.oip.answer_types import ConfiguredTensor, DescribedTensor, ModelConfig, ServerMetadata
 from serve.oip.row_sizes import size_of_row
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ EXTENSIONS = (
 _PLATFORM = "onnxruntime_onnx"
 
 
-def server_metadata() -> dict[str, Any]:
+def server_metadata() -> ServerMetadata:
     """Name, version and extensions of the server."""
     version = importlib.metadata.version("counterweight")
     return {"name": "counterweight", "version": version, "extensions": list(EXTENSIONS)}
@@ -79,7 +80,7 @@ def wire_parameters(forms: tuple[Signature, ...], max_body_bytes: int) -> dict[s
     return {"max_body_bytes": max_body_bytes, **sizes}
 
 
-def model_config(name: str, forms: tuple[Signature, ...], max_batch_rows: int) -> dict[str, Any]:
+def model_config(name: str, forms: tuple[Signature, ...], max_batch_rows: int) -> ModelConfig:
     """A model in Triton's configuration format; `dims` exclude the batch dimension."""
     form = forms[0]
     return {
@@ -94,11 +95,11 @@ def model_config(name: str, forms: tuple[Signature, ...], max_batch_rows: int) -
     }
 
 
-def _describe(spec: TensorSpec) -> dict[str, Any]:
+def _describe(spec: TensorSpec) -> DescribedTensor:
     return {"name": spec.name, "datatype": spec.datatype, "shape": spec.wire_shape}
 
 
-def _configure(spec: TensorSpec, *, batches: bool) -> dict[str, Any]:
+def _configure(spec: TensorSpec, *, batches: bool) -> ConfiguredTensor:
     datatype = "STRING" if spec.datatype == "BYTES" else spec.datatype
     dims = spec.wire_shape[1:] if batches else spec.wire_shape
     return {"name": spec.name, "data_type": f"TYPE_{datatype}", "dims": dims}

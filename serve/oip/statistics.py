@@ -1,14 +1,13 @@
 """A tally in the format that Triton's clients expect for statistics."""
 
-from typing import Any
-
 from serve.counting.tally import Tally
+from serve.oip.answer_types import Duration, VariantStatistics
 
 # We do not measure these separately, but the clients' types require them.
-_NONE = {"count": 0, "ns": 0}
+_NONE: Duration = {"count": 0, "ns": 0}
 
 
-def model_statistics(name: str, variant: str, tally: Tally) -> dict[str, Any]:
+def model_statistics(name: str, variant: str, tally: Tally) -> VariantStatistics:
     """One entry of `model_stats`: the counts and nanoseconds of a variant's requests since the start.
 
     `inference_count` counts answered rows, `execution_count` runs; `compute_infer` is about runs, all other
@@ -46,5 +45,5 @@ def model_statistics(name: str, variant: str, tally: Tally) -> dict[str, Any]:
     }
 
 
-def _duration(count: int, total_ms: float) -> dict[str, int]:
+def _duration(count: int, total_ms: float) -> Duration:
     return {"count": count, "ns": round(total_ms * 1e6)}

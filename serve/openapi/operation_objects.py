@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from serve.openapi.answer_schemas import Schema, ref, text, whole
+from serve.openapi.json_schemas import Schema, ref
 
 Operation = dict[str, Any]
 
@@ -19,6 +19,8 @@ SECURITY = {
         "description": "A token from the file that the server was started with (`--tokens`).",
     }
 }
+_TEXT: Schema = {"type": "string"}
+_WHOLE: Schema = {"type": "integer", "minimum": 0}
 # The headers of every answer.
 _TRACKED = ("x-request-id", "traceparent")
 
@@ -60,7 +62,7 @@ def json_body(schema: str, examples: Mapping[str, Any], *, required: bool = True
 
 
 def _path(name: str, description: str, example: str, pattern: str = _NAME) -> dict[str, Any]:
-    content = {"name": name, "in": "path", "required": True, "schema": text(pattern=pattern)}
+    content = {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": pattern}}
     return content | {"description": description, "example": example}
 
 
@@ -75,7 +77,7 @@ PARAMETERS = {
         "name": "file",
         "in": "path",
         "required": True,
-        "schema": text(pattern=r"^[a-z]+\.(css|html|js|svg)$"),
+        "schema": {"type": "string", "pattern": r"^[a-z]+\.(css|html|js|svg)$"},
         "description": "One of the files of the page.",
         "example": "main.js",
     },
@@ -83,12 +85,12 @@ PARAMETERS = {
     "After": {
         "name": "after",
         "in": "query",
-        "schema": whole() | {"maximum": 10**18 - 1},
+        "schema": _WHOLE | {"maximum": 10**18 - 1},
         "description": "The number of the last entry that you already have; 0: none.",
     },
     "Key": _header(
         "x-counterweight-key",
-        text(),
+        _TEXT,
         "Requests with the same key get the same variant, as long as the routes do not change.",
     ),
     "Timeout": _header(
@@ -98,22 +100,25 @@ PARAMETERS = {
     ),
     "RequestId": _header(
         "x-request-id",
-        text(),
+        _TEXT,
         "Returned with the answer and written to the access log: 1 to 128 visible ASCII characters; an "
         "invalid value is replaced.",
     ),
-    "Traceparent": _header("traceparent", text(), "The caller's span, in the format of W3C Trace Context."),
+    "Traceparent": _header("traceparent", _TEXT, "The caller's span, in the format of W3C Trace Context."),
     "JsonBytes": _header(
         "Inference-Header-Content-Length",
-        whole(),
+        _WHOLE,
         "The size of the JSON in bytes, if tensors follow it as bytes.",
     ),
 }
 HEADERS = {
-    "www-authenticate": {"description": "How to authenticate.", "schema": text()},
-    "x-request-id": {"description": "The id of the request, or a new one.", "schema": text()},
-    "traceparent": {"description": "The server's span.", "schema": text()},
-    "retry-after": {"description": "Seconds to wait before the next try.", "schema": whole(1)},
+    "www-authenticate": {"description": "How to authenticate.", "schema": _TEXT},
+    "x-request-id": {"description": "The id of the request, or a new one.", "schema": _TEXT},
+    "traceparent": {"description": "The server's span.", "schema": _TEXT},
+    "retry-after": {
+        "description": "Seconds to wait before the next try.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
 }
 _ERRORS = {
     "202": "Not an error: the change is in force, and will be written to the store later.",

@@ -50,7 +50,7 @@ def _shape_of_object(document: Document, schema: Mapping[str, Any], indent: str)
     lines: list[str] = []
     for name, value in schema.get("properties", {}).items():
         if description := resolve(document, value).get("description"):
-            lines.append(f"{inner}// {description}")
+            lines.append(f"{inner}// {' '.join(description.split())}")
         mark = "" if name in schema.get("required", ()) else "?"
         lines.append(f'{inner}"{name}"{mark}: {shape_of(document, value, inner)}')
     if isinstance(others := schema.get("additionalProperties"), Mapping):

@@ -1,7 +1,7 @@
 """The latency limits of a rollout, and when they are updated."""
 
 from serve.counting.quantiles import QUANTILES, Limits, limits_of
-from serve.rollout.situation import Situation
+from serve.rollout.model_state import ModelState
 from serve.rollout.state.rollout import Rollout, RolloutPlan, fix_limits
 from serve.rollout.timeline import Timeline
 
@@ -19,16 +19,16 @@ def steady_of(timeline: Timeline, plan: RolloutPlan) -> tuple[float | None, Limi
     return named, (p50, p95, p99)
 
 
-def refresh(situation: Situation, rollout: Rollout, timeline: Timeline, now_s: float) -> Rollout:
+def refresh(state: ModelState, rollout: Rollout, timeline: Timeline, now_s: float) -> Rollout:
     """Update the limits that follow the baseline when it is time to. Returns the rollout with its fixed
     limits, which can be set until the first step begins; the same object if nothing changes."""
-    step, at_s = situation.limited
-    every_s = _MISSING_EVERY_S if None in situation.quantile_limits_ms else _EVERY_S
+    step, at_s = state.limited
+    every_s = _MISSING_EVERY_S if None in state.quantile_limits_ms else _EVERY_S
     if step == rollout.step and now_s - at_s < every_s:
         return rollout
     plan, latency = rollout.plan, rollout.policy.guards.latency
-    situation.limited = rollout.step, now_s
-    situation.quantile_limits_ms = limits_of(
+    state.limited = rollout.step, now_s
+    state.quantile_limits_ms = limits_of(
         timeline.history(plan.model, plan.baseline),
         rollout.steady_ms,
         rollout.share,

@@ -1,4 +1,4 @@
-"""Ray is imported here once, and never started."""
+"""Import Ray once, without starting it."""
 
 import warnings
 

@@ -21,7 +21,7 @@ from serve.engine.shapes import Shape
 
 
 class NotedHosts:
-    """In the place of `deployments.hosts.Hosts`: everything comes up at once, but for what is broken."""
+    """Replaces `deployments.hosts.Hosts`: each host is ready at once, except for broken ones."""
 
     def __init__(self, plan: ServerPlan, scratch: Path) -> None:
         # `model/variant` -> why it cannot be had.
@@ -33,13 +33,13 @@ class NotedHosts:
         self.leave.set()
 
     def hear_shapes(self, told: Mapping[str, Sequence[Shape]]) -> None:
-        """Noted."""
+        """Note the shapes."""
         self.shapes.append(told)
 
     async def bring_up(
         self, stored: StoredModel, wanted: Iterable[str], current: LoadedModel | None
     ) -> tuple[dict[str, LoadedVariant], dict[str, str]]:
-        """The versions that are on disk."""
+        """Return the versions that are on disk."""
         await self.leave.wait()
         loaded: dict[str, LoadedVariant] = {}
         failures: dict[str, str] = {}
@@ -53,12 +53,12 @@ class NotedHosts:
         return loaded, failures
 
     async def remove(self, versions: Iterable[LoadedVariant]) -> None:
-        """Noted."""
+        """Note the versions."""
         self.removed += versions
 
 
 class Reporting:
-    """A gateway that reports when it is told to."""
+    """A gateway that reports when a test says so."""
 
     def __init__(self, keeper: Keeper, name: str) -> None:
         self.keeper = keeper
@@ -72,7 +72,7 @@ class Reporting:
         self.shapes: dict[str, tuple[Shape, ...]] = {}
 
     async def report(self, *, apply: bool = True) -> Reply:
-        """Say what was counted; `apply`: and serve at once what the keeper says."""
+        """Report the counts; with `apply`, also serve the keeper's catalog at once."""
         load = VariantLoad(tally=deepcopy(self.tally), in_flight=self.in_flight, waiting_rows=0)
         loads: Loads = {("linear", "base"): load}
         reply = await self.keeper.sync(
@@ -91,7 +91,7 @@ class Reporting:
         return reply
 
     async def report_for_ever(self) -> None:
-        """As gateways do, only faster."""
+        """Report every 5 ms, as gateways do less often."""
         while True:
             await self.report()
             await asyncio.sleep(0.005)

@@ -6,7 +6,7 @@ from ray.exceptions import RayTaskError
 
 
 def raised_there(error: Exception) -> Exception:
-    """As Ray raises here what a replica raised."""
+    """Return the error as Ray raises it in the caller of a replica."""
     # Ray's own types say nothing of it.
     make: Any = RayTaskError
     raised: Exception = make("run", "Traceback ...", error).as_instanceof_cause()

@@ -11,7 +11,7 @@ from serve.base.errors import InvalidBundle, InvalidRecord, RejectedBundle, Unkn
 
 @pytest.fixture
 def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[ServerPlan]:
-    """What would have been served; instead of Ray, Ctrl-C comes as soon as it is up."""
+    """The plans that would have been served; Ctrl-C replaces the running server."""
     seen: list[ServerPlan] = []
 
     @contextmanager
@@ -33,7 +33,8 @@ def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[ServerPlan]:
 def test_without_options_everything_is_as_the_help_says(
     plans: list[ServerPlan], module_repository: Path
 ) -> None:
-    """This machine only, one gateway, each variant apart, no access log; Ctrl-C ends it with 0."""
+    """By default the server listens on 127.0.0.1 with one gateway, a replica per variant and no access
+    log."""
     assert serve([str(module_repository)]) == 0
     [plan] = plans
     assert (plan.host, plan.port, plan.grpc_port) == ("127.0.0.1", 8000, 8001)
@@ -58,7 +59,7 @@ def test_options_become_the_plan(plans: list[ServerPlan], module_repository: Pat
 def test_says_where_it_serves_and_how_traffic_is_split(
     plans: list[ServerPlan], module_repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On standard error, so that standard output stays free."""
+    """The address and the traffic split are printed to standard error, and standard output is empty."""
     serve([str(module_repository), "--weights", "linear:base=9,light=1"])
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -95,7 +96,7 @@ def test_says_where_it_serves_and_how_traffic_is_split(
 def test_a_wrong_command_line_starts_nothing(
     plans: list[ServerPlan], module_repository: Path, options: list[str], error: type[Exception], message: str
 ) -> None:
-    """What a person wrote is checked before anything is started, and the message says what to write."""
+    """An invalid option is refused before anything is started, and the message gives the fix."""
     with pytest.raises(error, match=message):
         serve([str(module_repository), *options])
     assert plans == []
@@ -103,7 +104,7 @@ def test_a_wrong_command_line_starts_nothing(
 
 @pytest.fixture
 def tokens(tmp_path: Path) -> Path:
-    """A file with one."""
+    """A file with one token."""
     path = tmp_path / "tokens.yaml"
     path.write_text("- {name: ann, role: operate, token: correct-horse-battery}")
     return path
@@ -112,7 +113,7 @@ def tokens(tmp_path: Path) -> Path:
 def test_what_tokens_are_good_for_is_part_of_the_plan(
     plans: list[ServerPlan], module_repository: Path, tokens: Path
 ) -> None:
-    """They themselves are not: the plan goes to other processes, and into their logs."""
+    """The plan grants access by the tokens but does not contain them."""
     serve([str(module_repository), "--tokens", str(tokens)])
     [plan] = plans
     assert plan.access.admit("operate", "Bearer correct-horse-battery") == "ann"
@@ -135,7 +136,7 @@ def test_beyond_this_machine_without_tokens_says_what_is_closed(
 def test_on_this_machine_nothing_is_closed(
     plans: list[ServerPlan], module_repository: Path, capsys: pytest.CaptureFixture[str], host: str
 ) -> None:
-    """And nothing is said of it."""
+    """On a loopback address nothing is closed, and the output does not mention it."""
     serve([str(module_repository), "--host", host])
     assert not plans[0].access.closed
     assert "closed" not in capsys.readouterr().err
@@ -150,7 +151,7 @@ def test_with_tokens_nothing_is_closed(
 
 
 def test_a_repository_that_is_none_starts_nothing(plans: list[ServerPlan], tmp_path: Path) -> None:
-    """With what to do about it."""
+    """The error for a missing repository says to export a recipe first, and nothing is served."""
     with pytest.raises(InvalidBundle, match="is not a folder; export a recipe into it first"):
         serve([str(tmp_path / "missing")])
     assert plans == []

@@ -115,7 +115,7 @@ def play(scenario: Any) -> Any:
 
 
 def test_it_serves_what_the_keeper_says_on_both_wires(repository: Path) -> None:
-    """And exists only once it does."""
+    """The gateway serves the keeper's catalog over HTTP and gRPC before it counts as started."""
 
     async def scenario() -> tuple[float, bytes]:
         async with running(repository) as (_, client, gateway, grpc_port):
@@ -128,7 +128,7 @@ def test_it_serves_what_the_keeper_says_on_both_wires(repository: Path) -> None:
 
 
 def test_it_tells_the_keeper_what_it_counted(repository: Path) -> None:
-    """Again and again, and which catalog it serves."""
+    """The gateway reports its counts and the revision that it serves."""
 
     async def scenario() -> tuple[int, int]:
         async with running(repository) as (sync, client, _, _):
@@ -142,7 +142,7 @@ def test_it_tells_the_keeper_what_it_counted(repository: Path) -> None:
 
 
 def test_a_keeper_that_does_not_answer_stops_nobody(repository: Path) -> None:
-    """What was known last stays in force, and the next answer counts."""
+    """Without the keeper the last catalog is served; the keeper's next answer applies."""
 
     async def scenario() -> tuple[float, float]:
         async with running(repository) as (sync, client, gateway, _):
@@ -162,7 +162,7 @@ def test_a_keeper_that_does_not_answer_stops_nobody(repository: Path) -> None:
 def test_a_version_that_takes_long_to_load_is_served_in_the_end(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long: meanwhile the gateway goes on telling the keeper that it lives."""
+    """The gateway reports to the keeper while it loads a version slowly, and then serves that version."""
 
     def open_slowly(folder: Path, *, threads: int) -> Session:
         # Longer than an answer of the keeper's is waited for.
@@ -185,7 +185,7 @@ def test_a_version_that_takes_long_to_load_is_served_in_the_end(
 def test_a_change_is_told_when_the_old_version_has_answered(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The keeper ends its host then, and not while it still has something to do."""
+    """The gateway reports a new revision after the old version has answered its requests."""
     hosts: list[Host] = []
 
     def make_host(*_: object) -> Host:
@@ -216,7 +216,7 @@ def test_a_change_is_told_when_the_old_version_has_answered(
 
 
 def test_its_journal_says_what_runs_in_it(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Should that be the end of it; nobody takes it for dead while it lives."""
+    """The journal names the running variant, and the gateway is not dead while it lives."""
     leave = threading.Event()
 
     def open_slowly(folder: Path, *, threads: int) -> Session:
@@ -241,7 +241,7 @@ def test_its_journal_says_what_runs_in_it(repository: Path, monkeypatch: pytest.
 
 
 def test_what_it_could_not_have_is_tried_again(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has to ask for it: a host may only have been away for a moment."""
+    """A version that failed to load is tried again until it loads."""
     tries: list[Path] = []
 
     def open_at_last(folder: Path, *, threads: int) -> Session:
@@ -273,7 +273,7 @@ def test_what_it_could_not_have_is_tried_again(repository: Path, monkeypatch: py
     ids=["the keeper's own", "no keeper"],
 )
 def test_the_repository_fails_as_the_keeper_does(error: Exception, comes: type[Exception]) -> None:
-    """With its message, and none of Ray's; where there is no keeper, with 503."""
+    """The keeper's error is raised with its own message; a missing keeper raises VariantUnavailable."""
 
     class Failing:
         async def remote(self, *arguments: Any) -> None:
@@ -287,7 +287,7 @@ def test_the_repository_fails_as_the_keeper_does(error: Exception, comes: type[E
 
 
 def test_a_list_of_a_keeper_that_hangs_is_not_waited_for() -> None:
-    """Nobody has heard of it for longer than it may be silent."""
+    """The index of a keeper that has been silent for too long is refused at once."""
 
     class Hanging:
         async def remote(self) -> None:

@@ -10,10 +10,10 @@ import httpx2
 import pytest
 from ray.exceptions import ActorDiedError
 
-from deployments.gateway_reports import notices_of
+from deployments.gateway_reports import aborts_folder
 from serve.base.errors import RefusedAction
 from serve.counting.breaker import Trip
-from serve.rollout.notices import Notices
+from serve.rollout.pending_aborts import PendingAborts
 from tests.deployments.test_gateway import BODY, Sync, play, running
 from tests.serve.local_control import LocalControl
 
@@ -21,22 +21,23 @@ TRIP = Trip(rollout="r1", by="local", reason="smoke in the kitchen")
 
 
 class Gone:
-    """In the place of the keeper's `command`: nobody is there, at once or after a long wait."""
+    """Replaces the keeper's `command`: no keeper is there, and the call fails at once or after a long
+    wait."""
 
     def __init__(self, *, hangs: bool) -> None:
         self.hangs = hangs
 
     async def remote(self, *command: Any) -> Any:
-        """No answer."""
+        """Raise ActorDiedError, perhaps after ten minutes."""
         await asyncio.sleep(600 if self.hangs else 0)
         raise ActorDiedError
 
 
 class Late:
-    """One that is there, and had heard of the abort from a gateway before it read the command."""
+    """Replaces the keeper's `command`: the rollout was already aborted when the command arrived."""
 
     async def remote(self, name: str, *command: Any) -> Any:
-        """It is over, as whoever looks sees."""
+        """Return the aborted rollout, or refuse to abort it again."""
         if name == "view":
             return LocalControl().keeper.command("view", "linear-20261122-152000-3f9a")
         await asyncio.sleep(0.1)
@@ -79,7 +80,7 @@ async def answered_by(client: httpx2.AsyncClient) -> str:
 
 @pytest.mark.parametrize("hangs", [False, True])
 def test_an_abort_acts_without_a_keeper(repository: Path, hangs: bool) -> None:
-    """All requests go to the baseline, and the answer says what was done and what is done later."""
+    """Without a keeper, an abort sends all requests to the baseline and answers 202 with what follows."""
 
     async def scenario() -> tuple[Any, ...]:
         async with alone(repository, command=Gone(hangs=hangs)) as (client, _):
@@ -93,7 +94,7 @@ def test_an_abort_acts_without_a_keeper(repository: Path, hangs: bool) -> None:
 
 
 def test_a_keeper_that_is_only_late_answers(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It acts before that, and what it finds done is no error."""
+    """An abort that the keeper answers late succeeds, even if the rollout is over by then."""
     monkeypatch.setattr("serve.engine.keeper_silence.LATE_S", 600)
 
     async def scenario() -> tuple[int, str]:
@@ -105,7 +106,7 @@ def test_a_keeper_that_is_only_late_answers(repository: Path, monkeypatch: pytes
 
 
 def test_the_next_keeper_hears_of_it(repository: Path) -> None:
-    """With the person's name and reason, until the rollout is over."""
+    """The abort is reported to the next keeper with its author and reason, and written as a notice."""
 
     async def scenario() -> Any:
         async with alone(repository) as (client, sync):
@@ -113,7 +114,7 @@ def test_the_next_keeper_hears_of_it(repository: Path) -> None:
             sync.error = None
             while not sync.reports[-1].trips:
                 await asyncio.sleep(0.01)
-            return dict(sync.reports[-1].trips), Notices(notices_of(repository.parent)).find(["r1"])
+            return dict(sync.reports[-1].trips), PendingAborts(aborts_folder(repository.parent)).find(["r1"])
 
     assert play(scenario()) == ({"linear": TRIP}, [TRIP])
 
@@ -123,7 +124,7 @@ def test_every_gateway_acts(repository: Path) -> None:
 
     async def scenario() -> str:
         async with alone(repository) as (client, _):
-            Notices(notices_of(repository.parent)).put(TRIP)
+            PendingAborts(aborts_folder(repository.parent)).put(TRIP)
             while (variant := await answered_by(client)) != "base":
                 await asyncio.sleep(0.01)
             return variant
@@ -132,7 +133,7 @@ def test_every_gateway_acts(repository: Path) -> None:
 
 
 def test_a_rollout_that_does_not_run_cannot_be_aborted_so(repository: Path) -> None:
-    """Nothing is known of it here."""
+    """Aborting another rollout without a keeper gives 503."""
 
     async def scenario() -> tuple[int, str]:
         async with alone(repository) as (client, _):
@@ -142,7 +143,7 @@ def test_a_rollout_that_does_not_run_cannot_be_aborted_so(repository: Path) -> N
 
 
 def test_who_looks_at_a_rollout_hears_that_nobody_judges(repository: Path) -> None:
-    """Soon, though the keeper's answer never comes."""
+    """A rollout that is viewed while the keeper hangs gives 503 and says that nobody judges."""
 
     async def scenario() -> tuple[int, str]:
         async with alone(repository, command=Gone(hangs=True)) as (client, _):
@@ -154,7 +155,7 @@ def test_who_looks_at_a_rollout_hears_that_nobody_judges(repository: Path) -> No
 
 
 def test_ready_says_that_nobody_judges(repository: Path) -> None:
-    """The models answer all the same."""
+    """`/v2/health/ready` is 200 with `judging: false` while no keeper judges."""
 
     async def scenario() -> tuple[int, Any]:
         async with alone(repository) as (client, _):

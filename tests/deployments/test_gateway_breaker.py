@@ -1,4 +1,4 @@
-"""A gateway that stops a candidate by itself."""
+"""A gateway's own circuit breaker for a candidate."""
 
 import asyncio
 import math
@@ -19,7 +19,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_candidate_that_fails_totally_is_stopped_while_the_keeper_is_away(repository: Path) -> None:
-    """Its requests go to the baseline at once, and the keeper hears of it as soon as it is back."""
+    """A candidate that answers NaN loses its traffic without the keeper, which gets a report afterwards."""
 
     async def scenario() -> tuple[Any, ...]:
         make_bundle(repository, "light", scale=math.nan)

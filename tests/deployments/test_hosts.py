@@ -1,4 +1,4 @@
-"""What hosts are told, without Ray."""
+"""What the keeper passes to hosts, without Ray."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ def made(scratch: Path) -> tuple[Hosts, Path]:
 
 
 def test_shapes_of_all_gateways_stand_beside_the_copies(tmp_path: Path) -> None:
-    """Written when there are more to know."""
+    """The shapes of all gateways are written beside a bundle's copy, and only if there are new ones."""
     hosts, copy = made(tmp_path)
     path = shapes_path(copy, "linear")
     hosts.hear_shapes({"linear": [((3, 4),)]})
@@ -32,7 +32,7 @@ def test_shapes_of_all_gateways_stand_beside_the_copies(tmp_path: Path) -> None:
 def test_a_full_disk_keeps_nobody_from_serving(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Hosts are then as warm as they were."""
+    """A full disk is logged and does not raise."""
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -1,4 +1,4 @@
-"""What is loaded, who knows of it, and what was counted: the keeper, without Ray."""
+"""What the keeper loads, reports to gateways and counts, without Ray."""
 
 import asyncio
 from pathlib import Path
@@ -24,7 +24,7 @@ def states(entries: list[IndexEntry]) -> dict[str, tuple[str, str]]:
 
 
 def test_loads_what_the_plan_says(repository: Path, tmp_path: Path) -> None:
-    """A gateway that has nothing yet is told everything, one that has it nothing."""
+    """A new gateway gets the whole catalog, and one that has it gets none."""
 
     async def scenario() -> tuple[list[str], float, bool]:
         keeper, _ = await make_keeper(repository, tmp_path, weights={"linear": {"base": 1, "light": 3}})
@@ -37,7 +37,7 @@ def test_loads_what_the_plan_says(repository: Path, tmp_path: Path) -> None:
 
 
 def test_the_index_says_why_a_variant_is_not_there(repository: Path, tmp_path: Path) -> None:
-    """One is served, one was rejected, and of a third nothing can be read."""
+    """The index has the reason of each variant that is rejected or cannot be read."""
 
     async def scenario() -> dict[str, tuple[str, str]]:
         keeper, _ = await make_keeper(repository, tmp_path)
@@ -56,7 +56,7 @@ def test_the_index_says_why_a_variant_is_not_there(repository: Path, tmp_path: P
 
 
 def test_a_new_version_is_served_and_the_old_one_goes(repository: Path, tmp_path: Path) -> None:
-    """Its host is ended only after every gateway has let go of it."""
+    """A new version is served; the old one's host is removed after every gateway has dropped it."""
 
     async def scenario() -> tuple[bool, bool]:
         keeper, hosts = await make_keeper(repository, tmp_path)
@@ -72,7 +72,7 @@ def test_a_new_version_is_served_and_the_old_one_goes(repository: Path, tmp_path
 
 
 def test_a_change_is_done_when_every_gateway_serves_it(repository: Path, tmp_path: Path) -> None:
-    """And not before the last of two does."""
+    """A change is complete only after the last gateway serves it."""
 
     async def scenario() -> tuple[bool, bool]:
         keeper, hosts = await make_keeper(repository, tmp_path)
@@ -93,7 +93,7 @@ def test_a_change_is_done_when_every_gateway_serves_it(repository: Path, tmp_pat
 
 
 def test_a_version_that_does_not_come_up_leaves_the_old_one(repository: Path, tmp_path: Path) -> None:
-    """The caller hears why, and so does the index; the next one that does come up mends it."""
+    """If a version fails to start, the caller and the index get the reason; a later load succeeds."""
 
     async def scenario() -> tuple[tuple[str, str], tuple[str, str]]:
         keeper, hosts = await make_keeper(repository, tmp_path)
@@ -109,7 +109,7 @@ def test_a_version_that_does_not_come_up_leaves_the_old_one(repository: Path, tm
 
 
 def test_a_variant_that_a_gateway_cannot_have_is_no_success(repository: Path, tmp_path: Path) -> None:
-    """The keeper's own trial is not the whole truth."""
+    """A load fails if a gateway cannot place the variant, even if the keeper could."""
 
     async def scenario() -> None:
         keeper, _ = await make_keeper(repository, tmp_path)
@@ -124,7 +124,7 @@ def test_a_variant_that_a_gateway_cannot_have_is_no_success(repository: Path, tm
 
 
 def test_one_that_is_being_loaded_is_said_to_be(repository: Path, tmp_path: Path) -> None:
-    """While its host comes up."""
+    """The index says LOADING while the host of a variant starts."""
 
     async def scenario() -> str:
         keeper, hosts = await make_keeper(repository, tmp_path)
@@ -140,7 +140,7 @@ def test_one_that_is_being_loaded_is_said_to_be(repository: Path, tmp_path: Path
 
 
 def test_an_unloaded_variant_gives_its_traffic_to_the_others(repository: Path, tmp_path: Path) -> None:
-    """The index says what became of it, and it can be loaded again, without traffic."""
+    """After an unload the others have the traffic, and a variant that is loaded again gets none."""
 
     async def scenario() -> tuple[float, tuple[str, str], float]:
         keeper, _ = await make_keeper(repository, tmp_path, weights={"linear": {"base": 1, "light": 3}})
@@ -156,7 +156,7 @@ def test_an_unloaded_variant_gives_its_traffic_to_the_others(repository: Path, t
 
 
 def test_a_model_that_was_unloaded_comes_back_whole(repository: Path, tmp_path: Path) -> None:
-    """Also when only one of its variants is asked for: nothing is served without the baseline."""
+    """Loading one variant of an unloaded model loads the baseline, too."""
 
     async def scenario() -> tuple[bool, list[str]]:
         keeper, _ = await make_keeper(repository, tmp_path)
@@ -196,7 +196,7 @@ def test_what_cannot_be_loaded_is_named(
 def test_a_model_whose_baseline_was_rejected_is_not_loaded_in_silence(
     repository: Path, tmp_path: Path
 ) -> None:
-    """Nothing of it would be served, and the caller hears why."""
+    """Loading a model whose baseline was rejected raises the reason."""
 
     async def scenario() -> None:
         keeper, _ = await make_keeper(repository, tmp_path)
@@ -230,7 +230,7 @@ def test_what_cannot_be_unloaded_is_named(
 
 
 def test_a_keeper_that_is_made_anew_knows_what_was_loaded(repository: Path, tmp_path: Path) -> None:
-    """What was unloaded stays so, and revisions go on."""
+    """A new keeper keeps the unloaded variants and the revision of its predecessor."""
 
     async def scenario() -> tuple[list[str], bool]:
         keeper, _ = await make_keeper(repository, tmp_path)

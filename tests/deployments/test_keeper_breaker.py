@@ -1,4 +1,4 @@
-"""A gateway whose circuit breaker has opened, and what the keeper makes of it."""
+"""What the keeper does when a gateway's circuit breaker has opened."""
 
 import asyncio
 import sqlite3
@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from deployments.gateway_reports import notices_of
+from deployments.gateway_reports import aborts_folder
 from deployments.keeper import Keeper
 from serve.counting.breaker import Trip
 from serve.rollout.api_records import RolloutWanted
-from serve.rollout.notices import Notices
+from serve.rollout.pending_aborts import PendingAborts
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from tests.deployments.keepers import Reporting, make_keeper
@@ -24,7 +24,7 @@ REASON = "20 of the last 20 requests failed (ModelFailed 20), and the baseline a
 
 @pytest.fixture(autouse=True)
 def _looks_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What happens here happens with the report, not with a look."""
+    """Make the keeper's look rare, so that the report alone has an effect."""
     monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 60)
 
 
@@ -48,12 +48,12 @@ async def tripped(
 
 
 def weights_of(gateway: Reporting) -> dict[str, float]:
-    """The split that the gateway has heard of."""
+    """Return the weights that the gateway has."""
     return dict(gateway.catalog.models["linear"].routes.weights)
 
 
 def test_the_reply_takes_the_traffic_back(repository: Path, tmp_path: Path) -> None:
-    """With the same report, for all gateways; and the rollout says who ended it, and why."""
+    """The reply to the report gives the baseline all traffic, and the rollout has the author and reason."""
 
     async def scenario() -> tuple[Any, ...]:
         async with tripped(repository, tmp_path) as (keeper, gateway, rollout):
@@ -68,7 +68,7 @@ def test_the_reply_takes_the_traffic_back(repository: Path, tmp_path: Path) -> N
 
 
 def test_it_is_written_once_and_computes_again(repository: Path, tmp_path: Path) -> None:
-    """However often the gateway says it."""
+    """Repeated reports write one abort, and a replay finds no fault."""
 
     async def scenario() -> tuple[Any, ...]:
         async with tripped(repository, tmp_path) as (keeper, gateway, rollout):
@@ -83,7 +83,7 @@ def test_it_is_written_once_and_computes_again(repository: Path, tmp_path: Path)
 
 
 def test_it_waits_for_no_store(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody holds the file: the gateways hear of it all the same."""
+    """The reply does not wait for a store that is locked."""
     monkeypatch.setattr("serve.rollout.store.schema._LOCK_TIMEOUT_S", 600)
 
     async def scenario() -> dict[str, float]:
@@ -101,7 +101,7 @@ def test_it_waits_for_no_store(repository: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_a_rollout_that_is_over_is_left_alone(repository: Path, tmp_path: Path) -> None:
-    """What a gateway says of it comes late, and the next one has done nothing yet."""
+    """A report on a finished rollout does not affect the next one."""
 
     async def scenario() -> Phase:
         async with tripped(repository, tmp_path) as (keeper, gateway, _):
@@ -117,7 +117,7 @@ def test_a_rollout_that_is_over_is_left_alone(repository: Path, tmp_path: Path) 
 
 
 def test_who_aborted_while_no_keeper_answered_stands_in_the_trail(repository: Path, tmp_path: Path) -> None:
-    """As a gateway tells it."""
+    """The trail has the author and reason of an abort that a gateway reports."""
 
     async def scenario() -> tuple[Any, ...]:
         async with tripped(repository, tmp_path) as (keeper, gateway, rollout):
@@ -131,11 +131,11 @@ def test_who_aborted_while_no_keeper_answered_stands_in_the_trail(repository: Pa
 
 
 def test_the_next_keeper_reads_what_was_aborted_without_one(repository: Path, tmp_path: Path) -> None:
-    """Before it judges, and though no gateway that knows of it lives."""
+    """A new keeper applies the notice of an abort before it judges."""
 
     async def scenario() -> tuple[Any, ...]:
         async with tripped(repository, tmp_path) as (keeper, _, rollout):
-            Notices(notices_of(tmp_path)).put(Trip(rollout=rollout, by="ann", reason="smoke"))
+            PendingAborts(aborts_folder(tmp_path)).put(Trip(rollout=rollout, by="ann", reason="smoke"))
             keeper._store.close()
             another, _ = await make_keeper(repository, tmp_path)
             another._ticking.cancel()
@@ -146,7 +146,7 @@ def test_the_next_keeper_reads_what_was_aborted_without_one(repository: Path, tm
 
 
 def test_a_gateway_hears_for_how_long_nobody_judged(repository: Path, tmp_path: Path) -> None:
-    """A look that hangs does not judge."""
+    """The reply to a report has the time since rollouts were last judged."""
 
     async def scenario() -> float:
         async with tripped(repository, tmp_path) as (keeper, gateway, _):

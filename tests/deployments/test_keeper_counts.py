@@ -1,4 +1,4 @@
-"""What gateways say, to one another by the keeper, and those that say nothing more."""
+"""What gateways report to one another by the keeper, and gateways that have stopped reporting."""
 
 import asyncio
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.deployments.keepers import Reporting, make_keeper
 
 
 def test_each_gateway_hears_what_the_others_counted(repository: Path, tmp_path: Path) -> None:
-    """And not what it said itself."""
+    """A gateway gets the sums of the other gateways, without its own counts."""
 
     async def scenario() -> tuple[int, int]:
         keeper, _ = await make_keeper(repository, tmp_path)
@@ -26,7 +26,7 @@ def test_each_gateway_hears_what_the_others_counted(repository: Path, tmp_path: 
 
 @pytest.mark.usefixtures("silence")
 def test_what_a_gateway_counted_outlives_it(repository: Path, tmp_path: Path) -> None:
-    """What it had in hand does not."""
+    """The counts of a gateway that is gone stay, and its requests in flight do not."""
 
     async def scenario() -> tuple[int, int]:
         keeper, _ = await make_keeper(repository, tmp_path)
@@ -42,7 +42,7 @@ def test_what_a_gateway_counted_outlives_it(repository: Path, tmp_path: Path) ->
 
 @pytest.mark.usefixtures("silence")
 def test_a_gateway_that_was_silent_is_not_counted_twice(repository: Path, tmp_path: Path) -> None:
-    """It was only busy: what it says now holds what it said before."""
+    """A gateway that was silent and reports again is counted once."""
 
     async def scenario() -> int:
         keeper, _ = await make_keeper(repository, tmp_path)
@@ -60,7 +60,7 @@ def test_a_gateway_that_was_silent_is_not_counted_twice(repository: Path, tmp_pa
 
 @pytest.mark.usefixtures("silence")
 def test_a_gateway_that_is_gone_holds_up_nothing(repository: Path, tmp_path: Path) -> None:
-    """Nobody waits for who was not heard of for long."""
+    """An unload does not wait for a gateway that is gone."""
 
     async def scenario() -> None:
         keeper, _ = await make_keeper(repository, tmp_path)

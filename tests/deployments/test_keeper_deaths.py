@@ -1,4 +1,4 @@
-"""Gateways that died: what they had counted counts, once, and what ran in them is held to it."""
+"""The counts of gateways that died are used once, and their running variants are charged with the death."""
 
 import asyncio
 import fcntl
@@ -29,14 +29,14 @@ def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def standing(tmp_path: Path) -> Iterator[int]:
-    """The server stands."""
+    """A running server that holds its lock."""
     standing = stand(journals(tmp_path))
     yield standing
     os.close(standing)
 
 
 def journals(scratch: Path) -> Path:
-    """Beside the store of `make_keeper`."""
+    """Return the journals' folder beside the store of `make_keeper`."""
     return journals_of(f"sqlite:///{scratch}/rollouts.db", scratch)
 
 
@@ -53,17 +53,17 @@ class Mortal:
         self.admitted: defaultdict[str, list[Admitted]] = defaultdict(list)
 
     def ask(self, variant: str, times: int) -> None:
-        """So many requests are admitted."""
+        """Admit `times` requests."""
         for _ in range(times):
             self.admitted[variant].append(self.census.admit((self.revision, False, variant), None))
 
     def answer(self, variant: str, times: int) -> None:
-        """And answered."""
+        """Answer `times` requests."""
         for _ in range(times):
             self.census.end(self.admitted[variant].pop(), failed=False, ms=1.0, request_id="")
 
     async def tell(self) -> None:
-        """What was counted, as gateways do."""
+        """Report the counts as gateways do."""
         sheet = self.census.sheet(self.revision, {})
         assert sheet is not None
         self.gateway.sheets = {"linear": sheet}
@@ -72,7 +72,7 @@ class Mortal:
             self.census.acknowledge(written)
 
     def die(self) -> None:
-        """What the kernel does of it: the lock goes with the process, and the pages stay."""
+        """Release the lock as the kernel does when the process ends; the pages stay."""
         fcntl.flock(self.journal._file, fcntl.LOCK_UN)
 
 
@@ -84,18 +84,18 @@ async def begin(repository: Path, scratch: Path) -> tuple[Keeper, Mortal]:
 
 
 async def gateway_of(keeper: Keeper, scratch: Path, name: str) -> Mortal:
-    """A gateway that has heard of the rollout."""
+    """Return a gateway that has the rollout."""
     gateway = Reporting(keeper, name)
     await gateway.report()
     return Mortal(gateway, scratch)
 
 
 def evidence_of(keeper: Keeper) -> Evidence:
-    return keeper._controller.situations["linear"].present.evidence
+    return keeper._controller.states["linear"].present.evidence
 
 
 def counted(keeper: Keeper) -> int:
-    """How many requests are in the evidence."""
+    """Return the number of requests in the evidence."""
     return sum(segment.requests.both for segment in evidence_of(keeper).segments)
 
 
@@ -106,14 +106,14 @@ async def until_forgotten(scratch: Path) -> None:
 
 
 async def end(keeper: Keeper) -> None:
-    """The keeper is no more."""
+    """Stop the keeper."""
     keeper._ticking.cancel()
     await asyncio.wait([keeper._ticking])
     keeper._store.close()
 
 
 async def counted_by_another(repository: Path, scratch: Path) -> int:
-    """By the next keeper, once it has read all that gateways left."""
+    """Return the counts of the next keeper, once it has read all journals."""
     keeper, _ = await make_keeper(repository, scratch)
     await until_forgotten(scratch)
     await end(keeper)
@@ -121,7 +121,7 @@ async def counted_by_another(repository: Path, scratch: Path) -> int:
 
 
 def test_what_a_gateway_had_not_told_counts_when_it_is_gone(repository: Path, tmp_path: Path) -> None:
-    """With what it had told, and nothing twice; then its journal is deleted."""
+    """A dead gateway's unreported counts are added to the reported ones, and its journal is deleted."""
 
     async def scenario() -> int:
         keeper, gateway = await begin(repository, tmp_path)
@@ -141,7 +141,7 @@ def test_what_a_gateway_had_not_told_counts_when_it_is_gone(repository: Path, tm
 def test_what_it_had_told_to_a_keeper_that_died_too_counts_once(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The keeper had not written it down; the next one reads it where the gateway left it."""
+    """A sheet that was reported to a keeper that died is read from the journal and counts once."""
     monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 60)
 
     async def scenario() -> int:
@@ -160,8 +160,8 @@ def test_what_it_had_told_to_a_keeper_that_died_too_counts_once(
 def test_what_is_written_down_is_not_counted_by_the_next_keeper(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first one died before it could delete the journal."""
-    monkeypatch.setattr("serve.rollout.leftovers.delete_journal", lambda *_: None)
+    """Counts that were written are not added again if the journal was not deleted."""
+    monkeypatch.setattr("serve.rollout.unreported_counts.delete_journal", lambda *_: None)
 
     async def scenario() -> int:
         keeper, gateway = await begin(repository, tmp_path)
@@ -180,7 +180,8 @@ def test_what_is_written_down_is_not_counted_by_the_next_keeper(
 def test_what_a_server_that_was_killed_had_counted_counts_with_the_next_one(
     repository: Path, tmp_path: Path, standing: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everything of it, at once: what ran is not to blame, and nothing is left of it beside the store."""
+    """The next server uses the counts of a killed one, does not blame the candidate, and deletes the
+    journals."""
     monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 60)
 
     async def scenario() -> tuple[int, Evidence]:
@@ -204,7 +205,7 @@ def test_what_a_server_that_was_killed_had_counted_counts_with_the_next_one(
 
 
 def test_what_a_candidate_took_along_are_its_errors(repository: Path, tmp_path: Path) -> None:
-    """Those in flight when it ran and the gateway died; the baseline's, which did not run, are not."""
+    """Requests in flight of the running candidate count as errors, and those of the idle baseline do not."""
 
     async def scenario() -> tuple[int, int]:
         keeper, gateway = await begin(repository, tmp_path)
@@ -222,11 +223,11 @@ def test_what_a_candidate_took_along_are_its_errors(repository: Path, tmp_path: 
 
 
 def test_a_candidate_that_ends_three_gateways_is_rolled_back(repository: Path, tmp_path: Path) -> None:
-    """Whether it had a request or a copy."""
+    """A candidate that ran in three gateways that died is rolled back, whether it had requests or copies."""
 
     async def scenario() -> tuple[Phase, str, bool]:
         keeper, first = await begin(repository, tmp_path)
-        running = keeper._controller.situations["linear"]
+        running = keeper._controller.states["linear"]
         others = [await gateway_of(keeper, tmp_path, name) for name in ("two", "three")]
         before = []
         for gateway in (first, *others):
@@ -248,7 +249,7 @@ def test_a_candidate_that_ends_three_gateways_is_rolled_back(repository: Path, t
 
 
 def test_a_journal_of_a_rollout_that_is_over_is_deleted(repository: Path, tmp_path: Path) -> None:
-    """Nobody asks for it any more."""
+    """The journal of a finished rollout is deleted."""
 
     async def scenario() -> None:
         keeper, gateway = await begin(repository, tmp_path)

@@ -1,4 +1,4 @@
-"""A variant that is not served, and who asks for it all the same."""
+"""What the keeper answers about a variant that is not served."""
 
 import asyncio
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ REFUSED = "'poor': it was rejected: accuracy 0.50"
 
 
 def test_a_rejected_candidate_is_refused_with_the_reason(repository: Path, tmp_path: Path) -> None:
-    """Whoever made it need not look for it in the index."""
+    """The start of a rollout to a rejected candidate is refused with the reason."""
 
     async def scenario() -> None:
         keeper, _ = await make_keeper(repository, tmp_path)
@@ -36,7 +36,7 @@ def test_a_rejected_variant_in_routes_is_refused_with_the_reason(repository: Pat
 
 
 def test_gateways_hear_what_was_rejected(repository: Path, tmp_path: Path) -> None:
-    """For those who pin their requests to it."""
+    """The catalog for gateways names the rejected variants."""
 
     async def scenario() -> Mapping[str, str]:
         keeper, _ = await make_keeper(repository, tmp_path)
@@ -50,7 +50,7 @@ def test_gateways_hear_what_was_rejected(repository: Path, tmp_path: Path) -> No
 def test_gateways_hear_what_could_not_be_loaded_and_what_was_unloaded(
     repository: Path, tmp_path: Path
 ) -> None:
-    """Until it is served again; a rollout to it is refused in the same words."""
+    """The catalog gives the reason of an absent variant until it is served; a rollout to it is refused."""
 
     async def scenario() -> list[Mapping[str, str]]:
         keeper, hosts = await make_keeper(repository, tmp_path)

@@ -1,4 +1,4 @@
-"""A rollout in the keeper's hands, without Ray: what gateways hear, and when."""
+"""A rollout in the keeper, without Ray: what gateways get, and when."""
 
 import asyncio
 import errno
@@ -33,7 +33,7 @@ def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 async def keeping(
     repository: Path, scratch: Path, **plan: Any
 ) -> AsyncIterator[tuple[Keeper, Reporting, NotedHosts]]:
-    """A keeper that has loaded the repository, and a gateway that has heard of it."""
+    """A keeper that has loaded the repository, and a gateway with its catalog."""
     keeper, hosts = await make_keeper(repository, scratch, **plan)
     gateway = Reporting(keeper, "one")
     await gateway.report()
@@ -52,12 +52,12 @@ async def start(keeper: Keeper, candidate: str = "light") -> RolloutView:
 
 
 def linear(gateway: Reporting) -> LoadedModel:
-    """As the gateway knows it."""
+    """Return `linear` as the gateway has it."""
     return gateway.catalog.models["linear"]
 
 
 async def tell_pairs(gateway: Reporting, pairs: int, census: Census | None = None) -> Census:
-    """Say that so many pairs agreed."""
+    """Report that `pairs` agreed."""
     watch = linear(gateway).watch
     assert watch is not None
     census = census or Census(watch)
@@ -70,14 +70,14 @@ async def tell_pairs(gateway: Reporting, pairs: int, census: Census | None = Non
 
 
 async def until_share(gateway: Reporting, share: float) -> None:
-    """Return when the candidate gets it."""
+    """Return when the candidate has this share."""
     while linear(gateway).routes.share("light") != share:
         await gateway.report()
         await asyncio.sleep(0.005)
 
 
 def test_gateways_hear_of_a_rollout_with_their_next_report(repository: Path, tmp_path: Path) -> None:
-    """Who gets copies, and what is to be counted; nobody waits for a look."""
+    """The next report gets the shadow's share and the watch of a new rollout."""
 
     async def scenario() -> tuple[Any, ...]:
         async with keeping(repository, tmp_path) as (keeper, gateway, _):
@@ -96,7 +96,7 @@ def test_gateways_hear_of_a_rollout_with_their_next_report(repository: Path, tmp
 
 
 def test_what_gateways_tell_moves_traffic(repository: Path, tmp_path: Path) -> None:
-    """The next look lets the candidate on, and the sheet is acknowledged."""
+    """Reported pairs let the candidate leave the shadow, and the sheet is acknowledged."""
 
     async def scenario() -> tuple[Any, ...]:
         async with keeping(repository, tmp_path) as (keeper, gateway, _):
@@ -112,7 +112,7 @@ def test_what_gateways_tell_moves_traffic(repository: Path, tmp_path: Path) -> N
 def test_a_sheet_is_acknowledged_when_it_is_written_down(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And not when it came: until then the gateway must keep it."""
+    """A sheet is not acknowledged before it is written."""
     monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 60)
 
     async def scenario() -> Any:
@@ -126,7 +126,7 @@ def test_a_sheet_is_acknowledged_when_it_is_written_down(
 
 
 def test_a_refused_command_changes_nothing(repository: Path, tmp_path: Path) -> None:
-    """Its error comes as it is, and no gateway hears of anything."""
+    """A refused command raises its error and does not change the catalog."""
 
     async def scenario() -> int:
         async with keeping(repository, tmp_path) as (keeper, gateway, _):
@@ -142,7 +142,7 @@ def test_a_refused_command_changes_nothing(repository: Path, tmp_path: Path) -> 
 
 
 def test_routes_that_are_set_are_heard_with_the_next_report(repository: Path, tmp_path: Path) -> None:
-    """And written into the store, for the next start."""
+    """New routes are in the next report and in the store, for the next start."""
 
     async def scenario() -> tuple[float, float]:
         async with keeping(repository, tmp_path) as (keeper, gateway, _):
@@ -159,7 +159,7 @@ def test_routes_that_are_set_are_heard_with_the_next_report(repository: Path, tm
 
 
 def test_a_candidate_that_is_unloaded_ends_its_rollout(repository: Path, tmp_path: Path) -> None:
-    """The same change that takes it away says that nobody is to be asked but the baseline."""
+    """Unloading a candidate ends its rollout, and the same change gives the baseline all traffic."""
 
     async def scenario() -> tuple[Any, ...]:
         async with keeping(repository, tmp_path) as (keeper, _, _), reporting(keeper) as gateway:
@@ -173,7 +173,7 @@ def test_a_candidate_that_is_unloaded_ends_its_rollout(repository: Path, tmp_pat
 
 
 def test_a_new_version_of_the_candidate_ends_its_rollout(repository: Path, tmp_path: Path) -> None:
-    """What was seen of the old one says nothing of it."""
+    """Loading another version of the candidate ends its rollout."""
 
     async def scenario() -> tuple[Phase, str]:
         async with keeping(repository, tmp_path) as (keeper, _, _), reporting(keeper):
@@ -188,7 +188,7 @@ def test_a_new_version_of_the_candidate_ends_its_rollout(repository: Path, tmp_p
 
 
 def test_a_keeper_that_is_made_anew_goes_on(repository: Path, tmp_path: Path) -> None:
-    """At the same step, with what was counted; what was not written down yet comes again and counts once."""
+    """A new keeper continues at the same step, and counts that were not written are reported again."""
 
     async def scenario() -> tuple[Any, ...]:
         async with keeping(repository, tmp_path) as (keeper, gateway, _):
@@ -211,7 +211,7 @@ def test_a_keeper_that_is_made_anew_goes_on(repository: Path, tmp_path: Path) ->
 
 
 def test_a_store_that_is_away_ends_nothing(repository: Path, tmp_path: Path) -> None:
-    """Routes stay, commands are refused, and looks go on; when it is back, so does the rollout."""
+    """While the store is away, routes stay and commands are refused; the rollout goes on afterwards."""
     (tmp_path / "store").mkdir()
 
     async def scenario() -> tuple[Any, ...]:
@@ -234,8 +234,7 @@ def test_a_store_that_is_away_ends_nothing(repository: Path, tmp_path: Path) -> 
 
 
 def test_an_abort_is_heard_while_the_store_is_locked(repository: Path, tmp_path: Path) -> None:
-    """Somebody holds the file and keeps the keeper's thread waiting: gateways hear of it all the same, and it
-    is written afterwards."""
+    """An abort reaches the gateways while the store is locked, and is written afterwards."""
 
     async def scenario() -> tuple[Any, ...]:
         async with keeping(repository, tmp_path) as (keeper, gateway, _):
@@ -265,8 +264,7 @@ def test_an_abort_is_heard_while_the_store_is_locked(repository: Path, tmp_path:
 def test_a_full_disk_keeps_no_route_from_the_gateways(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file for the next keeper cannot be written: an abort is heard all the same, and the file follows
-    when there is room."""
+    """An abort reaches the gateways with a full disk, and the outbox is written when there is space."""
 
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "no space left on device")
@@ -288,8 +286,7 @@ def test_a_full_disk_keeps_no_route_from_the_gateways(
 
 
 def test_what_cannot_be_written_down_is_not_loaded(repository: Path, tmp_path: Path) -> None:
-    """A new version would end the rollout of the old one, and nobody can write that down: it is let go again,
-    and the old one stays."""
+    """A version whose load cannot be stored is removed, and the old one stays."""
     (tmp_path / "store").mkdir()
 
     async def scenario() -> bool:
@@ -311,7 +308,7 @@ def test_what_cannot_be_written_down_is_not_loaded(repository: Path, tmp_path: P
 
 
 def test_a_keeper_that_no_longer_looks_is_not_healthy(repository: Path, tmp_path: Path) -> None:
-    """Somebody must start another one."""
+    """A keeper whose loop has ended fails its health check."""
 
     async def scenario() -> None:
         async with keeping(repository, tmp_path) as (keeper, _, _):

@@ -10,7 +10,7 @@ from tests.deployments.keepers import Reporting, make_keeper, reporting
 
 
 async def accepted(keeper: Keeper) -> None:
-    """`light` has won against `base`."""
+    """Let `light` win against `base` and accept it."""
     view = await keeper.command("start", "linear", RolloutWanted(candidate="light"), "ann")
     while not view.rollout.phase.over:
         view = await keeper.command("act", view.rollout.rollout, "promote", ActWanted(), "ann")
@@ -18,14 +18,14 @@ async def accepted(keeper: Keeper) -> None:
 
 
 async def served(keeper: Keeper) -> LoadedModel:
-    """As a gateway hears it."""
+    """Return the model as a new gateway gets it."""
     gateway = Reporting(keeper, "new")
     await gateway.report()
     return gateway.catalog.models["linear"]
 
 
 def test_gateways_hear_of_the_new_baseline(repository: Path, tmp_path: Path) -> None:
-    """It is who steps in; and `bundles` names it, too."""
+    """Gateways and `bundles` have the accepted baseline."""
 
     async def scenario() -> tuple[str, str]:
         keeper, _ = await make_keeper(repository, tmp_path)
@@ -36,7 +36,7 @@ def test_gateways_hear_of_the_new_baseline(repository: Path, tmp_path: Path) -> 
 
 
 def test_the_old_baseline_is_a_variant_like_others(repository: Path, tmp_path: Path) -> None:
-    """It can be unloaded, and loaded again."""
+    """The former baseline can be unloaded and loaded again."""
 
     async def scenario() -> list[list[str]]:
         keeper, _ = await make_keeper(repository, tmp_path)
@@ -53,7 +53,7 @@ def test_the_old_baseline_is_a_variant_like_others(repository: Path, tmp_path: P
 
 
 def test_the_new_baseline_is_served_where_the_old_one_cannot_be(repository: Path, tmp_path: Path) -> None:
-    """It answers everything, and nobody needs the other."""
+    """If the former baseline is broken, the accepted one is served alone."""
 
     async def scenario() -> tuple[str, list[str]]:
         keeper, hosts = await make_keeper(repository, tmp_path)

@@ -13,7 +13,7 @@ from tests.conftest import SIGNATURE, make_bundle
 
 
 def loaded(*names: str) -> dict[str, LoadedVariant]:
-    """One version of each."""
+    """Return one version of each variant."""
     return {
         name: LoadedVariant(digest=sha256(name.encode()), folder=f"/{name}", host=None, full_rows=8)
         for name in names
@@ -28,7 +28,7 @@ def stored(module_repository: Path) -> StoredModel:
 
 @pytest.fixture
 def current(stored: StoredModel) -> LoadedModel:
-    """All that can be served of it is loaded."""
+    """The model with all its servable variants loaded."""
     model = line_up(stored, loaded("base", "light"), None)
     assert model is not None
     return model
@@ -42,24 +42,24 @@ def current(stored: StoredModel) -> LoadedModel:
 def test_a_model_that_is_not_loaded_begins_with_all_it_has(
     stored: StoredModel, wanted: list[str], whole: bool, brought_up: list[str]
 ) -> None:
-    """Unless its baseline is what was asked for, or exactly this."""
+    """A model that is not loaded is loaded whole, unless only its baseline or exactly these are wanted."""
     assert plan_lineup(stored, wanted, None, whole=whole) == (brought_up, None)
 
 
 def test_a_variant_joins_those_that_are_loaded(stored: StoredModel, current: LoadedModel) -> None:
-    """It alone is brought up."""
+    """A single variant is loaded beside the loaded ones."""
     assert plan_lineup(stored, ["light"], current, whole=False) == (["light"], current)
 
 
 def test_other_inputs_are_another_model(stored: StoredModel, current: LoadedModel) -> None:
-    """Nothing that is loaded could answer beside it."""
+    """A variant with another signature is loaded as a new model."""
     signature = Signature(inputs=SIGNATURE.outputs, outputs=SIGNATURE.outputs)
     other = current.model_copy(update={"signature": signature})
     assert plan_lineup(stored, ["light"], other, whole=False) == (["base", "light"], None)
 
 
 def test_no_model_is_loaded_without_its_baseline(tmp_path: Path) -> None:
-    """There is nobody to help out."""
+    """A model whose baseline was rejected is not loaded."""
     make_bundle(tmp_path, "base", rejected="too slow")
     make_bundle(tmp_path, "light")
     with pytest.raises(RejectedBundle, match="variant 'base' of 'linear' was rejected"):
@@ -67,12 +67,12 @@ def test_no_model_is_loaded_without_its_baseline(tmp_path: Path) -> None:
 
 
 def test_all_traffic_begins_at_the_baseline(current: LoadedModel) -> None:
-    """Whatever the store says of it comes later."""
+    """A new model's baseline has all traffic."""
     assert (current.routes.baseline, current.routes.weights) == ("base", {"base": 1.0})
 
 
 def test_a_winner_that_was_accepted_stands_in_for_a_baseline_that_is_not_there(stored: StoredModel) -> None:
-    """Without either there is no model."""
+    """An accepted variant replaces a missing baseline; without both there is no model."""
     routed = Routes(model="linear", baseline="light", weights={"light": 1.0})
     model = line_up(stored, loaded("light"), routed)
     assert model is not None

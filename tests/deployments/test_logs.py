@@ -17,7 +17,7 @@ class _Full(io.StringIO):
 
 
 def test_a_log_that_cannot_be_written_fails_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With stderr in the same log, as Ray Serve has it."""
+    """A log error on a full disk raises nothing, even if stderr goes to the same log."""
     log = logging.getLogger("test.full")
     monkeypatch.setattr(log, "handlers", [logging.StreamHandler(_Full())])
     monkeypatch.setattr(log, "propagate", False)

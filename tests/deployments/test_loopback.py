@@ -1,4 +1,4 @@
-"""What is changed in Ray is still there to be changed."""
+"""The places in Ray that this code changes still exist."""
 
 import inspect
 import re
@@ -18,7 +18,7 @@ REPLICA: Any = ray.serve._private.replica
 def test_a_replica_listens_where_the_rest_of_ray_listens(
     node: str, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On the loopback interface, unless Ray is a cluster."""
+    """A replica listens on the loopback interface, unless Ray is a cluster."""
     bound: list[str] = []
 
     def add_port(_: object, address: str) -> int:
@@ -33,11 +33,11 @@ def test_a_replica_listens_where_the_rest_of_ray_listens(
 
 
 def test_ray_binds_the_port_of_a_replica_by_the_name_that_is_replaced() -> None:
-    """Once, with every interface as its address; if this changes, the port is open again."""
+    """Ray's replica binds its port in one place by this name, with every interface as its address."""
     calls = re.findall(r"add_port_to_grpc_server\(([^)]*)\)", inspect.getsource(REPLICA))
     assert calls == ['self._server, "[::]:0"']
 
 
 def test_ray_calls_it_with_a_server_and_an_address() -> None:
-    """In this order."""
+    """Ray's function takes a server and an address, in this order."""
     assert list(inspect.signature(REPLICA.add_port_to_grpc_server).parameters) == ["server", "address"]

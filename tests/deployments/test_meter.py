@@ -28,7 +28,7 @@ os.execv(sys.executable, [sys.executable, "-c", code, code, title, cpu_s])
 
 @contextmanager
 def worker(title: str, cpu_s: float = 0) -> Iterator["subprocess.Popen[str]"]:
-    """A process below this one that has spent so much, with the title among its words."""
+    """Start a child process with this title, which has used `cpu_s`."""
     command = [sys.executable, "-c", WORK, WORK, title, str(cpu_s)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         try:
@@ -39,13 +39,13 @@ def worker(title: str, cpu_s: float = 0) -> Iterator["subprocess.Popen[str]"]:
 
 
 def wait_for(child: "subprocess.Popen[str]") -> None:
-    """Until it has spent what it should."""
+    """Return once the process has used its CPU time."""
     assert child.stdout is not None
     child.stdout.readline()
 
 
 def catalog(model: str, variant: str) -> Catalog:
-    """One that serves just this variant."""
+    """Return a catalog with this variant alone."""
     version = LoadedVariant(digest="0" * 64, folder="/", host=None, full_rows=8)
     routes = Routes(model=model, baseline=variant, weights={variant: 1})
     loaded = LoadedModel(
@@ -75,7 +75,7 @@ def cpu_s(usage: Usage, part: ProcessRole) -> float:
     ],
 )
 def test_a_title_says_what_a_process_is_for(title: str, part: ProcessRole) -> None:
-    """Also where names hold dots, as far as it is known what is served."""
+    """A process is assigned to its part by its title, even if names contain dots."""
     with worker(title) as child:
         known = {"all.mini.v2.int8": ("all.mini", "v2.int8")}
         [(process, found, _, resident_bytes)] = read_processes(child.pid, known)
@@ -84,7 +84,7 @@ def test_a_title_says_what_a_process_is_for(title: str, part: ProcessRole) -> No
 
 
 def test_what_is_spent_shows() -> None:
-    """Half a second of work, in the part whose it is; the system counts in steps of 10 ms."""
+    """Half a second of work counts for the variant whose process spent it, to 20 ms."""
     title = "ray::ServeReplica:a.b.c.0123456789ab:variant"
     with worker(title, cpu_s=0.5):
         usage = Meter(os.getpid()).read(catalog("a.b", "c"), 100.0)
@@ -93,7 +93,7 @@ def test_what_is_spent_shows() -> None:
 
 
 def test_what_a_process_spent_outlives_it() -> None:
-    """As it was last read; what it held does not."""
+    """The CPU time of a process stays after its end, and its memory does not."""
     meter, part = Meter(os.getpid()), ProcessRole("gateway")
     with worker("ray::ServeReplica:counterweight:gateway", cpu_s=0.1):
         before = meter.read(Catalog(), 100.0)
@@ -103,7 +103,7 @@ def test_what_a_process_spent_outlives_it() -> None:
 
 
 def test_nothing_shrinks_when_a_process_gets_its_title() -> None:
-    """A worker that was nobody's yet becomes a gateway: what it spent before stays where it was."""
+    """The CPU time of an idle worker stays with Ray when it becomes a gateway."""
     with worker("ray::IDLE", cpu_s=0.3) as child:
         meter = Meter(child.pid)
         idle = meter.read(Catalog(), 100.0)
@@ -125,7 +125,7 @@ def test_it_reads_at_most_four_times_a_second() -> None:
 
 
 def test_a_clock_that_was_set_back_stops_nothing() -> None:
-    """A reading of the future is not taken for fresh."""
+    """A reading dated in the future is replaced by a new one."""
     meter = Meter(os.getpid())
     assert meter.read(Catalog(), time.time() - 50).read_s < meter.read(Catalog(), time.time()).read_s
     assert meter.read(Catalog(), 100.0).read_s == 100.0

@@ -7,7 +7,7 @@ from serve.base.errors import ServerFailed
 
 
 def test_free_ports_are_free_and_all_different() -> None:
-    """Each can be listened on."""
+    """20 free ports are different, and each can be opened."""
     ports = free_ports(20)
     assert len(set(ports)) == 20
     for port in ports:
@@ -16,12 +16,12 @@ def test_free_ports_are_free_and_all_different() -> None:
 
 
 def test_free_ports_lie_where_no_connection_gets_its_own() -> None:
-    """Below the range from which the system numbers outgoing connections (32768 and up)."""
+    """Free ports are from 20000 to 31999, below the range of outgoing connections."""
     assert all(20_000 <= port < 32_000 for port in free_ports(20))
 
 
 def test_says_so_when_there_are_not_enough_ports() -> None:
-    """Instead of an endless search."""
+    """The request for too many ports raises an error."""
     with pytest.raises(ServerFailed, match="fewer than 100000 "):
         free_ports(100_000)
 
@@ -35,7 +35,7 @@ def test_a_port_that_is_taken_is_named_with_its_option() -> None:
 
 
 def test_a_port_shared_by_others_is_taken_too() -> None:
-    """Somebody else's gateways share theirs among themselves, and not with us."""
+    """A port that another process shares by SO_REUSEPORT counts as taken."""
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind(("127.0.0.1", 0))
@@ -54,6 +54,6 @@ def test_a_free_port_is_let_through() -> None:
 
 @pytest.mark.parametrize("host", ["256.0.0.1", "no.such.host.invalid"])
 def test_a_host_that_is_none_is_named(host: str) -> None:
-    """As one that cannot be listened on, and not with a traceback."""
+    """The error for an invalid host names it."""
     with pytest.raises(ServerFailed, match=f"cannot listen on {host}:8000"):
         require_free(host, 8000, "--port")

@@ -33,7 +33,7 @@ def start_family(manner: str) -> "subprocess.Popen[str]":
 
 @pytest.mark.parametrize("manner", ["willing", "stubborn"])
 def test_ends_a_process_and_all_below_it(manner: str) -> None:
-    """Those that obey SIGTERM, and those that do not."""
+    """A process and its descendants are ended, even if they ignore SIGTERM."""
     with start_family(manner) as process:
         family = [psutil.Process(process.pid), *descendants(process.pid)]
         assert len(family) == 2
@@ -42,14 +42,14 @@ def test_ends_a_process_and_all_below_it(manner: str) -> None:
 
 
 def test_a_process_that_is_gone_has_no_descendants() -> None:
-    """Nobody is asked for in vain."""
+    """A process that has ended has no descendants."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     assert descendants(process.pid) == []
 
 
 def test_a_signal_that_was_swallowed_is_raised_later() -> None:
-    """Python drops a KeyboardInterrupt that comes while it forks; the next look finds it."""
+    """A KeyboardInterrupt that was swallowed is raised by the next `stop_if_asked`."""
     code = """
 import os, signal
 from deployments.processes import stop_if_asked, stop_on_signals
@@ -65,7 +65,7 @@ stop_if_asked()
 
 
 def test_without_a_signal_nothing_is_raised() -> None:
-    """Most of the time there was none."""
+    """Without a signal `stop_if_asked` raises nothing."""
     stop_if_asked()
 
 
@@ -85,7 +85,7 @@ sys.exit(3)
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_guarded_process_stops_in_order(number: signal.Signals) -> None:
-    """Whatever its guard is sent, even what cannot be caught; otherwise the guard ends as it does."""
+    """A guarded process stops in order after any signal to its guard, even SIGKILL."""
     with subprocess.Popen([sys.executable, "-c", GUARDED], stdout=subprocess.PIPE, text=True) as guard:
         assert guard.stdout is not None
         assert int(guard.stdout.readline()) != guard.pid
@@ -95,7 +95,7 @@ def test_a_guarded_process_stops_in_order(number: signal.Signals) -> None:
 
 
 def test_a_guard_ends_what_a_killed_process_leaves() -> None:
-    """And its exit code says, as in a shell, by what it was killed."""
+    """A guard ends the processes that a killed one leaves, and exits with 128 plus the signal."""
     code = GUARDED.replace("print(os", "import subprocess; print(subprocess.Popen(['sleep', '60']).pid, os")
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as guard:
         assert guard.stdout is not None

@@ -6,31 +6,31 @@ from deployments.ray_settings import ray_environment, set_ray_environment
 
 
 def test_ray_opens_no_port_for_requests() -> None:
-    """The gateways listen themselves; neither HAProxy nor Ray's own proxy does."""
+    """HAProxy and direct ingress of Ray Serve are off, as the gateways listen themselves."""
     settings = ray_environment()
     assert settings["RAY_SERVE_ENABLE_HA_PROXY"] == "0"
     assert settings["RAY_SERVE_ENABLE_DIRECT_INGRESS"] == "0"
 
 
 def test_ray_is_no_cluster() -> None:
-    """So that what it listens on stays on the loopback interface, whatever the variable's name says."""
+    """Ray runs without a cluster, so it listens on the loopback interface only."""
     assert ray_environment()["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
 
 
 def test_two_servers_on_a_machine_have_different_tokens() -> None:
-    """Neither lets the other's processes in, and none is written into the home folder."""
+    """Two servers have different Ray tokens, which are in the environment only."""
     one, other = ray_environment(), ray_environment()
     assert one["RAY_AUTH_MODE"] == "token"
     assert one["RAY_AUTH_TOKEN"] != other["RAY_AUTH_TOKEN"]
 
 
 def test_ray_reports_to_nobody() -> None:
-    """Its usage statistics are off."""
+    """Ray's usage statistics are off."""
     assert ray_environment()["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
 def test_what_a_person_has_set_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every setting can be overridden from outside."""
+    """Variables that are set in the environment are not changed."""
     for name in ray_environment():
         monkeypatch.setenv(name, "mine")
     set_ray_environment()

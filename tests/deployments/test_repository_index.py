@@ -16,7 +16,7 @@ from tests.serve.endpoint import load_all
 
 
 def test_a_bundle_is_told_beside_the_version_that_is_served(repository: Path) -> None:
-    """One is served as it lies there, one was exported again since, and one was rejected."""
+    """Each bundle has its digest on disk beside the served one; a rejected bundle is not loaded."""
     catalog = load_all(repository, {})
     light = make_bundle(repository, "light", scale=7.0)
     told = describe_bundles(read_stored(repository, "linear"), catalog)
@@ -35,7 +35,7 @@ def test_a_model_that_is_not_served_has_bundles_all_the_same(repository: Path) -
 
 
 def test_the_index_says_that_a_variant_is_unproven(repository: Path) -> None:
-    """It is served all the same."""
+    """The index has READY and the reason of an unproven variant."""
     catalog = load_all(repository, {})
     model = catalog.models["linear"]
     variants = {
@@ -47,7 +47,7 @@ def test_the_index_says_that_a_variant_is_unproven(repository: Path) -> None:
 
 
 def test_a_start_names_each_variant_that_is_not_served(repository: Path) -> None:
-    """With the reason; those that are served are not there."""
+    """The start names each variant that is not served, with the reason."""
     assert tell_unserved(read_stored(repository, "linear")) == [
         "not served: poor: it was rejected: accuracy 0.50 is 0.40 below the baseline's, floor 0.02"
     ]
@@ -55,13 +55,13 @@ def test_a_start_names_each_variant_that_is_not_served(repository: Path) -> None
 
 @pytest.mark.parametrize("name", ["linea", "..", "", "linear/base"])
 def test_a_name_leads_to_no_other_folder(repository: Path, name: str) -> None:
-    """Only what is listed is read."""
+    """A name that points outside the repository is an unknown model."""
     with pytest.raises(UnknownModel, match=r"no model .* in the repository"):
         read_stored(repository, name)
 
 
 def test_a_variant_must_be_served_to_be_found(repository: Path) -> None:
-    """One that was rejected is not."""
+    """A served variant is found; a rejected one and an unknown model raise errors."""
     catalog = load_all(repository, {})
     assert find_loaded(catalog, "linear", "light").name == "linear"
     with pytest.raises(UnknownVariant, match="'linear' serves no variant 'poor'"):

@@ -11,7 +11,7 @@ from tests.conftest import MakeBundle, make_lookup
 def make_plan(
     repository: Path, weights: tuple[str, ...] = (), placements: tuple[str, ...] = ()
 ) -> ServerPlan:
-    """As the command makes it of what a person typed."""
+    """Return the plan that the command makes of these options."""
     fields: dict[str, Any] = {
         "repository": repository,
         "weights": parse_all_weights(list(weights)),
@@ -25,14 +25,14 @@ def make_plan(
 
 
 def test_without_weights_everything_goes_to_the_baseline(repository: Path) -> None:
-    """A candidate gets traffic only when somebody says so."""
+    """Without weights the baseline has all traffic."""
     plan = make_plan(repository)
     [model] = plan.read()
     assert plan.routes_of(model).weights == {"base": 100.0}
 
 
 def test_weights_are_taken_as_asked(repository: Path) -> None:
-    """For the model that they name, and for no other."""
+    """Weights apply to the model that they name; other models keep the default."""
     make_lookup(repository)
     plan = make_plan(repository, ("linear:light=10,base=90",))
     routes = {model.name: dict(plan.routes_of(model).weights) for model in plan.read()}
@@ -51,13 +51,13 @@ def test_weights_are_taken_as_asked(repository: Path) -> None:
 def test_refuses_weights_that_do_not_fit_the_repository(
     repository: Path, weights: str, error: type[Exception], message: str
 ) -> None:
-    """Nothing is started for a split that cannot be."""
+    """Weights that do not fit the repository are refused before the server starts."""
     with pytest.raises(error, match=message):
         make_plan(repository, (weights,)).read()
 
 
 def test_weights_without_the_baseline_are_refused(repository: Path) -> None:
-    """Who steps in must be known."""
+    """Weights without the baseline are refused."""
     plan = make_plan(repository, ("linear:light=1",))
     [model] = plan.read()
     with pytest.raises(InvalidRecord, match="--weights for linear: weights do not name the baseline 'base'"):
@@ -65,7 +65,7 @@ def test_weights_without_the_baseline_are_refused(repository: Path) -> None:
 
 
 def test_weights_of_a_model_stand_in_one_place() -> None:
-    """Two would contradict each other."""
+    """Two options with weights for the same model are refused."""
     with pytest.raises(InvalidRecord, match="names model 'linear' twice"):
         parse_all_weights(["linear:base=1", "linear:light=1"])
 
@@ -83,20 +83,20 @@ def test_weights_of_a_model_stand_in_one_place() -> None:
 def test_placements_are_taken_as_asked(
     repository: Path, typed: tuple[str, ...], where: dict[str, str]
 ) -> None:
-    """The one for a model is stronger than the one for every model."""
+    """A placement for a model overrides the one for all models."""
     plan = make_plan(repository, placements=typed)
     assert {name: plan.placement_of(name) for name in where} == where
 
 
 def test_a_placement_of_no_model_is_refused(repository: Path) -> None:
-    """With the nearest that there is."""
+    """The error for a placement of an unknown model suggests the nearest one."""
     with pytest.raises(UnknownModel, match=r"--placement: no model 'liner'.*did you mean 'linear'"):
         make_plan(repository, placements=("liner=together",)).read()
 
 
 @pytest.mark.parametrize("typed", ["beside", "linear=", "linear=beside"])
 def test_a_placement_that_is_none_is_refused(repository: Path, typed: str) -> None:
-    """Both that there are stand in the message."""
+    """The error for an unknown placement names both valid ones."""
     with pytest.raises(InvalidRecord, match=r"placements.*'apart' or 'together'"):
         make_plan(repository, placements=(typed,))
 
@@ -109,7 +109,7 @@ def test_a_repository_without_models_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("field", ["port", "grpc_port", "gateways", "replicas"])
 def test_a_number_that_cannot_be_is_refused(repository: Path, field: str) -> None:
-    """Before a socket is tried."""
+    """A number out of range is refused before a socket is opened."""
     fields = make_plan(repository).model_dump() | {field: 0}
     with pytest.raises(InvalidRecord, match=f"serve: {field}: "):
         ServerPlan.parse(fields, "serve")
@@ -126,13 +126,13 @@ def test_a_number_that_cannot_be_is_refused(repository: Path, field: str) -> Non
     ],
 )
 def test_the_url_is_one_that_can_be_asked(repository: Path, host: str, url: str, local_url: str) -> None:
-    """By clients, and from this machine where the server listens on every interface."""
+    """The local URL uses the loopback address if the server listens on every interface."""
     plan = make_plan(repository).model_copy(update={"host": host})
     assert (plan.url, plan.local_url) == (url, local_url)
 
 
 def test_a_rejected_baseline_gets_no_routes(tmp_path: Path, make_bundle: MakeBundle) -> None:
-    """There is nobody to fall back to."""
+    """A model whose baseline was rejected raises the reason."""
     make_bundle(tmp_path, "base", rejected="too bad")
     make_bundle(tmp_path, "light")
     plan = make_plan(tmp_path)

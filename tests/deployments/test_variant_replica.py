@@ -44,7 +44,7 @@ class Method:
 
 @pytest.fixture
 def make_apart(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Apart, Method]]:
-    """A placement whose replica answers what it is told to."""
+    """A function that makes a placement whose replica gives set answers."""
 
     def make(*answers: Any, replicas: int = 1, process: int = 0) -> tuple[Apart, Method]:
         run = Method(list(answers))
@@ -58,14 +58,14 @@ def make_apart(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Apart, Me
 
 
 def test_an_answer_comes_back(make_apart: Any) -> None:
-    """As the replica gave it."""
+    """The replica's answer is returned unchanged."""
     apart, _ = make_apart({"y": 1})
     assert asyncio.run(apart.run(ARRAYS)) == {"y": 1}
 
 
 @pytest.mark.parametrize("error", [ModelFailed("no idea"), InvalidRequest("no UTF-8")], ids=repr)
 def test_an_error_of_ours_is_what_the_replica_raised(make_apart: Any, error: CounterweightError) -> None:
-    """Of the same class, with the message alone: the client's fault stays the client's."""
+    """An error of ours keeps its class and message and is not tried again."""
     apart, run = make_apart(raised_there(error), replicas=2)
     with pytest.raises(type(error)) as caught:
         asyncio.run(apart.run(ARRAYS))
@@ -74,7 +74,7 @@ def test_an_error_of_ours_is_what_the_replica_raised(make_apart: Any, error: Cou
 
 @pytest.mark.parametrize("error", [ActorDiedError(), ReplicaUnavailableError("x")], ids=repr)
 def test_a_lost_replica_is_a_variant_that_is_unavailable(make_apart: Any, error: Exception) -> None:
-    """Whoever asked decides what to do."""
+    """A lost replica raises VariantUnavailable and is not tried again."""
     apart, run = make_apart(error)
     with pytest.raises(VariantUnavailable, match=r"linear\.light\.0 did not answer"):
         asyncio.run(apart.run(ARRAYS))
@@ -89,7 +89,7 @@ def test_a_second_replica_is_asked_where_there_is_one(make_apart: Any) -> None:
 
 
 def test_no_third_replica_is_asked(make_apart: Any) -> None:
-    """A batch that kills its host must not kill them all."""
+    """A call that fails on two replicas is not tried on a third."""
     apart, run = make_apart(ActorDiedError(), ActorDiedError(), {"y": 1}, replicas=3)
     with pytest.raises(VariantUnavailable):
         asyncio.run(apart.run(ARRAYS))
@@ -97,7 +97,7 @@ def test_no_third_replica_is_asked(make_apart: Any) -> None:
 
 
 def test_a_bug_in_a_replica_is_no_lost_host(make_apart: Any) -> None:
-    """The variant failed, and is there; nobody is asked a second time."""
+    """An unexpected exception in a replica raises ModelFailed and is not tried again."""
     apart, run = make_apart(raised_there(ZeroDivisionError("ours")), replicas=2)
     with pytest.raises(ModelFailed, match="ZeroDivisionError"):
         asyncio.run(apart.run(ARRAYS))
@@ -105,7 +105,7 @@ def test_a_bug_in_a_replica_is_no_lost_host(make_apart: Any) -> None:
 
 
 def test_the_end_of_the_only_replica_is_seen(make_apart: Any) -> None:
-    """At once, and before any request."""
+    """`lost` returns when the process of the only replica ends."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         apart, _ = make_apart(process=process.pid)
 
@@ -122,7 +122,7 @@ def test_the_end_of_the_only_replica_is_seen(make_apart: Any) -> None:
 
 
 def test_a_replica_that_ended_before_anybody_looked_is_lost(make_apart: Any) -> None:
-    """There is no such process any more."""
+    """`lost` returns at once if the process has already ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     apart, _ = make_apart(process=process.pid)
@@ -159,7 +159,7 @@ def _open_doors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_replica_answers_and_is_healthy(module_repository: Any) -> None:
-    """Whoever asks whether it is ready hears where it is."""
+    """A replica answers, is healthy, and reports its node and process."""
 
     async def scenario() -> tuple[float, tuple[str, int]]:
         replica = make_replica(module_repository / "linear" / "light")
@@ -173,7 +173,7 @@ def test_a_replica_answers_and_is_healthy(module_repository: Any) -> None:
 
 
 def test_a_replica_that_grew_too_much_is_replaced(module_repository: Any) -> None:
-    """Health checks fail once it holds more than it may."""
+    """The health check fails once the memory has grown by more than its limit."""
     replica = make_replica(module_repository / "linear" / "light", max_growth_bytes=1)
     held = b"1" * 2**26
     with pytest.raises(VariantUnavailable, match="its memory has grown by 64 MiB"):
@@ -182,7 +182,7 @@ def test_a_replica_that_grew_too_much_is_replaced(module_repository: Any) -> Non
 
 
 def test_a_replica_that_hangs_is_replaced(module_repository: Any) -> None:
-    """Health checks fail once a run has taken twice what is waited for."""
+    """The health check fails once a run takes longer than twice its timeout."""
     leave = threading.Event()
 
     async def scenario() -> None:
@@ -215,8 +215,7 @@ def test_a_replica_that_hangs_is_replaced(module_repository: Any) -> None:
 
 
 def test_a_replica_is_warm_when_it_is_there_and_stays_so(repository: Path) -> None:
-    """Ray may put one in another's place at any time: it has run the shapes of its model's requests before it
-    is ready, and what is new with the next health check."""
+    """A replica has run the known shapes when it is ready, and runs new ones at its health check."""
     folder = repository / "linear" / "light"
     shapes = Shapes()
     shapes.see(((6, 4),))

@@ -1,6 +1,6 @@
-"""Graphs from whole numbers to whole numbers: good ones, and ones that go wrong in a way of their own.
+"""Graphs from integers to integers: correct ones and faulty ones.
 
-All pass the warm-up of a server, which runs them on zeros, but those that are made to go wrong at 0."""
+All pass a server's warm-up, which runs them on zeros, except those that are made to fail at 0."""
 
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def dies(at: int) -> bytes:
 
 
 def strays(at: int) -> bytes:
-    """y = x, and one more from this number on to its double."""
+    """y = x, and from this number to its double one more."""
     nodes = [
         helper.make_node("Div", ["x", "at"], ["more"]),
         helper.make_node("Add", ["x", "more"], ["y"]),
@@ -72,12 +72,12 @@ def hangs(at: int) -> bytes:
 
 
 def slow(turns: int) -> bytes:
-    """A loop that turns so often whatever comes, for some 2 microseconds each."""
+    """Return a loop with this number of turns, each some 2 microseconds long."""
     return _loop([], turns=turns)
 
 
 def grows(bytes_each: int) -> bytes:
-    """Takes x times so much memory for a moment, which onnxruntime then keeps for the next run."""
+    """Allocates memory in proportion to x, which onnxruntime keeps for later runs."""
     nodes = [
         helper.make_node("ReduceMax", ["x"], ["most"], keepdims=1),
         helper.make_node("Mul", ["most", "elements"], ["size"]),

@@ -14,10 +14,9 @@ from packaging.utils import canonicalize_name
 
 
 def link_environment(project: Path, extras: Iterable[str]) -> dict[str, str]:
-    """Make `.venv` in the project's folder: the project itself, what these extras name, and what that needs
-    in turn, as they are installed here; version by name.
-
-    Raises PackageNotFoundError when something of it is not installed."""
+    """Make `.venv` in the project's folder with the project, the packages of these extras and their
+    requirements, as they are installed here. Returns the versions by name. Raises PackageNotFoundError if one
+    of them is not installed."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=project, check=True)
     installed = Path(sysconfig.get_path("purelib"))
     target = project / ".venv" / installed.relative_to(sys.prefix)
@@ -45,7 +44,7 @@ def _write_editable(target: Path, project: Path, about: dict[str, Any]) -> None:
 
 
 def _closure(wanted: Iterable[Requirement]) -> dict[str, Distribution]:
-    """All that these need, each with the extras that are asked of it."""
+    """Return all requirements of these, with their extras."""
     found: dict[str, Distribution] = {}
     seen: set[tuple[str, str]] = set()
     todo = [(one, extra) for one in wanted for extra in ("", *one.extras)]

@@ -103,9 +103,8 @@ BATCHES = st.lists(_ANYTHING, min_size=BATCH, max_size=BATCH)
 
 
 def send_raw(requests: list[tuple[int, bytes]]) -> list[list[int]]:
-    """Send each to its port over a connection of its own, all at once; the statuses that came back over each.
-
-    Raises ConnectionRefusedError when nobody listens any more."""
+    """Send each to its port over its own connection, all at once. Returns the statuses of each. Raises
+    ConnectionRefusedError if no server listens."""
     came: list[bytes] = [b""] * len(requests)
     with selectors.DefaultSelector() as open_ones:
         for number, (port, content) in enumerate(requests):

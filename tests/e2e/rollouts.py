@@ -1,4 +1,4 @@
-"""Rollouts: begun over the control API, and what there is to say of one that is over."""
+"""Rollouts that are started over the control API, and their results."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Told:
 
     @property
     def met(self) -> int:
-        """How many requests of the load the candidate answered, or nobody."""
+        """Return the number of requests that the candidate answered or that failed."""
         return self.load.answered()["light"] + len(self.load.failed)
 
     @property
@@ -64,7 +64,7 @@ def trail_of(server: Server, model: str) -> tuple[TrailLine, ...]:
 
 
 def tell_of(server: Server, rollout: str, load: Swarm) -> Told:
-    """All that is known of it."""
+    """Return the view, the trail and the replay of a rollout, with its load."""
     client = ControlClient(server.url)
     view = client.ask(VIEW, rollout)
     trail = trail_of(server, view.rollout.plan.model)

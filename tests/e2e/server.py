@@ -52,15 +52,15 @@ class Server:
         return self._ask(urllib.request.Request(self.url + path, content, headers))
 
     def load(self, model: str, variant: str | None = None) -> Answer:
-        """Ask for a variant, or for all of a model, to be loaded as it stands on disk."""
+        """Load a variant, or all of a model, from disk."""
         return self._change("load", model, variant)
 
     def unload(self, model: str, variant: str | None = None) -> Answer:
-        """Ask for a variant, or for a model, to be served no more."""
+        """Unload a variant or a model."""
         return self._change("unload", model, variant)
 
     def index(self) -> dict[str, tuple[str, str]]:
-        """State and reason by `model/variant`, as the repository index tells them."""
+        """Return state and reason by `model/variant` from the repository index."""
         entries = self.post("/v2/repository/index", {}).json
         return {f"{entry['name']}/{entry['version']}": (entry["state"], entry["reason"]) for entry in entries}
 
@@ -76,7 +76,7 @@ class Server:
         return float(value)
 
     def tree(self) -> list[psutil.Process]:
-        """The process of the command and all below it."""
+        """Return the process of the command and its descendants."""
         root = psutil.Process(self.process.pid)
         return [root, *root.children(recursive=True)]
 
@@ -94,7 +94,7 @@ class Server:
         return found
 
     def ready(self, path: str = "/v2/health") -> bool:
-        """Whether the server, or the model or variant of this path, says that it would answer."""
+        """Return whether the server, or the model or variant of this path, is ready."""
         return self.get(f"{path}/ready").status == 200
 
     def wait_until_ready(self) -> None:
@@ -108,12 +108,12 @@ class Server:
         wait_until(ready, _START_TIMEOUT_S)
 
     def stop(self) -> int:
-        """Ask the server to stop; its exit code."""
+        """Stop the server and return its exit code."""
         self.process.terminate()
         return self.process.wait(_STOP_TIMEOUT_S)
 
     def stop_without_a_trace(self) -> None:
-        """After SIGTERM: exit code 0, no process, no port, no temporary file."""
+        """Stop the server with SIGTERM and check that no process, port or temporary file remains."""
         tree = self.tree()
         assert len(tree) > 5
         assert self.stop() == 0
@@ -136,12 +136,12 @@ class Server:
 
 
 def alive(tree: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that still do something."""
+    """Return the processes that still run."""
     return [process for process in tree if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
 def wait_until(met: Callable[[], bool], timeout_s: float = 120) -> None:
-    """Look four times a second until it is so."""
+    """Check the condition four times a second until it is true."""
     deadline = time.monotonic() + timeout_s
     while not met():
         assert time.monotonic() < deadline, f"not so within {timeout_s} s"
@@ -157,8 +157,8 @@ def running_server(
     ports: list[int] | None = None,
     **env: str,
 ) -> Iterator[Server]:
-    """`counterweight serve REPOSITORY`, ready; whatever happens, nothing of it is left afterwards. One that
-    no test has ended is stopped here, and must leave nothing by itself."""
+    """`counterweight serve REPOSITORY`, ready for requests and always stopped afterwards. A server that the
+    test has not ended is stopped here and must leave nothing behind."""
     ports = ports or free_ports(2)
     where = ["--port", str(ports[0]), "--grpc-port", str(ports[1])]
     command = [python, "-m", "counterweight", "serve", str(repository), *where, *options]

@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Ask:
-    """What is asked again and again: a JSON body, sent to a path of the server."""
+    """A request that is repeated: a JSON body for a path of the server."""
 
     path: str
     body: Any
@@ -22,7 +22,7 @@ class Ask:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One request."""
+    """The result of one request."""
 
     # When it was meant to start, on the clock of time.monotonic, and how long it took from then, in seconds.
     due: float
@@ -37,26 +37,26 @@ class Sample:
 
     @property
     def ended(self) -> float:
-        """When the answer was there."""
+        """Return the time of the answer."""
         return self.due + self.took_s
 
 
 @dataclass
 class Steady:
-    """What came of the load so far."""
+    """The results of the load."""
 
     samples: list[Sample] = field(default_factory=list)
 
     def failed(self) -> list[Sample]:
-        """Those that got no good answer."""
+        """Return the requests without a good answer."""
         return [sample for sample in self.samples if sample.status != 200]
 
     def marked(self) -> list[Sample]:
-        """Those that were answered in another way than asked."""
+        """Return the requests whose answer has parameters, such as rescued ones."""
         return [sample for sample in self.samples if sample.parameters]
 
     def wait_for(self, count: int) -> None:
-        """Until so many requests that are still to start have ended, one way or the other."""
+        """Return once `count` requests that have not started yet have ended."""
         now = time.monotonic()
         while sum(sample.due > now for sample in self.samples) < count:
             time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Triton's own clients, unmodified, behind one way to call the four of them."""
+"""Triton's own unmodified clients, behind one interface for the four of them."""
 
 import asyncio
 import inspect
@@ -23,7 +23,7 @@ KINDS = {
 
 
 class Stock:
-    """One client."""
+    """A client."""
 
     def __init__(self, kind: str, server: Server, runner: asyncio.Runner) -> None:
         self.http = kind.startswith("http")
@@ -34,11 +34,11 @@ class Stock:
         self._client = self._wait(self._make(KINDS[kind], f"127.0.0.1:{port}"))
 
     def call(self, name: str, *arguments: Any, **options: Any) -> Any:
-        """What the client's method returns, waited for where it must be."""
+        """Return the result of the client's method, awaited if necessary."""
         return self._wait(getattr(self._client, name)(*arguments, **options))
 
     def ask(self, name: str, *arguments: Any) -> Any:
-        """The same of a method that returns JSON over HTTP, and does so over gRPC when asked."""
+        """Return the JSON of a method, which needs an option over gRPC."""
         return self.call(name, *arguments, **({} if self.http else {"as_json": True}))
 
     def input(self, name: str, array: Any, *, binary: bool = True) -> Any:
@@ -48,12 +48,12 @@ class Stock:
         return tensor
 
     def wanted(self, name: str, *, classes: int = 0, binary: bool = True) -> Any:
-        """An output that is asked for; over HTTP as bytes or as JSON."""
+        """Return a requested output; over HTTP as bytes or as JSON."""
         options = {"binary_data": binary} if self.http else {}
         return self._wire.InferRequestedOutput(name, class_count=classes, **options)
 
     def infer(self, model: str, *inputs: Any, **options: Any) -> Any:
-        """The client's own result."""
+        """Return the client's result."""
         return self.call("infer", model, list(inputs), **options)
 
     def _wait(self, result: Any) -> Any:

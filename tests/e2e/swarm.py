@@ -30,7 +30,7 @@ class Swarm:
 
     @property
     def failed(self) -> list[str]:
-        """What was wrong with those requests that got no good answer."""
+        """Return the errors of the requests without a good answer."""
         return [record["error"] for record in self.records if record["error"] is not None]
 
     def answered(self) -> Counter[str]:

@@ -35,9 +35,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def test_a_candidate_that_fails_totally_is_stopped_by_the_gateways(server: Server) -> None:
-    """Each lets a run of requests fail, and what was under way: at 25 requests/s of the candidate's that is
-    less than two seconds, and at any higher rate less. Everybody has an answer, the rollout is over and says
-    why, and it computes again."""
+    """Each gateway stops the candidate after a run of failures plus the requests in flight. No request fails,
+    the rollout is over with the reason, and a replay finds no fault."""
     client = ControlClient(server.url)
     with steady(server.port, Ask(f"/v2/models/{MODEL}/infer", body(AT)), rate=RATE, threads=THREADS) as load:
         load.wait_for(25)

@@ -1,4 +1,4 @@
-"""Candidates that go wrong, each while it gets a share of the traffic: nobody's request fails."""
+"""Candidates that fail while they have a share of the traffic, without a failed request."""
 
 from collections.abc import Iterator
 
@@ -36,13 +36,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def asked_of(variant: str, value: int = AT) -> Ask:
-    """A request that the routes give to this variant, because of its key."""
+    """Return a request with a key that the routes give to this variant."""
     key = next(key for key in map(str, range(1000)) if choose(ROUTES, point_of(MODEL, key)) == variant)
     return Ask(f"/v2/models/{MODEL}/infer", body(value), {"x-counterweight-key": key})
 
 
 def failures(server: Server, variant: str, cause: str) -> float:
-    """How many requests the metrics count that failed for this cause."""
+    """Return the number of failures of this cause in the metrics."""
     return server.metric("request_failures_total", f"{MODEL}/{variant}", cause=cause)
 
 
@@ -51,8 +51,8 @@ def failures(server: Server, variant: str, cause: str) -> float:
     [("damaged", "onnxruntime refuses the graph"), ("stillborn", "WorkerCrashedError")],
 )
 def test_one_that_cannot_be_loaded_is_not_served(server: Server, variant: str, reason: str) -> None:
-    """A graph that is none, and one that kills the process that tries it: the others are served, the index
-    says why this one is not, and to ask for it again changes nothing."""
+    """A variant whose graph is invalid, or kills its loading process, is not served; the others are. The
+    index gives the reason, and loading it again fails in the same way."""
     state, told = server.index()[f"{MODEL}/{variant}"]
     assert state == "UNAVAILABLE"
     assert reason in told
@@ -66,7 +66,8 @@ def test_one_that_cannot_be_loaded_is_not_served(server: Server, variant: str, r
 
 
 def test_one_that_fails_is_rescued_each_time(server: Server) -> None:
-    """The baseline answers what the candidate could not, marked, and the metrics count both."""
+    """The baseline answers each request of a failing candidate, marked, and the metrics count the
+    failures."""
     with (
         steady(server.port, asked_of("base"), rate=50) as base,
         steady(server.port, asked_of("fails"), rate=50) as candidate,
@@ -82,7 +83,7 @@ def test_one_that_fails_is_rescued_each_time(server: Server) -> None:
 
 
 def test_one_that_dies_is_rescued_and_replaced(server: Server) -> None:
-    """Its process is gone at the first request, and again after each return; the baseline answers for it."""
+    """A replica that dies at a request is replaced, and the baseline answers each of its requests."""
     [replica] = server.replicas(f"{MODEL}.dies.")
     with (
         steady(server.port, asked_of("base"), rate=50) as base,
@@ -101,7 +102,7 @@ def test_one_that_dies_is_rescued_and_replaced(server: Server) -> None:
 
 
 def test_one_that_hangs_is_given_up_and_replaced(server: Server) -> None:
-    """Nobody waits for it for ever (a client here, for a minute); its replica, which would spin on, goes."""
+    """A replica that hangs is given up and replaced, and the baseline answers its requests."""
     [replica] = server.replicas(f"{MODEL}.hangs.")
     with steady(server.port, asked_of("base"), rate=50) as base:
         with steady(server.port, asked_of("hangs"), rate=7, threads=48) as candidate:
@@ -118,7 +119,7 @@ def test_one_that_hangs_is_given_up_and_replaced(server: Server) -> None:
 
 
 def test_one_that_leaks_is_replaced(server: Server) -> None:
-    """When it has grown by more than it may its replica goes; the baseline answers until another is there."""
+    """A replica that exceeds its memory limit is replaced, and the baseline answers meanwhile."""
     [replica] = server.replicas(f"{MODEL}.grows.")
     before = replica.memory_info().rss
     with (

@@ -55,7 +55,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def change(file: Path, old: str, new: str) -> None:
-    """It stands there once."""
+    """Replace `old`, which occurs once in the file."""
     text = file.read_text()
     assert text.count(old) == 1
     file.write_text(text.replace(old, new))
@@ -102,7 +102,7 @@ def interrupt_demo(checkout: Path, moment: str) -> None:
 
 
 def test_ctrl_c_during_the_export_leaves_nothing_half_written(checkout: Path) -> None:
-    """Nothing runs on, and every bundle that is there is whole."""
+    """Ctrl-C during the export leaves no process, and each bundle that exists is whole."""
     interrupt_demo(checkout, "2/5")
     made = (checkout / "models").glob("digits-demo/*")
     # Beside bundles: finished work for the next export, and the report.
@@ -112,8 +112,8 @@ def test_ctrl_c_during_the_export_leaves_nothing_half_written(checkout: Path) ->
 
 
 def test_the_demo_runs_the_whole_chain(checkout: Path) -> None:
-    """Four proven variants side by side; the best one takes over, a bad candidate answers nobody; `--keep`
-    leaves an endpoint that answers."""
+    """The demo exports four variants, promotes the best one and rolls the bad one back. `--keep` leaves a
+    running endpoint."""
     with start_demo(checkout, "--keep", "--json") as demo:
         try:
             shown, said = demo.communicate(timeout=900)
@@ -155,13 +155,13 @@ def test_the_demo_runs_the_whole_chain(checkout: Path) -> None:
 
 
 def built(checkout: Path) -> dict[str, int]:
-    """When each bundle was written, in ns."""
+    """Return the time at which each bundle was written, in ns."""
     bundles = (checkout / "models" / "digits-demo").glob("*/bundle.json")
     return {bundle.parent.name: bundle.stat().st_mtime_ns for bundle in bundles}
 
 
 def test_ctrl_c_during_a_rollout_leaves_nothing_running(checkout: Path) -> None:
-    """Server, load and watcher end. The export built nothing: the bundles stand as they were."""
+    """Ctrl-C during a rollout ends all processes and leaves the bundles unchanged."""
     before = built(checkout)
     interrupt_demo(checkout, "5/5")
     assert list(before) != []

@@ -27,7 +27,7 @@ POLICY = {"shadow": {"skip": True}, "steps": [{"share": 0.5, "minimum_s": 3000},
 
 
 def counted(server: Server, rollout: str) -> int:
-    """How many requests are in the evidence; -1: no gateway answers."""
+    """Return the number of requests in the evidence; -1 if no gateway answers."""
     with contextlib.suppress(ServerFailed):
         segments = ControlClient(server.url).ask(VIEW, rollout).evidence.segments
         return sum(segment.requests.both for segment in segments)
@@ -35,7 +35,7 @@ def counted(server: Server, rollout: str) -> int:
 
 
 def wait_for_all_gateways(server: Server) -> None:
-    """Return when both know the rollout: of thirty connections in a row none came to one that does not."""
+    """Return when both gateways have the rollout: thirty connections in a row reach no gateway without it."""
 
     def known() -> bool:
         weights = [
@@ -57,7 +57,7 @@ class Survived:
 
 @pytest.fixture(scope="module")
 def survived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survived]:
-    """kill -9, first one of two gateways, then everything at once, and another server in its place."""
+    """A server whose gateway was killed, and then all of it, and a second server in its place."""
     repository = tmp_path_factory.mktemp("repository")
     for model, candidate in ((MODEL, times(1)), (DYING, dies(AT))):
         make_numbers(repository, "base", times(1), model)
@@ -81,8 +81,8 @@ def survived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survived]:
 
 
 def test_what_gateways_that_were_killed_had_counted_is_not_lost(survived: Survived) -> None:
-    """All that was answered counts, and of the rest at most what had reached a gateway. What one had counted
-    in its last second nobody tells but its journal."""
+    """The evidence has all answered requests, and at most those that reached a gateway, because the journals
+    of killed gateways are read."""
     server, rollout, load = survived.server, survived.rollout, survived.load
     assert load.failed()
     answered = [sample for sample in load.samples if sample.status == 200]
@@ -94,7 +94,7 @@ def test_what_gateways_that_were_killed_had_counted_is_not_lost(survived: Surviv
 
 
 def test_a_candidate_that_ends_gateways_is_rolled_back(survived: Survived) -> None:
-    """Under `together` it takes its gateway along each time; the third time is its last, whoever asked."""
+    """A candidate that ends its gateway under `together` is rolled back after the third time."""
     server = survived.server
     # Ray gives up a start during which gateways die: by then both have been up for a while.
     wait_until(lambda: len(server.replicas("counterweight:gateway")) == 2)

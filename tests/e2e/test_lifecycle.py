@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def serve(*arguments: Path | str, **environment: str) -> "subprocess.Popen[str]":
-    """`counterweight serve`, what it says captured; the caller waits for its end."""
+    """Start `counterweight serve` with its output captured; the caller waits for its end."""
     port, grpc_port = map(str, free_ports(2))
     command = [sys.executable, "-m", "counterweight", "serve", "--port", port, "--grpc-port", grpc_port]
     return subprocess.Popen(
@@ -32,9 +32,8 @@ def serve(*arguments: Path | str, **environment: str) -> "subprocess.Popen[str]"
 
 
 def test_a_killed_server_leaves_nothing(module_repository: Path) -> None:
-    """After kill -9 of the command, and sooner than left alone: Ray's agents would wait a minute for their
-    server. Nothing new in the home folder either. What one leaves that is stopped is looked at after every
-    test of this room that starts one."""
+    """After kill -9 of the command, all processes end within 50 s, and no file remains in the temporary or
+    home folder."""
     home = Path.home()
     before = set(home.iterdir())
     with running_server(module_repository, "--placement", "together") as server:
@@ -47,7 +46,7 @@ def test_a_killed_server_leaves_nothing(module_repository: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_during_the_start_leaves_nothing(module_repository: Path, number: signal.Signals) -> None:
-    """Ray is half up when the key is pressed, or the signal comes; it goes away all the same."""
+    """A signal while Ray starts ends all processes and leaves no temporary file."""
     with tempfile.TemporaryDirectory(prefix="t-") as scratch:
         process = serve(module_repository, TMPDIR=scratch)
         root = psutil.Process(process.pid)
@@ -66,7 +65,7 @@ def test_ctrl_c_during_the_start_leaves_nothing(module_repository: Path, number:
 
 
 def test_a_long_temporary_folder_is_named(module_repository: Path, tmp_path: Path) -> None:
-    """Sockets have short names; the message says what to set."""
+    """A temporary folder with a long path exits with 2 and the fix, because socket paths are limited."""
     process = serve(module_repository, TMPDIR=str(tmp_path))
     _, shown = process.communicate(timeout=120)
     assert process.returncode == 2
@@ -87,7 +86,7 @@ sys.exit(main(["serve", *sys.argv[1:]]))
 
 
 def test_a_ray_that_does_not_come_up_is_no_bug_of_ours(module_repository: Path) -> None:
-    """It gets three chances; then exit code 2, Ray's reason and what to do."""
+    """Ray gets three attempts to start; then the exit code is 2 with Ray's reason and the fix."""
     port, grpc_port = map(str, free_ports(2))
     words = [str(module_repository), "--port", port, "--grpc-port", grpc_port]
     done = subprocess.run(
@@ -129,7 +128,7 @@ print(json.dumps(told))
 
 @pytest.fixture(scope="module")
 def told(module_repository: Path) -> dict[str, tuple[int, str, bool]]:
-    """What became of all wrong command lines, in one process: to import what they need takes a second."""
+    """The results of all invalid command lines, from one process because its imports take a second."""
     ports = dict(zip(("--port", "--grpc-port"), map(str, free_ports(2)), strict=True))
     lines = {}
     for name, (options, _) in WRONG.items():
@@ -147,7 +146,7 @@ def told(module_repository: Path) -> dict[str, tuple[int, str, bool]]:
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_command_line_ends_at_the_door(told: dict[str, tuple[int, str, bool]], name: str) -> None:
-    """Exit code 2 and a message, before Ray is even imported."""
+    """An invalid command line exits with 2 and a message before Ray is imported."""
     code, said, imported = told[name]
     assert code == 2
     assert WRONG[name][1] in said
@@ -156,7 +155,7 @@ def test_a_wrong_command_line_ends_at_the_door(told: dict[str, tuple[int, str, b
 
 @pytest.mark.parametrize("option", ["--port", "--grpc-port"])
 def test_a_taken_port_is_named(module_repository: Path, option: str) -> None:
-    """Somebody else's server is not disturbed."""
+    """The error for a port in use names the address and the option."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()

@@ -35,7 +35,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def turns(run_s: float) -> int:
-    """How many turns of the loop take so long on this machine, while nobody disturbs it."""
+    """Return how many turns of the loop take `run_s` on this machine while it is idle."""
     session = Session(slow(1000), SIGNATURE, "slow")
 
     def timed() -> float:
@@ -48,7 +48,7 @@ def turns(run_s: float) -> int:
 
 @dataclass(frozen=True)
 class Work:
-    """What a model's runs took together so far."""
+    """The totals of a model's runs."""
 
     rows: float
     run_s: float
@@ -63,13 +63,10 @@ def work(server: Server, model: str) -> Work:
 
 @pytest.mark.parametrize("model", WHERE)
 def test_an_overload_is_shed_at_the_door(server: Server, model: str) -> None:
-    """Three times of what it can do, from a hundred clients: no run is for somebody who does not hear of it,
-    and it never lacks one; whom it takes waits for a few dozen, not for a hundred; who is refused hears when
-    to come again; afterwards all is as it was.
-
-    A request is taken when those before it need no more than `max_queue_wait_s`, going by how long runs took
-    lately: that is 25 of 20 ms, and twice as many where they took half of that. They are counted in runs,
-    which a busy machine makes longer as it does the wait."""
+    """At three times the rate that the variant can answer, from a hundred clients, requests are refused with
+    `retry-after` and each run's rows are answered. A request is accepted if those before it take no longer
+    than `max_queue_wait_s` by the recent run times: 25 runs of 20 ms, or twice as many of half the time. The
+    wait is counted in runs, because a busy machine makes both longer."""
     ask = Ask(f"/v2/models/{model}/infer", body(1))
     [gateway] = server.replicas("counterweight:gateway")
     rate = measure_rate(server, ask)
@@ -90,7 +87,7 @@ def test_an_overload_is_shed_at_the_door(server: Server, model: str) -> None:
 
 
 def measure_rate(server: Server, ask: Ask) -> float:
-    """How many requests a second four clients get answered, who ask again as soon as they are."""
+    """Return the requests a second of four clients that each send again after an answer."""
     started = time.monotonic()
     with steady(server.port, ask, rate=math.inf) as load:
         wait_until(lambda: len(load.samples) > 100)

@@ -1,5 +1,5 @@
-"""Qualification on real Ray: a candidate that is as good as its baseline, one that strays, and the rollouts
-that ask for the record."""
+"""Qualification on real Ray: a candidate as good as its baseline, one with other answers, and rollouts that
+require the record."""
 
 import json
 import os
@@ -49,7 +49,7 @@ SPLIT = {"base": 0.8, "light": 0.2, "astray": 0.0}
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What the command left behind."""
+    """The result of the command."""
 
     code: int
     err: str
@@ -98,7 +98,7 @@ def set_weights(server: Server, weights: dict[str, float]) -> None:
 
 
 def weights_of(server: Server) -> Any:
-    """Who gets how much, as the gateway knows it, up to a second after the keeper."""
+    """Return the weights that the gateway has, up to a second after the keeper."""
     return server.get(f"/control/models/{MODEL}/routes").json["weights"]
 
 
@@ -111,7 +111,7 @@ def start(server: Server, candidate: str) -> Answer:
 
 @pytest.fixture(scope="module")
 def refused(server: Server) -> Answer:
-    """What a rollout to the good one came to before anybody had weighed it."""
+    """The answer to a rollout of the good candidate before its qualification."""
     return start(server, "light")
 
 
@@ -131,13 +131,13 @@ def stray(server: Server, good: Told, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_nobody_is_qualified_by_default(refused: Answer) -> None:
-    """A rollout that asks for it does not start."""
+    """A rollout whose policy requires a qualification is refused without one."""
     assert refused.status == 409
     assert "'light' was never qualified against 'base'" in refused.json["error"]
 
 
 def test_a_good_one_is_qualified(good: Told) -> None:
-    """By all four stages, on what really went over the wire."""
+    """A good candidate passes all four stages with real requests."""
     assert good.code == 0, (good.err, good.record.get("reasons"))
     assert good.record["outcome"] == "QUALIFIED"
     assert [stage["name"] for stage in good.record["stages"]] == ["quality", "capacity", "shadow", "canary"]
@@ -147,7 +147,8 @@ def test_a_good_one_is_qualified(good: Told) -> None:
 
 
 def test_one_that_strays_is_found_out_by_its_shadow(stray: Told) -> None:
-    """Nobody got an answer of it, and the reason says that the inputs were made up."""
+    """A candidate with other answers fails in the shadow, and the reason says that the inputs were made
+    up."""
     assert stray.code == 1, (stray.err, stray.record.get("reasons"))
     assert stray.record["outcome"] == "NOT_QUALIFIED"
     assert stray.record["stages"][-1]["name"] == "shadow"
@@ -156,7 +157,8 @@ def test_one_that_strays_is_found_out_by_its_shadow(stray: Told) -> None:
 
 
 def test_the_routes_are_as_they_were(server: Server, good: Told, stray: Told) -> None:
-    """After a yes and after a no, though both began with all of the traffic at the baseline."""
+    """After each qualification the routes are restored, although it began with all traffic at the
+    baseline."""
     entries = server.get(f"/control/models/{MODEL}/trail?after=0").json["entries"]
     weights = [entry["routes"]["weights"] for entry in entries if entry["action"] == "routes"]
     back = [sorted(mine.items()) for mine in weights].count(sorted(SPLIT.items()))
@@ -164,7 +166,7 @@ def test_the_routes_are_as_they_were(server: Server, good: Told, stray: Told) ->
 
 
 def test_both_records_lie_in_the_trail(server: Server, good: Told, stray: Told) -> None:
-    """Newest first, with the versions that they hold for."""
+    """The trail has both records, newest first, with the digests of their versions."""
     kept = server.get(f"/control/models/{MODEL}/qualifications").json["qualifications"]
     assert len(kept) == stray.runs + good.runs
     last = [kept[0], kept[stray.runs]]
@@ -176,7 +178,7 @@ def test_both_records_lie_in_the_trail(server: Server, good: Told, stray: Told) 
 
 
 def test_only_the_qualified_one_may_start(server: Server, stray: Told) -> None:
-    """The other is refused with the reason that the record gives."""
+    """The qualified candidate starts, and the other is refused with its outcome."""
     set_weights(server, {**dict.fromkeys(SPLIT, 0.0), "base": 1.0})
     no = start(server, "astray")
     assert no.status == 409

@@ -64,14 +64,14 @@ def infer(model: str, variant: str | None = None) -> Ask:
 
 
 def answer(server: Server, model: str, variant: str) -> int:
-    """What the variant makes of 10."""
+    """Return the variant's answer to 10."""
     ask = infer(model, variant)
     number: int = server.post(ask.path, ask.body).json["outputs"][0]["data"][0]
     return number
 
 
 def variants(load: Steady, since: float) -> set[str | None]:
-    """Who has answered what was meant to start after that moment."""
+    """Return the variants that answered requests due after that moment."""
     return {sample.variant for sample in load.samples if sample.due > since}
 
 
@@ -84,11 +84,9 @@ def kill(server: Server, title: str) -> None:
 
 
 def test_the_baseline_answers_for_a_killed_candidate(server: Server) -> None:
-    """No request fails. What the routes gave to the candidate, the baseline answers, and says for whom; who
-    asked for the candidate itself waits for it; another model is not touched; the routes stay as they are;
-    then all is as it was.
-
-    A rescued request waits for nobody: those of the first half of the outage are answered before it ends."""
+    """After a candidate is killed no request fails: the baseline answers its routed requests, and pinned ones
+    wait for it. Another model and the routes are not affected. Requests of the first half of the outage are
+    answered before it ends."""
     with (
         steady(server.port, infer("apart"), rate=100, threads=8) as routed,
         steady(server.port, infer("apart", "light"), rate=20) as pinned,
@@ -116,7 +114,8 @@ def test_the_baseline_answers_for_a_killed_candidate(server: Server) -> None:
 
 
 def test_requests_wait_for_a_killed_baseline(server: Server) -> None:
-    """No request fails: those that only the baseline may answer are held until it is back, and say so."""
+    """After the baseline is killed no request fails: those for the baseline wait until it is back, and their
+    answers are marked."""
     with steady(server.port, infer("apart"), rate=50, threads=32) as load:
         load.wait_for(25)
         kill(server, "apart.base.")
@@ -137,8 +136,8 @@ def connections(server: Server, gateway: psutil.Process, status: str) -> int:
 
 
 def test_a_killed_gateway_takes_along_only_what_was_on_its_connections(server: Server) -> None:
-    """At most one request of each connection that it held fails, the other one answers from then on, and it
-    comes back. Of eight connections, each dealt to one of two, the fuller gateway has at least four."""
+    """When a gateway is killed, at most one request of each of its connections fails, and the gateway comes
+    back. The fuller of two gateways has at least four of eight connections."""
     title = "counterweight:gateway"
     with steady(server.port, infer("apart"), rate=80, threads=8) as load:
         load.wait_for(80)
@@ -155,7 +154,7 @@ def test_a_killed_gateway_takes_along_only_what_was_on_its_connections(server: S
 
 
 def test_nobody_misses_a_killed_keeper(server: Server) -> None:
-    """No request fails while it is away; when it is back it knows what is loaded."""
+    """After the keeper is killed no request fails, and the new keeper has the loaded models."""
     with steady(server.port, infer("apart"), rate=50) as load:
         load.wait_for(25)
         kill(server, "counterweight:keeper")
@@ -175,7 +174,7 @@ def test_nothing_is_open_to_other_machines(server: Server) -> None:
 
 
 def test_a_new_version_takes_over(server: Server, repository: Path, model: str) -> None:
-    """Of a candidate and of the baseline, under the names of the old ones, and no request fails."""
+    """A new version of the candidate or the baseline replaces the old one without a failed request."""
     with steady(server.port, infer(model), rate=50) as load:
         for variant, factor in (("light", 5), ("base", 7)):
             make_numbers(repository, variant, times(factor), model)
@@ -187,7 +186,8 @@ def test_a_new_version_takes_over(server: Server, repository: Path, model: str) 
 
 
 def test_a_variant_goes_and_comes(server: Server, model: str) -> None:
-    """Its share goes to the baseline, which can never be taken away alone, and no request fails."""
+    """A variant is unloaded and loaded again without a failed request; the baseline alone cannot be
+    unloaded."""
     with steady(server.port, infer(model), rate=50) as load:
         assert server.unload(model, "light").status == 200
         gone = time.monotonic()
@@ -203,8 +203,8 @@ def test_a_variant_goes_and_comes(server: Server, model: str) -> None:
 
 
 def test_a_bad_version_gets_no_traffic(server: Server, repository: Path, model: str) -> None:
-    """One that is not what its manifest says, then one that fails its warm-up: each is refused, the index
-    says why, and the old one answers on; a good one after them is loaded."""
+    """A version that does not fit its manifest or fails its warm-up is refused with the reason in the index,
+    and the old one answers; a good one is loaded."""
 
     def refused(reason: str) -> None:
         refusal = server.load(model, "base")
@@ -232,7 +232,7 @@ def test_a_bad_version_gets_no_traffic(server: Server, repository: Path, model: 
 
 
 def test_a_whole_model_goes_and_comes(server: Server, model: str) -> None:
-    """It is not known in between, when requests to it get 404; nothing else fails, and nothing of another."""
+    """While a model is unloaded its requests get 404; no other request fails."""
     other = WHERE[1 - WHERE.index(model)]
     with (
         steady(server.port, infer(model), rate=50) as load,
@@ -255,7 +255,7 @@ def test_a_whole_model_goes_and_comes(server: Server, model: str) -> None:
 
 
 def test_a_new_model_is_loaded_on_demand(server: Server, repository: Path) -> None:
-    """What was put into the repository since the start is in the index, and answers once it is loaded."""
+    """A model that was added to the repository is in the index and answers after it is loaded."""
     make_numbers(repository, "base", times(9), "late")
     assert server.index()["late/base"] == ("UNAVAILABLE", "it was never loaded")
     assert server.load("late").status == 200
@@ -265,24 +265,24 @@ def test_a_new_model_is_loaded_on_demand(server: Server, repository: Path) -> No
 
 
 def give_all_to(server: Server, variant: str) -> None:
-    """Other routes, as `counterweight routes --set` asks for them."""
+    """Set routes as `counterweight routes --set` does."""
     wanted = RoutesWanted(weights={name: float(name == variant) for name in ("base", "light")})
     ControlClient(server.url).ask(SET_ROUTES, "apart", body=wanted)
 
 
 def weights(server: Server) -> dict[str, float]:
-    """As one of the gateways has them."""
+    """Return the weights that one of the gateways has."""
     found: dict[str, float] = ControlClient(server.url).ask(operations.MODEL, "apart")["routes"]["weights"]
     return found
 
 
 def others(load: Steady, variant: str, since: float) -> list[float]:
-    """When requests were asked after that moment which another variant answered."""
+    """Return the times of requests after that moment that another variant answered."""
     return [sample.due for sample in load.samples if sample.due > since and sample.variant != variant]
 
 
 def settled(load: Steady, variant: str) -> bool:
-    """Whether this variant alone has answered for a second."""
+    """Return whether only this variant has answered for a second."""
     return {sample.variant for sample in load.samples[-RATE:]} == {variant}
 
 
@@ -291,8 +291,8 @@ def processes(server: Server) -> set[psutil.Process]:
 
 
 def test_every_gateway_follows(server: Server) -> None:
-    """All traffic goes from one variant to the other and back, three times; no request fails, and no process
-    is replaced. A gateway asks the keeper twice a second, so half a second is the rule, which is shown."""
+    """Six changes of all traffic reach both gateways without a failed request or a replaced process. A
+    gateway asks the keeper twice a second, so a change takes half a second as a rule; the time is printed."""
     before = processes(server)
     took_s = []
     with steady(server.port, infer("apart"), rate=RATE, threads=THREADS) as load:
@@ -310,7 +310,7 @@ def test_every_gateway_follows(server: Server) -> None:
 
 
 def test_the_command_changes_routes(server: Server) -> None:
-    """`counterweight routes --set`: every gateway follows."""
+    """`counterweight routes --set` changes the weights of every gateway."""
     command = [sys.executable, "-m", "counterweight", "routes", "apart", "--url", server.url]
     subprocess.run([*command, "--set", "base=70,light=30"], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
     # In a row, from either of the two.

@@ -1,5 +1,5 @@
-"""Rollouts on real Ray, several models at a time, each under load from Locust: who is good gets all of the
-traffic by itself, and who is not gets none of it, for the right reason."""
+"""Rollouts on real Ray, several models at a time, under load from Locust: good candidates get all traffic,
+and bad ones are rolled back for the right reason."""
 
 import re
 from collections.abc import Iterator
@@ -79,7 +79,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @dataclass(kw_only=True)
 class Critic:
-    """Asks a model what is known, and tells the server afterwards whether it was right."""
+    """Sends inputs with known answers to a model, and posts the outcomes afterwards."""
 
     server: Server
     model: str
@@ -87,7 +87,7 @@ class Critic:
     untold: dict[str, bool]
 
     def judge(self) -> None:
-        """Two rounds of all numbers."""
+        """Send all numbers twice."""
         with ThreadPoolExecutor(4) as pool:
             self.untold |= dict(pool.map(self._ask, [*range(NUMBERS)] * 2))
         outcomes = [{"request_id": name, "correct": correct} for name, correct in self.untold.items()]
@@ -102,13 +102,13 @@ class Critic:
 
 
 def is_loaded(client: ControlClient, model: str) -> bool:
-    """Whether it has had load for a second or so."""
+    """Return whether the model has had load for about a second."""
     return bool(client.ask(operations.MODEL, model)["variants"]["base"]["requests"] > RATE)
 
 
 @pytest.fixture(scope="module")
 def told(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
-    """What became of all of them at the same time."""
+    """The results of all rollouts, which run at the same time."""
     client, folder = ControlClient(server.url), tmp_path_factory.mktemp("load")
     critic = Critic(server=server, model="mistaken", untold={})
     with ExitStack() as stack:
@@ -141,7 +141,7 @@ def told(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 
 def test_a_good_and_cheaper_one_gets_everything(told: dict[str, Told]) -> None:
-    """By itself, through the shadow and every step in order; the reasons name what was shown."""
+    """A good and cheaper candidate goes through all steps in order, and the reasons name what was shown."""
     good = told["good"]
     assert good.places == [
         (Phase.SHADOW, 0),
@@ -170,7 +170,7 @@ def test_a_good_and_cheaper_one_gets_everything(told: dict[str, Told]) -> None:
     ],
 )
 def test_a_bad_one_is_rolled_back(told: dict[str, Told], model: str, where: str, guard: str) -> None:
-    """For what is wrong with it, and in the first place where that can be seen."""
+    """A bad candidate is rolled back for its fault, in the first phase that can show it."""
     last = told[model].moves[-1]
     assert last.phase is Phase.ROLLED_BACK
     assert last.reason.startswith(f"harm shown {where}: ")
@@ -180,8 +180,7 @@ def test_a_bad_one_is_rolled_back(told: dict[str, Told], model: str, where: str,
 
 
 def test_one_that_dies_is_rolled_back(told: dict[str, Told]) -> None:
-    """By its errors; or by the gateway itself, where it is away for so long that a whole run of requests
-    fails."""
+    """A candidate that dies is rolled back for its errors, by the judge or by a gateway's circuit breaker."""
     last = told["dying"].moves[-1]
     assert last.phase is Phase.ROLLED_BACK
     assert "errors: " in last.reason or "requests failed" in last.reason
@@ -195,24 +194,24 @@ def test_every_verdict_comes_out_again(told: dict[str, Told]) -> None:
 
 
 def test_nobody_hears_a_shadow(told: dict[str, Told]) -> None:
-    """All answers came from the baseline, and none failed."""
+    """The baseline answers all requests of a candidate that stays in its shadow."""
     assert set(told["wrong"].load.answered()) == {"base"}
 
 
 def test_no_request_fails(told: dict[str, Told]) -> None:
-    """Not of a candidate that dies, nor when traffic moves."""
+    """No request fails, even if the candidate dies or the traffic moves."""
     assert {model: rollout.load.failed for model, rollout in told.items()} == {model: [] for model in told}
 
 
 def test_few_users_meet_a_bad_one(told: dict[str, Told]) -> None:
-    """None before the shadow has passed it. Then it gets a tenth until it is found out."""
+    """A bad candidate answers none or at most 10 % of the requests before it is rolled back."""
     assert told["wrong"].met == 0
     for model in ("slow", "mistaken", "dying"):
         assert 0 < told[model].met < binom.ppf(1 - 1e-6, len(told[model].load.records), 0.1)
 
 
 def test_each_request_counts_at_most_once(told: dict[str, Told]) -> None:
-    """As a pair of the shadow's, or at a step."""
+    """The pairs and the requests of all steps are together at most the number of requests."""
     for model in ("good", "slow", "wrong", "dying"):
         evidence, load = told[model].view.evidence, told[model].load
         counted = evidence.shadow.pairs + sum(segment.requests.both for segment in evidence.segments)
@@ -220,8 +219,7 @@ def test_each_request_counts_at_most_once(told: dict[str, Told]) -> None:
 
 
 def test_a_shadow_that_hangs_is_not_felt(server: Server) -> None:
-    """Copies go to a variant that takes a whole core for each and never ends: every request gets its answer
-    from the baseline, and all have theirs while that run still goes on."""
+    """Copies that run for ever in a shadow do not delay the baseline's answers."""
     client = ControlClient(server.url)
     [replica] = server.replicas("dying.hangs.")
     spent_s = replica.cpu_times().user

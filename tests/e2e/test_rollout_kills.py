@@ -47,7 +47,7 @@ POLICY = {
 
 @dataclass(kw_only=True)
 class Ordeal:
-    """A rollout, and what was done to its server meanwhile."""
+    """A rollout, and the kills of its server's processes."""
 
     repository: Path
     server: Server
@@ -64,20 +64,20 @@ class Ordeal:
 
     @property
     def told(self) -> Told:
-        """As it is now."""
+        """Return the results so far."""
         return tell_of(self.server, self.rollout, self.load)
 
     @property
     def counted(self) -> int:
-        """How many requests are in the evidence."""
+        """Return the number of requests in the evidence."""
         segments = ControlClient(self.server.url).ask(VIEW, self.rollout).evidence.segments
         return sum(segment.requests.both for segment in segments)
 
 
 @contextmanager
 def watching(port: int) -> Iterator[list[list[float]]]:
-    """The candidate's share as gateways tell it, as long as they do: what came over one connection is what
-    one of them said, and there are so many that each gateway has some."""
+    """Record the candidate's share as gateways report it. Each look uses so many connections that each
+    gateway has some."""
     seen: list[list[float]] = []
     stop = threading.Event()
 
@@ -107,7 +107,7 @@ def watching(port: int) -> Iterator[list[list[float]]]:
 
 
 def step_of(server: Server, rollout: str) -> int:
-    """The step that it is on; -1: nobody says."""
+    """Return the rollout's step; -1 if no keeper answers."""
     try:
         return ControlClient(server.url).ask(VIEW, rollout).rollout.step
     except ServerFailed:
@@ -115,12 +115,12 @@ def step_of(server: Server, rollout: str) -> int:
 
 
 def goes_on(server: Server, rollout: str, step: int) -> bool:
-    """Whether it is further than that."""
+    """Return whether the rollout is beyond that step."""
     return step_of(server, rollout) > step
 
 
 def kill(server: Server, rollout: str, processes: list[psutil.Process]) -> int:
-    """kill -9; returned is the step at that moment."""
+    """Send SIGKILL and return the step at that moment."""
     assert processes
     step = step_of(server, rollout)
     for process in processes:
@@ -172,7 +172,7 @@ def ordeal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ordeal]:
 
 
 def test_it_goes_on_where_it_was(ordeal: Ordeal) -> None:
-    """Steps follow one another, and each kill fell between two of them."""
+    """The steps are consecutive, and each kill was between two of them."""
     steps = [step for _, step in ordeal.told.places]
     assert steps == list(range(1, len(steps) + 1))
     assert {phase for phase, _ in ordeal.told.places} == {Phase.STEP}
@@ -180,13 +180,13 @@ def test_it_goes_on_where_it_was(ordeal: Ordeal) -> None:
 
 
 def test_no_verdict_is_lost(ordeal: Ordeal) -> None:
-    """The trail has no gap, and every verdict comes out again."""
+    """The trail has no gap, and a replay finds no fault."""
     assert ordeal.told.replay.faults == ()
     assert [line.number for line in ordeal.told.trail] == list(range(1, len(ordeal.told.trail) + 1))
 
 
 def test_routes_never_fall_back(ordeal: Ordeal) -> None:
-    """No gateway ever goes back, and none begins before the step at which everything was killed."""
+    """The candidate's share never falls in a gateway, nor below its value at the kill of all processes."""
     assert all(shares == sorted(shares) for shares in ordeal.seen)
     later = [shares for shares in ordeal.seen[ordeal.seen_before :] if shares]
     assert later
@@ -194,8 +194,8 @@ def test_routes_never_fall_back(ordeal: Ordeal) -> None:
 
 
 def test_each_request_counts_at_most_once(ordeal: Ordeal) -> None:
-    """What is in the evidence was asked since it began, when somebody listened. Missing is what came to
-    gateways that had not heard of it yet."""
+    """The evidence has at most the requests since the rollout's start that a server accepted, and more than a
+    fifth of those that were answered."""
     failed = ordeal.load.failed
     asked = len(ordeal.load.records) - ordeal.before
     unheard = sum("refused" in error for error in failed)
@@ -205,8 +205,8 @@ def test_each_request_counts_at_most_once(ordeal: Ordeal) -> None:
 
 
 def test_of_two_servers_one_acts(ordeal: Ordeal) -> None:
-    """Over one store. The other follows the routes and does not write, until the first is gone; then it goes
-    on from all that was counted until that moment."""
+    """Of two servers on one store the second follows the routes and does not act until the first ends; then
+    it continues with all counts."""
     first = ControlClient(ordeal.server.url)
     with running_server(ordeal.repository, "--placement", "together") as server:
         second = ControlClient(server.url)

@@ -14,9 +14,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_host_with_only_the_serving_extra_serves(tmp_path: Path, make_bundle: MakeBundle) -> None:
-    """What the image `serve` copies and installs is enough, and brings neither torch nor locust.
-
-    What pip would install is asked of make, and linked: the same versions are installed here."""
+    """The image `serve` can serve with the files that it copies and the packages that it installs, without
+    torch and locust. The packages are those that make would install, linked from this environment."""
     dockerfile = (ROOT / "Dockerfile").read_text()
     base, serve = re.split(r"^FROM .*$", dockerfile, flags=re.MULTILINE)[1:3]
     for line in re.findall(r"^COPY (.*) \S+$", base + serve, re.MULTILINE):

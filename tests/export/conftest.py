@@ -32,7 +32,7 @@ def timeless(bundle: Bundle) -> Bundle:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
-    """As an export has it. Threads that wait for each other on shared cores wait long."""
+    """Use one torch thread, as an export does; several threads would wait on shared cores."""
     torch.set_num_threads(1)
 
 
@@ -124,7 +124,7 @@ def write_recipe(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: byte
 
 @pytest.fixture(scope="session")
 def tiny_recipe(write_recipe: RecipeWriter) -> Path:
-    """A recipe of all kinds of steps, whose floor accepts whatever they make."""
+    """A recipe with each kind of step, whose floor accepts all variants."""
     quantize = {"step": "quantize", "method": "static"}
     slim = [
         {"step": "prune", "remove": "channels", "ratio": 0.5},
@@ -138,7 +138,7 @@ def tiny_recipe(write_recipe: RecipeWriter) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportOutcome:
-    """That recipe, exported once. Tests look at it, or copy it."""
+    """The tiny recipe, exported once. Tests read or copy it."""
     from export.pipeline import run
 
     return run(tiny_recipe, tmp_path_factory.mktemp("models"))
@@ -153,7 +153,7 @@ def ruinous_recipe(write_recipe: RecipeWriter) -> Path:
 
 @pytest.fixture(scope="session")
 def ruined(ruinous_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportOutcome:
-    """That recipe, exported once."""
+    """The ruinous recipe, exported once."""
     from export.pipeline import run
 
     return run(ruinous_recipe, tmp_path_factory.mktemp("models"))

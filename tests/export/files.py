@@ -1,4 +1,4 @@
-"""Small ONNX files as other tools write them, and what they answer by onnxruntime alone."""
+"""Small ONNX files as other tools write them, and their answers by onnxruntime."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -12,7 +12,7 @@ from export.artifacts import Context, Exported, Trained
 from export.data.datasets import Data, Split
 from export.rewrites.wiring import Wiring, find_linears
 from serve.base.tensor import Signature, TensorSpec
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 TOKENS, WIDTH, WORDS = 12, 16, 300
 
@@ -128,7 +128,7 @@ def outlying_graph() -> bytes:
 
 
 def _multiply(constant: Any, factor: float) -> None:
-    """The part of it that belongs to channel 3."""
+    """Multiply the part that belongs to channel 3."""
     array = numpy_helper.to_array(constant).copy()
     array[3] *= np.float32(factor)
     constant.CopyFrom(numpy_helper.from_array(array, constant.name))
@@ -223,6 +223,6 @@ def operators(graph: bytes) -> dict[str, int]:
 
 
 def mean_cosine(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Of the rows of two arrays."""
+    """Return the mean cosine between the rows of two arrays."""
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     return float(np.mean((one * other).sum(1) / lengths))

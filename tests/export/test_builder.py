@@ -24,7 +24,7 @@ ALL = ["step 1, prune", "step 2, finetune", "export to ONNX", "step 3, quantize"
 def open_workshop(
     write_recipe: Callable[..., Path], data: Data, tmp_path: Path
 ) -> Callable[[list[str]], Workshop]:
-    """Open a workshop on one and the same shelf; it appends what it makes to the list."""
+    """Return a workshop on one shared shelf, which appends what it makes to the list."""
     path = write_recipe(variants={"fp32": [], "slim": STEPS[:2], "slim-int8": STEPS})
     recipe = load_recipe(path)
     trained = read_trained(recipe.source, path.parent, recipe.task)
@@ -52,7 +52,7 @@ def test_what_was_finished_before_a_kill_is_not_made_again(
     """Killed as any step begins, the next workshop begins with that step and makes the same graph."""
 
     class KilledError(BaseException):
-        """As sudden as a signal."""
+        """Ends the step like a signal."""
 
     class Kill(list[str]):
         def append(self, item: str) -> None:

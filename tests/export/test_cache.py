@@ -1,4 +1,4 @@
-"""What is finished is kept whole; what is not whole is not there."""
+"""A finished entry is kept whole, and an incomplete one counts as absent."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def test_gives_back_the_model_that_was_put_there(shelf: Shelf) -> None:
 
 
 def test_tied_weights_come_back_tied(shelf: Shelf) -> None:
-    """Two layers that share one weight are kept as they are."""
+    """Layers that share a weight are loaded with a shared weight."""
 
     def tied(_: tuple[Note, ...] = ()) -> torch.nn.Module:
         module = torch.nn.Sequential(torch.nn.Linear(3, 3, bias=False), torch.nn.Linear(3, 3, bias=False))
@@ -48,7 +48,7 @@ def test_tied_weights_come_back_tied(shelf: Shelf) -> None:
 
 
 def test_a_damaged_entry_is_none(shelf: Shelf, tmp_path: Path) -> None:
-    """It is made again instead of being trusted."""
+    """A damaged entry is not loaded."""
     shelf.save_made("key", Made(module=linear()))
     weights = tmp_path / "shelf" / "key" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
@@ -56,7 +56,7 @@ def test_a_damaged_entry_is_none(shelf: Shelf, tmp_path: Path) -> None:
 
 
 def test_answers_come_back_as_they_were(shelf: Shelf, tmp_path: Path) -> None:
-    """Every output under its name, in its order and type; half of a file is nothing."""
+    """Answers keep their names, order and types; a file that was cut is not loaded."""
     answers = {"b/x": np.zeros((2, 3), np.float32), "a": np.array([b"yes", b"no"]), "file": np.arange(2)}
     shelf.save_answers("key", answers)
     came = shelf.load_answers("key")
@@ -70,7 +70,7 @@ def test_answers_come_back_as_they_were(shelf: Shelf, tmp_path: Path) -> None:
 
 
 def test_an_entry_that_fails_to_be_written_leaves_nothing(shelf: Shelf, tmp_path: Path) -> None:
-    """No half entry, no scratch folder."""
+    """A write that fails leaves no entry and no temporary folder."""
     with pytest.raises(ValueError, match="Object arrays"):
         shelf.save_answers("key", {"y": np.array([object()])})
     assert list((tmp_path / "shelf").iterdir()) == []

@@ -12,7 +12,7 @@ from export.pipeline import ExportOutcome
 
 
 def test_prints_the_table(tiny_recipe: Path, tiny: ExportOutcome, capsys: pytest.CaptureFixture[str]) -> None:
-    """One row per variant, and 0 because the floor accepts all; what was kept is said on the side."""
+    """The command prints a row per variant and exits with 0; standard error lists what was not built."""
     assert export([str(tiny_recipe), "--out", str(tiny.model.folder.parent)]) == 0
     captured = capsys.readouterr()
     assert [line.split()[0] for line in captured.out.splitlines()[2:6]] == [

@@ -26,7 +26,7 @@ def test_reads_model_and_decisive_flags(
 
 
 def test_a_kernel_that_tells_nothing_is_no_error(tmp_path: Path) -> None:
-    """Without /proc/cpuinfo the architecture remains."""
+    """Without /proc/cpuinfo the model is the architecture, without flags."""
     cpu = read_cpu(tmp_path / "none")
     assert cpu.model
     assert cpu.flags == ()

@@ -21,5 +21,5 @@ from export.errors import reason_of
     ids=["first line", "announced", "several", "nothing behind", "empty", "long"],
 )
 def test_a_reason_is_whole(said: str, expected: str) -> None:
-    """The first line, and those that it announces; none ends in a colon."""
+    """The reason has the first line and those that it introduces, and ends without a colon."""
     assert reason_of(ValueError(said)) == expected

@@ -28,8 +28,8 @@ def make():
 def export(
     folder: Path, graph: bytes, name: str, shape: tuple[int, ...], steps: list[object], **source: object
 ) -> ExportOutcome:
-    """The graph as `fp32`, and `small` where there are steps, on rows of that shape, or those that stand
-    there."""
+    """Export the graph as `fp32`, and as `small` if there are steps, with rows of this shape, or with the
+    data that the folder has."""
     (folder / "graph.onnx").write_bytes(graph)
     data = folder / f"{name}_data.py"
     if not data.exists():
@@ -47,7 +47,7 @@ def export(
 
 
 def test_a_baseline_whose_rows_see_each_other_is_refused(tmp_path: Path) -> None:
-    """Nobody could say what it answers; nothing is written."""
+    """A baseline that mixes rows is refused, and nothing is written."""
     build = Builder()
     build.add("Softmax", build.add("MatMul", "mixing", build.weight("w", 6, 3)), output="scores", axis=0)
     graph = build.finish(
@@ -101,7 +101,7 @@ def make():
 
 
 def test_a_table_with_words_and_gaps_is_exported(tmp_path: Path) -> None:
-    """As scikit-learn writes it: a column of strings, and NaN that the graph itself fills in."""
+    """A graph with a column of strings and NaN, as scikit-learn's converter writes it, is exported."""
     nodes = [
         helper.make_node(
             "LabelEncoder", ["sex"], ["code"], domain="ai.onnx.ml", keys_strings=["female", "male"],
@@ -126,7 +126,8 @@ def test_a_table_with_words_and_gaps_is_exported(tmp_path: Path) -> None:
 
 
 def _text_file(positions: int) -> bytes:
-    """Scores of texts that have so many positions: the mean of a word's vector and its position's."""
+    """Return the graph of a text classifier with this number of positions: the mean of word and position
+    vectors."""
     build = Builder()
     build.constant("axis", np.array([1]))
     build.constant("last", np.array([2]))
@@ -152,7 +153,7 @@ def make():
 
 
 def export_texts(folder: Path, positions: int, labels: str) -> ExportOutcome:
-    """Such a file, with its tokenizer and the names of its classes; texts are cut after 40 tokens."""
+    """Export such a file with its tokenizer and class names; texts are cut after 40 tokens."""
     words = {"[PAD]": 0, "[UNK]": 1, **{f"w{number}": number + 2 for number in range(28)}}
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
@@ -167,7 +168,7 @@ def export_texts(folder: Path, positions: int, labels: str) -> ExportOutcome:
 
 
 def test_a_file_with_a_tokenizer_answers_texts(tmp_path: Path) -> None:
-    """Its bundle has all that a server needs for texts in and names of classes out."""
+    """The bundle of a file with a tokenizer opens with texts as input and class names as output."""
     export_texts(tmp_path, 40, '["bad", "so so", "good"]')
     folder = tmp_path / "models" / "mixed" / "fp32"
     text = open_text(folder)

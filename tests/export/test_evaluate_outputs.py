@@ -26,8 +26,8 @@ def make():
 def export(
     folder: Path, graph: bytes, shape: tuple[int, ...], steps: list[Any], more: str = "", **recipe: Any
 ) -> ExportOutcome:
-    """The graph as `fp32`, and `small` where there are steps, on rows of that shape; `more` is put into the
-    module of the data, whose name is MODULE."""
+    """Export the graph as `fp32`, and as `small` if there are steps, with rows of this shape; `more` is added
+    to the module of the data, whose name is MODULE."""
     [data] = onnx.load_from_string(graph).graph.input
     # A process imports each name once.
     module = re.sub(r"\W", "_", folder.name)
@@ -65,7 +65,7 @@ RUIN: list[Any] = [{"step": "quantize", "method": "dynamic", "per_channel": Fals
 
 @pytest.mark.parametrize("after", [(), ("Sigmoid",)], ids=["number", "sigmoid"])
 def test_one_number_a_row_is_judged_by_how_near_it_is(tmp_path: Path, after: tuple[str, ...]) -> None:
-    """Its largest place is always the same, whatever it says."""
+    """An output of one number a row is rejected by the distance of its values."""
     outcome = export(tmp_path, one_number(*after), (6,), RUIN, floor={"agreement": 0.9})
     bundle = outcome.model.bundles["small"]
     assert bundle.rejected is not None
@@ -76,7 +76,7 @@ def test_one_number_a_row_is_judged_by_how_near_it_is(tmp_path: Path, after: tup
 
 
 def test_several_numbers_are_judged_by_how_near_they_are(tmp_path: Path) -> None:
-    """One of three is always the largest, whatever the others say."""
+    """Several numbers are judged by their distance, even if one of them is always the largest."""
     build = Builder()
     weights = build.random.normal(size=(6, 8)).astype(np.float32)
     weights[:, 0] *= 160
@@ -102,8 +102,8 @@ def labelled():
 def test_a_baseline_of_one_class_is_no_proof(
     tmp_path: Path, large: float, rejected: bool, floor: dict[str, float]
 ) -> None:
-    """It says the same class to each held-out row, and so does whatever became of it: with labels, too, the
-    scores must follow the baseline's. A sound quantization of it does."""
+    """If the baseline gives one class for all held-out rows, a variant's scores must follow the baseline's; a
+    good quantization's do."""
     build = Builder()
     weights = build.random.normal(size=(6, 8)).astype(np.float32)
     weights[:, 0] *= large
@@ -124,7 +124,7 @@ def test_a_baseline_of_one_class_is_no_proof(
 
 
 def test_a_figure_that_means_nothing_ends_the_export(tmp_path: Path) -> None:
-    """Before any variant is made; nothing is written."""
+    """A limit without a meaning for the output ends the export, and nothing is written."""
     with pytest.raises(InvalidData, match=r"`scores` holds numbers .*limit agreement instead"):
         export(tmp_path, one_number(), (6,), [], floor={"kl": 0.1})
     assert not (tmp_path / "models" / "mixed" / "fp32").exists()
@@ -168,7 +168,7 @@ def classes(*after: str) -> bytes:
     ids=["logits for shares", "shares for logits", "logits for log-shares"],
 )
 def test_a_student_that_means_something_else_is_an_error(tmp_path: Path, after: str, end: str) -> None:
-    """However often its class on top is the baseline's; its numbers are read by clients."""
+    """A student whose outputs have another form fails, even if its top classes agree."""
     student = {"factory": "MODULE:student", "arguments": {"end": end}}
     steps = [
         {"step": "distill", "match": {"logits": 1.0}, "student": student}
@@ -231,7 +231,7 @@ STATIC: list[Any] = [{"step": "quantize", "method": "static"}]
 def test_numbers_of_any_shape_are_judged_by_how_near_they_are(
     tmp_path: Path, task: str, shape: tuple[int, ...]
 ) -> None:
-    """[batch], as `squeeze(-1)` makes it, and pictures of numbers; integers of 8 bits pass."""
+    """Numbers of any shape are judged by R2, and a quantization to 8 bits passes."""
     small = export(
         tmp_path, numbers_of(*shape or (1,)) if shape else squeezed(), (6,), STATIC, task=task
     ).model.bundles["small"]

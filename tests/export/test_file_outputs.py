@@ -1,4 +1,4 @@
-"""What is taught, served and judged of a file is what the recipe names, whatever comes first in the file."""
+"""The recipe's outputs of a file are taught, served and judged, whatever the file's first output is."""
 
 import numpy as np
 import onnx
@@ -46,7 +46,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> ExportOutcome:
 
 
 def test_a_student_learns_the_output_of_the_recipe(taught: ExportOutcome) -> None:
-    """Not the file's first, which has the same shape and says the opposite."""
+    """A student learns the recipe's output, and not the file's first one."""
     assert not taught.failed
     assert not taught.rejected
 

@@ -38,7 +38,7 @@ def test_an_unknown_input_is_named() -> None:
 
 @dataclass
 class Answer:
-    """As libraries wrap what a model returns."""
+    """An output type as libraries define it."""
 
     scores: torch.Tensor
     more: object = None
@@ -64,7 +64,7 @@ def returning(outputs: object) -> torch.nn.Module:
     ids=str,
 )
 def test_outputs_come_in_order_whatever_they_are_nested_in(outputs: object) -> None:
-    """As they stand there from left to right; None is nothing."""
+    """Nested outputs come in their order from left to right, without None."""
     assert forward(returning(outputs), {"x": ONE}) == (ONE, THREE)
 
 
@@ -80,7 +80,7 @@ def test_outputs_come_in_order_whatever_they_are_nested_in(outputs: object) -> N
     ids=str,
 )
 def test_what_is_no_tensor_is_named(outputs: object, message: str) -> None:
-    """By its type and its place, and not by its values."""
+    """An output that is not a tensor is refused by its type and place."""
     with pytest.raises(InvalidSource, match=message):
         forward(returning(outputs), {"x": ONE})
 
@@ -99,7 +99,7 @@ class Named(torch.nn.Module):
     """Takes inputs by name alone."""
 
     def forward(self, *, right: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
-        """Their difference."""
+        """Return the difference."""
         return left - right
 
 
@@ -107,7 +107,7 @@ class Placed(torch.nn.Module):
     """Takes one input by its place alone."""
 
     def forward(self, right: torch.Tensor, /, left: torch.Tensor) -> torch.Tensor:
-        """Their difference."""
+        """Return the difference."""
         return left - right
 
 
@@ -123,12 +123,12 @@ class OneNamed(torch.nn.Module):
     """Takes one input, by name alone."""
 
     def forward(self, *, pixels: torch.Tensor) -> torch.Tensor:
-        """The input."""
+        """Return the input."""
         return pixels
 
 
 class Passing(torch.nn.Module):
-    """Passes on whatever comes."""
+    """Returns its first input."""
 
     def forward(self, *inputs: torch.Tensor, **more: torch.Tensor) -> torch.Tensor:
         """The first input."""
@@ -143,7 +143,7 @@ def test_a_single_input_goes_to_the_parameter_of_its_name() -> None:
 
 @pytest.mark.parametrize("model", [Scaled(), OneNamed(), Passing(), torch.nn.Sequential()], ids=str)
 def test_a_single_input_of_another_name_goes_where_there_is_no_choice(model: torch.nn.Module) -> None:
-    """To the only parameter that needs a value, or the only one at all."""
+    """A single input of another name goes to the only required parameter, or to the only one."""
     assert forward(model, {"image": ONE})[0] in (ONE, 2 * ONE)
 
 
@@ -169,7 +169,7 @@ def test_arguments_stand_in_the_order_of_the_parameters() -> None:
 
 @pytest.mark.parametrize("given", [{"left": ONE}, {"right": ONE}], ids=["right", "left"])
 def test_a_parameter_without_a_value_is_named(given: dict[str, torch.Tensor]) -> None:
-    """Before the model is called."""
+    """A missing input is named before the model is called."""
     [lacks] = {"left", "right"} - set(given)
     with pytest.raises(InvalidSource, match=rf"Weighted\.forward takes left, right, .*; add {lacks}"):
         forward(Weighted(), given)
@@ -182,10 +182,10 @@ def test_a_name_that_would_only_be_passed_on_is_refused() -> None:
 
 
 class Collecting(torch.nn.Module):
-    """Takes whatever has a name."""
+    """Accepts any keyword."""
 
     def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
-        """One of them."""
+        """Return the input `left`."""
         return inputs["left"]
 
 

@@ -1,4 +1,4 @@
-"""The guide for strangers: all it says is done, in an empty folder, and comes out as it says."""
+"""Each command of the guide for new users works in an empty folder."""
 
 import json
 import os
@@ -99,14 +99,14 @@ def test_the_guide_comes_out_as_it_says(followed: tuple[Path, list[str]]) -> Non
 
 
 def test_the_guide_leaves_bundles_and_a_report(followed: tuple[Path, list[str]]) -> None:
-    """What the guide tells to look at is there."""
+    """The guide's commands write the bundles and the report."""
     assert (followed[0] / "models" / "scans" / "report.html").is_file()
     bundle = json.loads((followed[0] / "models" / "scans" / "int8" / "bundle.json").read_text())
     assert bundle["variant"] == "int8"
 
 
 def test_the_table_of_settings_is_that_of_the_code() -> None:
-    """Every setting of every step stands there once, with its default, and no other."""
+    """The guide's table has each setting of each step once, with its default."""
     said: dict[str, dict[str, str]] = {name: {} for name in STEPS}
     for steps, setting, default in re.findall(
         r"^\| (`[^|]*`) \| `(\w+)` \| ([^|]*) \|", GUIDE.read_text(), re.M
@@ -129,7 +129,7 @@ def test_the_table_of_settings_is_that_of_the_code() -> None:
 
 @pytest.mark.parametrize("key", ["match", "remove", "method", "provider"])
 def test_the_table_names_every_choice(key: str) -> None:
-    """The choices of the settings that must be given stand in their line."""
+    """The guide's table lists each choice of the required settings."""
     kind = next(step for step in STEPS.values() if key in step.model_fields)
     line = next(line for line in GUIDE.read_text().splitlines() if f"| `{key}` |" in line)
     for choice in _choices(kind.model_fields[key].annotation):

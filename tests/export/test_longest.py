@@ -1,4 +1,4 @@
-"""A graph that takes so many tokens and no more says how many."""
+"""The longest input of a graph with a limit is found."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ ROWS = split_of({"ids": np.random.default_rng(0).integers(0, 30, (12, 9))})
 
 
 def session(positions: int | None, heads: int = 1) -> Session:
-    """Of a table of words, to which so many positions are added; a length must be a multiple of `heads`."""
+    """Return a session of a table of words plus positions; a length must be a multiple of `heads`."""
     build = Builder()
     last = build.add("Gather", build.weight("words", 30, 4), "ids")
     if positions is not None:
@@ -57,12 +57,12 @@ def test_a_slow_graph_is_not_taken_for_one_that_fails(monkeypatch: pytest.Monkey
 
 
 def test_a_graph_that_takes_some_lengths_only_has_no_longest() -> None:
-    """Its multiples of 4 below its positions work, and nothing between them: not every shorter one."""
+    """A graph that accepts some lengths below its limit and not others has no longest."""
     assert find_longest(session(77, heads=4), ROWS) == {}
 
 
 def test_a_dimension_of_fixed_size_has_none() -> None:
-    """There is nothing to be tried."""
+    """An input without free sizes has no longest."""
     fixed = session(9)
     fixed.sizes = {}
     assert find_longest(fixed, ROWS) == {}

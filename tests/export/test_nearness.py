@@ -1,4 +1,4 @@
-"""How far two answers are apart is told on the scale of each place."""
+"""The distance of two answers is relative to the scale of each column."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def lowest_floats() -> Any:
 
 
 def boxes(scores_last: bool) -> Any:
-    """Pixels of a box, and a score of it."""
+    """Return pixels of boxes and their scores."""
     wanted = np.abs(random(2, 50, 5)) * [640, 640, 640, 640, 0.1]
     return wanted if scores_last else wanted.transpose(0, 2, 1)
 
@@ -62,13 +62,13 @@ def test_large_places_hide_nothing(wanted: Any, place: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("shape", [(9,), (9, 1), (1, 4000), (9, 4), (3, 4, 5, 6)])
 def test_rounding_is_little(shape: tuple[int, ...]) -> None:
-    """Numbers that happen to be near 0 among others are off by rounding of the others."""
+    """Rounding of large numbers is small, even for values near 0 among them."""
     wanted = random(*shape)
     assert largest_apart(wanted + 1e-6, wanted) < 1e-4
 
 
 def test_few_bits_are_off_alike_in_all_places() -> None:
-    """Of a place that is a hundredth of the others, a tenth may be their rounding."""
+    """With `coarse`, all columns share a scale, so an error of 8 bits in a small one is small."""
     wanted = random(8, 5) * [1, 1, 1, 1, 0.01]
     came = wanted + 1e-3
     assert largest_apart(came, wanted, coarse=True) < 0.01
@@ -94,7 +94,7 @@ def test_what_has_no_scale_is_endlessly_far(came: Any, wanted: Any) -> None:
 
 
 def test_infinities_are_the_same() -> None:
-    """Masks are made of them."""
+    """Equal infinities have a distance of 0."""
     both = np.array([np.inf, -np.inf, 1.0])
     assert largest_apart(both, both.copy()) == 0
 

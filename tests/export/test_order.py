@@ -35,7 +35,7 @@ def refusal(steps: list[dict[str, object]], torch_model: bool = True, changeable
     ],
 )
 def test_accepts(steps: list[dict[str, object]]) -> None:
-    """Orders that make sense are nobody's business."""
+    """A meaningful order of steps is accepted."""
     assert refusal(steps) is None
 
 
@@ -69,6 +69,6 @@ def test_an_onnx_file_can_teach() -> None:
 
 
 def test_a_program_may_be_trained_on() -> None:
-    """Its weights are free; only its layers are recorded."""
+    """A program may be fine-tuned, and may not be pruned."""
     assert refusal([FINETUNE], changeable=False) is None
     assert "cannot change" in (refusal([PRUNE], changeable=False) or "")

@@ -1,4 +1,4 @@
-"""A recipe becomes bundles, whole or not at all, and the same ones each time."""
+"""A recipe becomes whole bundles or none, and the same ones each time."""
 
 import fcntl
 import os
@@ -33,12 +33,12 @@ def finished_work(tiny: ExportOutcome, tmp_path: Path) -> Path:
 
 
 def listing(folder: Path) -> list[str]:
-    """Everything in a folder, hidden things too; nothing when there is none."""
+    """Return the names in a folder, hidden ones included; an empty list if it does not exist."""
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
 def test_the_shipped_recipe_makes_four_sound_variants(outcome: ExportOutcome) -> None:
-    """Each is built, passes its floor, and is within it by what was measured."""
+    """The digits recipe builds four variants that pass their floor."""
     assert dict(outcome.status) == dict.fromkeys(VARIANTS, "built")
     assert outcome.rejected == []
     for variant in outcome.model.bundles.values():
@@ -56,7 +56,7 @@ def test_the_baseline_comes_first_and_agrees_with_itself(outcome: ExportOutcome)
 
 
 def test_an_unchanged_variant_is_not_built_again(digits_recipe: Path, outcome: ExportOutcome) -> None:
-    """A second export leaves every file as it is and says so."""
+    """A second export changes no file and reports `unchanged`."""
     files = sorted(outcome.model.folder.glob("*/*"))
     before = [(path.stat().st_ino, path.stat().st_mtime_ns) for path in files]
     again = run(digits_recipe, outcome.model.folder.parent)
@@ -67,7 +67,7 @@ def test_an_unchanged_variant_is_not_built_again(digits_recipe: Path, outcome: E
 def test_variants_stand_in_the_recipe_s_order(
     write_recipe: Callable[..., Path], tiny_recipe: Path, tiny: ExportOutcome, tmp_path: Path
 ) -> None:
-    """Also in one that was put in another order since, which builds nothing."""
+    """Variants are listed in the recipe's order, and a new order builds nothing."""
     assert list(tiny.model.bundles) == ["fp32", "int8", "slim", "slim-int8"]
     shutil.copytree(tiny.model.folder, tmp_path / "tiny")
     content = yaml.safe_load(tiny_recipe.read_text())
@@ -80,7 +80,7 @@ def test_variants_stand_in_the_recipe_s_order(
 
 
 def test_shipped_graphs_name_no_folder_of_this_machine(outcome: ExportOutcome) -> None:
-    """A bundle says nothing about where it was made."""
+    """The graphs contain no Python paths and only the standard domain."""
     for name in outcome.model.bundles:
         content = (outcome.model.folder / name / "model.onnx").read_bytes()
         assert b".py" not in content
@@ -88,7 +88,7 @@ def test_shipped_graphs_name_no_folder_of_this_machine(outcome: ExportOutcome) -
 
 
 def test_a_changed_file_is_built_again(tiny_recipe: Path, tiny: ExportOutcome, tmp_path: Path) -> None:
-    """A bundle that is not what its manifest says is replaced by the one that it was."""
+    """A bundle whose file was changed is built again and is the same as before."""
     shutil.copytree(tiny.model.folder, tmp_path / "tiny")
     graph = tmp_path / "tiny" / "fp32" / "model.onnx"
     graph.write_bytes(graph.read_bytes()[:-1])
@@ -106,7 +106,7 @@ def test_force_builds_what_is_unchanged(tiny_recipe: Path, tiny: ExportOutcome, 
 
 
 def test_a_variant_below_the_floor_is_written_as_rejected(ruined: ExportOutcome) -> None:
-    """It may be looked at, with the reason in words and numbers, and is not servable."""
+    """A variant below the floor is written as rejected with its reason, and is not servable."""
     assert ruined.rejected == ["ruin"]
     assert list(ruined.model.servable) == ["fp32"]
     reason = ruined.model.bundles["ruin"].rejected
@@ -127,7 +127,7 @@ def test_a_failing_variant_is_recorded_and_the_others_go_on(
 
 
 def test_a_baseline_that_fails_ends_the_export(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
-    """Without it there is nothing to weigh against."""
+    """An error in the baseline ends the export."""
     recipe = write_recipe(outputs=["logits", "more"])
     with pytest.raises(StepFailed, match="variant 'fp32', export to ONNX: the model returns 1 outputs"):
         run(recipe, tmp_path / "models")
@@ -150,7 +150,7 @@ def test_an_interrupt_while_writing_leaves_nothing(
 
 
 def test_leftovers_of_a_killed_export_are_removed(digits_recipe: Path, outcome: ExportOutcome) -> None:
-    """Hidden folders and files that nobody will ever finish go at the next start."""
+    """Hidden files of a killed export are removed at the next start."""
     leftover = outcome.model.folder / ".int8.killed"
     (leftover / "new").mkdir(parents=True)
     (leftover / "new" / "model.onnx").write_bytes(b"half")
@@ -188,7 +188,7 @@ def test_two_exports_do_not_write_to_one_model(write_recipe: Callable[..., Path]
 
 
 def test_a_missing_checkpoint_leaves_no_folder(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
-    """A run that fails before its first bundle leaves the repository as it was."""
+    """A run with a missing checkpoint leaves the repository as it was."""
     recipe = write_recipe()
     (recipe.parent / "tiny.safetensors").unlink()
     with pytest.raises(InvalidSource, match="make the model first"):
@@ -209,7 +209,7 @@ def test_labels_beyond_the_models_classes_are_refused(
 def test_a_bundle_that_this_recipe_would_not_make_is_named(
     write_recipe: Callable[..., Path], tiny: ExportOutcome, tmp_path: Path
 ) -> None:
-    """With `only`, the others are not made; those of an earlier recipe do not go unnoticed."""
+    """With `only`, bundles that the recipe would not make are listed as stale."""
     shutil.copytree(tiny.model.folder, tmp_path / "tiny")
     changed = write_recipe(
         floor={"accuracy_drop": 1},
@@ -233,7 +233,7 @@ def test_making_one_variant_keeps_the_finished_work_of_the_others(
 def test_a_variant_without_data_to_train_on_is_recorded(
     write_recipe: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Whatever of ours goes wrong in one variant, the others go on."""
+    """A variant without a train split fails, and the others are built."""
     recipe = write_recipe(
         variants={"fp32": [], "slim": [PRUNE, FINETUNE]},
         data={"factory": "tiny_data:make_without_train"},

@@ -59,7 +59,7 @@ def test_weights_data_and_steps_count(write_recipe: Callable[..., Path], data: D
 def test_the_processor_does_not_count(
     write_recipe: Callable[..., Path], data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same recipe on another machine is the same variant; the machine is on record all the same."""
+    """Another processor gives the same fingerprint and is recorded."""
     recipe = load_recipe(write_recipe())
     here = describe(recipe, data)["fp32"]
     monkeypatch.setattr(provenance, "read_cpu", lambda: Cpu(model="another", flags=()))

@@ -1,4 +1,4 @@
-"""A recipe says exactly what it means, or it is refused with the place and the fix."""
+"""A recipe is valid, or refused with the place and the fix."""
 
 import re
 from collections.abc import Callable
@@ -118,7 +118,7 @@ def test_refuses_a_recipe_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_outputs_of_a_file_may_get_other_names(write_recipe: Callable[..., Path]) -> None:
-    """In the order that they shall have; a list leaves the names as they are."""
+    """A mapping of outputs gives them other names in its order; a list keeps the names."""
     outputs = {"scores": "StatefulPartitionedCall:1", "label": "StatefulPartitionedCall:0"}
     recipe = load_recipe(write_recipe(source={"onnx": "m.onnx"}, outputs=outputs))
     assert list(recipe.named_outputs.items()) == list(outputs.items())

@@ -17,7 +17,7 @@ def test_settings_hold_inside_and_are_restored() -> None:
 
 
 def test_a_seed_starts_every_generator_over() -> None:
-    """Python, numpy and torch draw the same after the same seed."""
+    """The same seed gives the same numbers in Python, numpy and torch."""
     draws = []
     for _ in range(2):
         seed_everything(3)

@@ -32,6 +32,6 @@ TRAINING = {"epochs": 1, "batch_size": 8, "learning_rate": 0.01}
     ],
 )
 def test_refuses(step: dict[str, object], reason: str) -> None:
-    """Each with the way out."""
+    """Contradicting settings are refused with the fix."""
     with pytest.raises(ValidationError, match=reason):
         TypeAdapter(Step).validate_python(step)

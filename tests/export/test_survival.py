@@ -1,4 +1,4 @@
-"""An export that is killed, or whose disk is full, leaves nothing that is half there."""
+"""An export that is killed, or whose disk is full, leaves no incomplete bundle."""
 
 import json
 import os
@@ -62,8 +62,7 @@ def export_elsewhere(recipe: Path, out: Path, last_words: str | None) -> None:
 def test_killed_with_9_it_goes_on_and_ends_the_same(
     tiny_recipe: Path, tiny: ExportOutcome, tmp_path: Path
 ) -> None:
-    """Killed twice and then let through, it leaves the bundles of a process that was left in peace and that
-    hashes in another way; and none was ever half there."""
+    """An export that was killed twice ends with the same bundles as one that was not, each of them whole."""
     home = tmp_path / "tiny"
     for last_words in ("slim-int8: step 2, finetune", "slim-int8: weigh and write", None):
         export_elsewhere(tiny_recipe, tmp_path, last_words)
@@ -83,7 +82,7 @@ def test_a_folder_that_cannot_be_written_is_named(write_recipe: Callable[..., Pa
 
 
 def test_a_full_disk_leaves_no_half_bundle(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
-    """On file systems of so little space the export says what is full, and every bundle there is whole."""
+    """On a full disk the export says what is full, and each bundle is whole."""
     alone = ["unshare", "--map-root-user", "--mount"]
     if subprocess.run([*alone, "mount", "-t", "tmpfs", "none", "/mnt"], check=False).returncode:
         pytest.skip("this kernel mounts no file system for an ordinary user")

@@ -17,6 +17,7 @@ DATA = (
     "serve.rollout.judging.guard_figure",
     "serve.rollout.state.",
     "serve.rollout.trail.qualification",
+    "serve.tasks.task_table",
 )
 # What no such module brings along.
 SERVERS = {"grpc", "onnxruntime", "ray", "sqlalchemy", "starlette", "tokenizers", "uvicorn"}
@@ -27,6 +28,7 @@ WINGS = (
     ("base",),
     ("counting",),
     ("bundles",),
+    ("tasks",),
     ("rollout/evidence", "engine"),
     ("rollout/state",),
     ("rollout/judging",),
@@ -69,14 +71,14 @@ def test_a_file_opens_only_the_doors_of_its_room(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "loadtests").rglob("*.py")), ids=str)
 def test_a_load_test_imports_only_data_of_serve(path: Path) -> None:
-    """It sees a server as its clients do."""
+    """A load test imports only the data of `serve`: it sees a server as its clients do."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("serve."):
             assert node.module.startswith(DATA), node.module
 
 
 def test_the_data_of_serve_bring_no_server_along() -> None:
-    """In a fresh interpreter that imports all of them."""
+    """A fresh interpreter that imports all data modules of `serve` loads no server package."""
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in SOURCES]
     modules = [name for name in names if name.startswith(DATA) and not name.endswith("__init__")]
     script = f"import sys, {', '.join(modules)}; print(*{SERVERS!r} & sys.modules.keys())"
@@ -99,7 +101,7 @@ def test_our_room_called_serve_is_never_mistaken_for_rays(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if "serve" in path.parts], ids=str)
 def test_a_folder_of_serve_imports_only_folders_below_it(path: Path) -> None:
-    """app > control > http > oip > {engine, rollout} > bundles > counting > base."""
+    """The order is app > control > http > oip > {engine, rollout} > tasks > bundles > counting > base."""
     own = path.parent.relative_to(ROOT).as_posix()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("serve."):

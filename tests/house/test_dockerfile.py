@@ -17,7 +17,7 @@ def stages() -> dict[str, list[str]]:
 
 
 def test_every_file_that_is_copied_exists_and_reaches_the_build() -> None:
-    """A renamed file breaks here, not in somebody's build."""
+    """A renamed file fails this test, before it fails a build of the image."""
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     for instructions in stages().values():
         for line in instructions:
@@ -38,7 +38,7 @@ def test_the_commands_are_the_makefiles() -> None:
 
 
 def test_the_serving_image_has_no_torch_and_no_root() -> None:
-    """It installs the serving extra, copies the serving rooms, and drops root before it runs."""
+    """The image installs the serving extra, copies only the serving rooms, and runs as an ordinary user."""
     serve = stages()["serve"]
     assert any(line.startswith("RUN make setup EXTRAS=serve,postgres ") for line in serve)
     assert not any("export" in line or "loadtests" in line for line in serve)

@@ -32,7 +32,7 @@ print(*sys.modules, file=sys.stderr)"""
 
 
 def test_an_unknown_command_is_2(capsys: pytest.CaptureFixture[str]) -> None:
-    """And the known ones are listed."""
+    """The command exits with 2, and the message lists the known commands."""
     assert main(["fly"]) == 2
     shown = capsys.readouterr().err
     assert "no command 'fly'" in shown
@@ -40,7 +40,7 @@ def test_an_unknown_command_is_2(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_ctrl_c_is_130_also_in_the_background() -> None:
-    """A shell starts what is to run there with the signal ignored."""
+    """Ctrl-C exits with 130 even if the shell started the command with SIGINT ignored."""
     code = """
 import os, signal, counterweight
 def room(arguments): os.kill(os.getpid(), signal.SIGINT)
@@ -53,7 +53,7 @@ raise SystemExit(counterweight.main(["room"]))"""
 def test_an_error_of_ours_is_a_message_and_an_exit_code(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """People see what is wrong, not a traceback."""
+    """The user sees one line that says what is wrong, and no traceback."""
 
     def fail(arguments: list[str]) -> int:
         raise InvalidBundle("models is no folder")

@@ -32,12 +32,12 @@ def test_a_public_class_is_defined_once() -> None:
 
 
 def test_a_file_name_means_one_thing() -> None:
-    """Whoever looks for a file by its name finds one."""
+    """No two modules have the same file name, except the shared names."""
     named = ((path.stem, path) for path in SOURCES if path.stem not in SHARED | GENERATED)
     assert not repeated(named)
 
 
 def test_no_two_file_names_differ_by_an_s() -> None:
-    """Nobody remembers which of two such files holds what."""
+    """No file name equals another file name plus an `s`."""
     stems = {path.stem for path in SOURCES}
     assert not {stem for stem in stems if f"{stem}s" in stems}

@@ -35,7 +35,7 @@ def test_a_skipped_test_fails_only_where_the_environment_asks_for_it(
 
 
 def test_a_file_that_is_skipped_whole_fails(tmp_path: Path) -> None:
-    """Such as one that imports a package which is not installed."""
+    """A file that skips itself because a package is missing fails the run if `FAIL_SKIPS` is set."""
     (tmp_path / "test_it.py").write_text("import pytest\npytest.importorskip('not_installed')\n")
     environment = os.environ | {"FAIL_SKIPS": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", str(tmp_path)]

@@ -10,7 +10,7 @@ import pytest
     "module", ["serve.engine.session", "export.pipeline", "loadtests.peers.fastapi_onnxruntime"]
 )
 def test_onnxruntime_reports_to_nobody(module: str, tmp_path: Path) -> None:
-    """Its telemetry leaves a session file in the temporary folder as soon as it is on; ours leaves none."""
+    """Importing onnxruntime through our modules leaves no telemetry file in the temporary folder."""
     environment = {
         name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "CI")
     }

@@ -1,7 +1,8 @@
-"""What a right load tester must report of a known server: bounds, each with its derivation.
+"""What a correct load tester must report of a known server: bounds with their derivations.
 
-Lower bounds hold on any machine: whatever delays a request or its answer only makes them later. Upper bounds
-have room for a machine that others share; CHANCE is how often the draw of the arrivals alone breaks one."""
+Lower bounds hold on any machine, because delays only make answers later. Upper bounds have room for a
+machine that other programs share; CHANCE is the probability that the random arrivals alone violate a
+bound."""
 
 import math
 from dataclasses import dataclass
@@ -45,13 +46,14 @@ def latency_ms(service_ms: float) -> Bounds:
 
 
 def stalled_p99_ms(rate_per_s: float, duration_s: float, stall_s: float) -> float:
-    """At least this is the p99 when the server stands still once, for `stall_s`.
+    """Return a lower bound of the p99 when the server stalls once, for `stall_s`.
 
-    Who comes u seconds after the stall began waits stall_s - u. More than w wait those that come in its
-    first stall_s - w seconds: a Poisson number of mean rate * (stall_s - w). The p99 is at least w when they
-    are more than a hundredth of all, whose number is Poisson, too. The bound is the largest w at which both
-    hold but for CHANCE. A tester that waits for an answer before it sends again sees one slow request a user
-    instead, and the p99 of one user's more than 100 requests does not know of it."""
+    A request that arrives u seconds after the stall began waits stall_s - u. The requests of the first
+    stall_s - w seconds wait more than w; their number is Poisson with the mean rate * (stall_s - w). The
+    p99 is at least w if they are more than 1 % of all requests, whose number is Poisson, too. The bound is
+    the largest w at which both hold, except with probability CHANCE. A tester that waits for an answer
+    before it sends again sees one slow request per user instead, which does not reach the p99 of more than
+    100 requests."""
     needed = math.floor(arrivals(rate_per_s, duration_s).high / 100) + 1
     waits = np.linspace(0, stall_s, 1001)
     too_few = poisson.cdf(needed - 1, rate_per_s * (stall_s - waits))

@@ -13,7 +13,8 @@ Answers = Mapping[str, tuple[int, Any]]
 
 @contextmanager
 def open_desk(answers: Answers) -> Iterator[str]:
-    """The URL; besides `answers`, /echo gives back what is posted, and /closed wants the token `secret`."""
+    """Return the URL. Besides `answers`, /echo returns what is posted, and /closed needs the token
+    `secret`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

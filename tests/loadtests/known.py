@@ -1,7 +1,7 @@
-"""A server of the protocol whose behaviour is known exactly, in a process of its own.
+"""A server of the protocol with exactly known behaviour, in a process of its own.
 
-Nothing in it is slower or faster than it was told, but for the machine: timers of the event loop end up to
-1 ms late. It ends with the process that started it, however that ends."""
+Its times are as set, except that timers of the event loop end up to 1 ms late. It ends with the process
+that started it, however that ends."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ MEMORY_BYTES = 100 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Behaviour:
-    """How one variant answers: rightly and at once, but for this."""
+    """How a variant answers: correctly and at once, except for these settings."""
 
     # Every answer takes so long, any number of them side by side.
     service_ms: float = 0
@@ -147,7 +147,7 @@ class _Server:
         }
 
     def _measure(self) -> str:
-        """As serve/observe/metrics.py writes it."""
+        """Write the metrics as serve/observe/metrics.py does."""
         lines, requests = [], sum(variant.requests for variant in self._variants.values())
         leaked = sum(variant.requests * variant.behaviour.leak_bytes for variant in self._variants.values())
         parts = {'part="gateway"': requests * GATEWAY_MS, 'part="ray"': requests * RAY_MS, 'part="keeper"': 0}

@@ -1,4 +1,4 @@
-"""Samples and what is measured with them, made up by tests."""
+"""Samples and measurements that tests construct."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,8 +20,8 @@ def make_samples(
     error: str | None = None,
     **variants: str | None,
 ) -> Samples:
-    """A request for each latency, counted from its intended start; all in the first second, unless `at_s`
-    says when. `variant` answered, unless there is an error, and `pinned` was asked for."""
+    """Return a request per latency, counted from its intended start, in the first second or at `at_s`.
+    `variant` answered, unless there is an error, and `pinned` was requested."""
     latency_s = np.asarray(latency_ms, float) / 1000
     n = len(latency_s)
     intended_s = np.arange(n) / max(1, n) if at_s is None else np.asarray(at_s, float)
@@ -48,7 +48,7 @@ def make_unanswered(waited_ms: Sequence[float] | NDArray[np.float64], **changes:
 
 
 def join(*parts: Samples) -> Samples:
-    """All of them, in order of time."""
+    """Join samples in the order of time."""
     names = ("intended_s", "sent_s", "done_s", "pinned", "variant", "error", "status")
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     order = np.argsort(columns["intended_s"], kind="stable")

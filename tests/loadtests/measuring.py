@@ -1,6 +1,6 @@
-"""Measures the variants of a known server, each in its way, and prints what came of it as JSON.
+"""Measure the variants of a known server and print the results as JSON.
 
-A program of its own: `measure` patches the process."""
+This is a program of its own, because `measure` patches the process."""
 
 import json
 import sys

@@ -38,7 +38,7 @@ def answer_rightly(request: Request, body: dict[str, Any]) -> Response:
 
 @dataclass
 class FakeServer:
-    """The server and what it saw."""
+    """The server and the bodies that it got."""
 
     url: str
     # Of infer requests, in the order they came in.

@@ -28,7 +28,7 @@ _LONG, _SHORT = "0:300,4.2:300,4.2:10,6:10", "0:100,0.5:100,0.5:1,1:1"
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """A server with a variant that is good, and one that fails."""
+    """A server with a good variant and one that fails."""
     with open_known(good=Behaviour(), poor=Behaviour(error_share=1)) as url:
         yield url
 
@@ -49,7 +49,7 @@ def passed(url: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished
 
 
 def test_a_pass_ends_with_0(passed: tuple[Finished, Path]) -> None:
-    """The verdict comes first; standard error, which is no terminal here, stays empty."""
+    """A pass exits with 0 and prints the verdict first; standard error is empty."""
     finished, _ = passed
     assert finished.code == 0, finished.out
     assert finished.out.startswith("PASS: ")
@@ -57,7 +57,7 @@ def test_a_pass_ends_with_0(passed: tuple[Finished, Path]) -> None:
 
 
 def test_a_fail_ends_with_1(url: str) -> None:
-    """Where every answer is an error there is no latency, and no doubt."""
+    """A variant that always fails exits with 1."""
     finished = _run(url, "poor", _SHORT)
     assert finished.code == 1, finished.out
     assert finished.out.startswith("FAIL: errors of poor")
@@ -71,7 +71,7 @@ def test_what_proves_nothing_ends_with_3(url: str) -> None:
 
 
 def test_each_file_is_written(passed: tuple[Finished, Path]) -> None:
-    """All of them tell of the same run, and nothing else is left in the folder."""
+    """Each output file is written, and no other file."""
     _, folder = passed
     assert sorted(path.name for path in folder.iterdir()) == sorted(_FILES)
     report = LoadReport.model_validate_json((folder / "json").read_text())
@@ -91,7 +91,7 @@ def test_the_report_says_how_it_was_made(passed: tuple[Finished, Path]) -> None:
 
 
 def test_a_report_renders_again(passed: tuple[Finished, Path], tmp_path: Path, capsys: Any) -> None:
-    """From the JSON alone come the same table and the same files."""
+    """The JSON report gives the same table and the same files again."""
     finished, folder = passed
     more = [word for name in _FILES[1:] for word in (f"--{name}", str(tmp_path / name))]
     assert loadtest(["report", str(folder / "json"), *more]) == 0
@@ -106,7 +106,7 @@ def test_a_report_renders_again(passed: tuple[Finished, Path], tmp_path: Path, c
     ids=["passed", "failed", "invalid", "ended early"],
 )
 def test_a_report_ends_as_its_run_did(report: LoadReport, code: int, tmp_path: Path) -> None:
-    """So that a later step of CI can ask again."""
+    """`report` exits with the code of the run."""
     path = tmp_path / "report.json"
     path.write_text(report.model_dump_json())
     assert loadtest(["report", str(path)]) == code
@@ -144,7 +144,7 @@ def test_bad_input_is_refused_at_the_door(
 
 
 def test_a_refusal_is_printed_and_ends_with_2() -> None:
-    """One line on standard error, and no traceback."""
+    """A refusal exits with 2 and prints one line on standard error."""
     finished = run_loadtest("run", "host:80", "--model", MODEL)
     assert finished.code == 2
     assert "'host:80' is not a server's address" in finished.err
@@ -163,8 +163,7 @@ def test_a_refusal_is_printed_and_ends_with_2() -> None:
 def test_who_ends_it_early_gets_what_was_measured(
     tmp_path: Path, command: str, options: list[str], number: signal.Signals
 ) -> None:
-    """By Ctrl-C, by a time limit, by a lost terminal: it ends at once with 130; every file is there, and says
-    that the run is not complete."""
+    """A signal ends the run with 130 and writes each file with an incomplete report."""
     words = (*_MODEL, *options, *_files(tmp_path))
     with open_known(only=Behaviour()) as url, start_loadtest(command, url, *words) as process:
         _await_requests(url, process)

@@ -46,7 +46,7 @@ def test_impossible_loads_are_refused(field: str, value: object) -> None:
 
 
 def test_a_plan_that_sends_nothing_is_refused() -> None:
-    """Neither a rate of 0 nor no time at all is a load."""
+    """A plan with a rate of 0 or a duration of 0 is refused."""
     for profile in (steady(0, 20), steady(100, 0)):
         with pytest.raises(LoadTestError, match="the profile sends nothing; give it a rate and a duration"):
             _plan(profile=profile)
@@ -54,7 +54,7 @@ def test_a_plan_that_sends_nothing_is_refused() -> None:
 
 @pytest.mark.parametrize("profile", [((1, 10), (2, 10)), ((0, 10), (5, 10), (4, 10))])
 def test_a_profile_out_of_order_is_refused(profile: object) -> None:
-    """It begins with 0, and time goes on."""
+    """A profile that does not start at 0, or whose times do not rise, is refused."""
     with pytest.raises(LoadTestError, match="begin with 0"):
         _plan(profile=profile)
 
@@ -75,13 +75,13 @@ def test_a_profile_is_read_as_it_is_written() -> None:
     ("text", "word"), [("0:10,60", "60"), ("0:10,a:b", "a:b"), ("", ""), ("0:1:2", "0:1:2")]
 )
 def test_a_bad_point_is_named(text: str, word: str) -> None:
-    """Together with how one is written."""
+    """The error names the invalid point and shows the form of a point."""
     with pytest.raises(LoadTestError, match=rf"--profile: '{word}' is not a point; write SECOND:RATE"):
         parse_profile(text)
 
 
 def test_an_unknown_pin_names_the_nearest_variant(metadata: ModelMetadata) -> None:
-    """A slip of the finger is answered with what was probably meant."""
+    """The error for an unknown pin suggests the nearest variant."""
     with pytest.raises(
         LoadTestError, match="cannot pin 'int': digits has no such variant; did you mean 'int8'"
     ):
@@ -96,6 +96,6 @@ def test_a_pin_that_is_not_served_says_why(metadata: ModelMetadata) -> None:
 
 
 def test_a_pin_given_twice_is_refused(metadata: ModelMetadata) -> None:
-    """It would silently double a variant's share."""
+    """A variant that is pinned twice is refused."""
     with pytest.raises(LoadTestError, match="'fp32' is pinned twice"):
         check_pins(("fp32", "fp32"), metadata)

@@ -11,7 +11,7 @@ _KINDS: tuple[Kind, ...] = ("run", "compare", "capacity", "soak")
 
 @pytest.mark.parametrize("kind", _KINDS)
 def test_the_json_reads_back(kind: Kind) -> None:
-    """As the very same report, of schema version 2."""
+    """A report of schema version 2 is the same after a round trip through JSON."""
     text = make_report(kind).model_dump_json()
     assert '"schema_version":2' in text
     assert LoadReport.model_validate_json(text) == make_report(kind)

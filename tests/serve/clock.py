@@ -1,4 +1,4 @@
-"""A clock that moves only when nobody has anything to do, so that no test depends on speed."""
+"""A clock that moves only when all tasks wait, so that no test depends on speed."""
 
 import asyncio
 import selectors

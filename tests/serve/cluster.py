@@ -28,7 +28,7 @@ class Remote:
         return {name: array.copy() for name, array in outputs.items()}, cpu_ms
 
     async def ready(self) -> bool:
-        """Whether the host is there."""
+        """Return whether the host is there."""
         return not self._gone.is_set()
 
     async def lost(self) -> None:
@@ -36,7 +36,7 @@ class Remote:
         await self._gone.wait()
 
     def close(self) -> None:
-        """Let go."""
+        """Close the host."""
         self._host.close()
 
     async def kill(self) -> None:
@@ -51,7 +51,7 @@ class Cluster:
         self.hosts: dict[str, Remote] = {}
 
     async def place(self, version: LoadedVariant) -> Placement:
-        """As `serve.engine.registry.Place` has it."""
+        """Return the host of a version, as `serve.engine.registry.Place` does."""
         folder = Path(version.folder)
         host = self.hosts[f"{folder.parent.name}/{folder.name}"] = Remote(version)
         return host

@@ -70,7 +70,7 @@ def keeping(file: str, clock: Clock) -> Iterator[Keeping]:
 
 @pytest.fixture
 def gateway() -> Gateway:
-    """One that has counted nothing."""
+    """A gateway that has counted nothing."""
     return Gateway()
 
 
@@ -84,7 +84,7 @@ def endpoint(module_repository: Path) -> Iterator[Endpoint]:
 
 @pytest.fixture(autouse=True)
 def _forget(request: pytest.FixtureRequest) -> None:
-    """What one test told the repository and the keeper is not the next one's."""
+    """Forget what the test before told the repository and the keeper."""
     if "endpoint" in request.fixturenames:
         endpoint: Endpoint = request.getfixturevalue("endpoint")
         endpoint.shelf.told.clear()

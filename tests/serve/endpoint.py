@@ -35,7 +35,7 @@ async def together(version: LoadedVariant) -> Placement:
 
 
 class Shelf:
-    """A repository that notes what it was told, and does nothing."""
+    """A repository that notes what it receives and does nothing."""
 
     def __init__(self) -> None:
         self.told: Told = []
@@ -50,11 +50,11 @@ class Shelf:
         ]
 
     async def load(self, model: str, variant: str | None) -> None:
-        """Noted."""
+        """Note the load."""
         self._note("load", model, variant)
 
     async def unload(self, model: str, variant: str | None) -> None:
-        """Noted."""
+        """Note the unload."""
         self._note("unload", model, variant)
 
     def _note(self, verb: str, model: str, variant: str | None) -> None:
@@ -123,7 +123,7 @@ class Endpoint:
             self._end()
 
     def wait_for_requests(self, count: int) -> None:
-        """Return once the models have taken so many that are not answered."""
+        """Return once the models have `count` requests in flight."""
         while sum(load.in_flight for load in self.registry.loads().values()) < count:
             time.sleep(0.001)
 
@@ -132,7 +132,7 @@ class Endpoint:
         return asyncio.run_coroutine_threadsafe(scenario, self._loop).result(30)
 
     def watched(self, rollout: str | None) -> None:
-        """From now on this rollout of `linear` runs; None: none does."""
+        """Set the rollout of `linear` that runs; None: none runs."""
         model = self.registry.models["linear"]
         watch = None
         if rollout is not None:

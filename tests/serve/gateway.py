@@ -39,7 +39,7 @@ class Gateway:
 
     @property
     def model(self) -> ServedModel:
-        """`linear`, as it is served now."""
+        """Return the model `linear` as it is served now."""
         return self.registry.models["linear"]
 
     def catalog(

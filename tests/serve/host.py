@@ -40,7 +40,7 @@ class Host:
         self._gone = asyncio.Event()
 
     async def run(self, arrays: Arrays) -> Run:
-        """As `serve.engine.placement.Placement` has it."""
+        """Run the arrays as `serve.engine.placement.Placement` does."""
         assert not self.closed, "no run comes after the placement was let go"
         rows = arrays["x"].astype(np.float32)
         self.sizes.append(len(rows))
@@ -60,7 +60,7 @@ class Host:
         return self.bend(answer), cpu_ms
 
     async def ready(self) -> bool:
-        """Whether it is there."""
+        """Return whether the host is there."""
         return self._up
 
     async def lost(self) -> None:
@@ -68,7 +68,7 @@ class Host:
         await self._gone.wait()
 
     def close(self) -> None:
-        """Let go."""
+        """Close the host."""
         self.closed = True
 
     def vanish(self, *, noticed: bool = True) -> None:
@@ -78,19 +78,19 @@ class Host:
             self._gone.set()
 
     def come_back(self) -> None:
-        """Be there again."""
+        """Bring the host back."""
         self._up = True
         self._gone = asyncio.Event()
 
 
 class Stuck:
-    """Hosts whose runs end when they are let go."""
+    """Hosts whose runs end when the test releases them."""
 
     def __init__(self) -> None:
         self._hosts: list[Host] = []
 
     async def place(self, version: LoadedVariant) -> Placement:
-        """As `serve.engine.registry.Place` has it."""
+        """Return a host as `serve.engine.registry.Place` does."""
         host = Host()
         host.leave.clear()
         self._hosts.append(host)

@@ -1,8 +1,8 @@
-"""KeptModel: what a test's keeper knows of its one model."""
+"""KeptModel: one model as a test's keeper knows it."""
 
 from serve.base.routing import Routes
 from serve.rollout.controller import Controller
-from serve.rollout.situation import Situation
+from serve.rollout.model_state import ModelState
 from serve.rollout.state.rollout import Rollout
 from serve.rollout.store.store import Store
 
@@ -15,19 +15,19 @@ class KeptModel:
     controller: Controller
 
     @property
-    def situation(self) -> Situation:
-        """What it knows of the model."""
-        return self.controller.situations[self.model]
+    def state(self) -> ModelState:
+        """Return the keeper's state of the model."""
+        return self.controller.states[self.model]
 
     @property
     def routes(self) -> Routes:
         """Those in force."""
-        return self.situation.routes
+        return self.state.routes
 
     @property
     def rollout(self) -> Rollout:
         """The last one."""
-        rollout = self.situation.present.rollout
+        rollout = self.state.present.rollout
         assert rollout is not None
         return rollout
 

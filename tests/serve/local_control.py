@@ -50,13 +50,13 @@ class LocalControl:
 
     @property
     def keeper(self) -> ModelKeeper:
-        """The keeper that does what is asked; tests change things behind the API with it."""
+        """The keeper behind the API, through which tests change things."""
         with self._lock:
             self._changed = True
             return self._open()
 
     def load(self, repository: Path, catalog: Catalog) -> None:
-        """From now on these versions are loaded, from that repository."""
+        """Load these versions from that repository."""
         self._repository, self._catalog = repository, catalog
         stage, plan = self._begun
         if (model := catalog.models.get(plan.model)) is not None:
@@ -65,7 +65,7 @@ class LocalControl:
         self.forget()
 
     def come_to(self, stage: Stage, *, candidate: str | None = None) -> None:
-        """Until `forget` is called, the last rollout, to `candidate`, has come to that stage."""
+        """Bring the last rollout, to `candidate`, to that stage until `forget` is called."""
         _, plan = self._begun
         if candidate is not None:
             digests = {**plan.digests, **digests_of(candidate)}
@@ -100,7 +100,7 @@ class LocalControl:
             return cast("A", answer)
 
     async def usage(self) -> Usage:
-        """A sample."""
+        """Return a fixed sample of usage."""
         if self.error is not None:
             raise self.error
         return USAGE
@@ -113,9 +113,9 @@ class LocalControl:
             self._keeper = ModelKeeper(self._folder, plan, counted)
             # A keeper looks once a second, and has heard of these pairs from the gateways.
             self._keeper.controller.look()
-            situation = self._keeper.situation
-            differ = min(situation.present.evidence.shadow.disagreements, 20)
-            situation.disagreements.extend(disagreements(differ))
+            state = self._keeper.state
+            differ = min(state.present.evidence.shadow.disagreements, 20)
+            state.disagreements.extend(disagreements(differ))
         return self._keeper
 
     def _close(self) -> None:

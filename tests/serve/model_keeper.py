@@ -9,9 +9,9 @@ from serve.bundles.bundle import sha256
 from serve.control.at_once import AtOnce
 from serve.control.commands import Commands
 from serve.rollout.api_records import Act, ActWanted, RolloutView
-from serve.rollout.carry import begin
 from serve.rollout.clock import SteadyClock
 from serve.rollout.controller import Controller
+from serve.rollout.earlier_evidence import begin
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.latency_limits import steady_of
 from serve.rollout.outbox import Outbox
@@ -37,7 +37,7 @@ class FixedClock(SteadyClock):
         self.shown_s = now_s
 
     def now_s(self) -> float:
-        """The time."""
+        """Return the time."""
         return self.shown_s
 
     def not_before(self, written_s: float) -> None:
@@ -46,7 +46,7 @@ class FixedClock(SteadyClock):
 
 
 class ModelKeeper(KeptModel):
-    """Keeps the rollouts of one model in a SQLite file. What it does happens `ago_s` seconds before NOW_S."""
+    """Keeps the rollouts of one model in a SQLite file. Its acts happen `ago_s` seconds before NOW_S."""
 
     def __init__(
         self, folder: Path, plan: RolloutPlan, timeline: Timeline | None = None, *, ago_s: float = 0
@@ -66,7 +66,7 @@ class ModelKeeper(KeptModel):
     @property
     def running(self) -> bool:
         """Whether a rollout runs."""
-        return self.situation.running is not None
+        return self.state.running is not None
 
     @property
     def trail(self) -> tuple[Entry, ...]:
@@ -93,17 +93,17 @@ class ModelKeeper(KeptModel):
         plan = self.plan.model_copy(update=update)
         begun = start(name, plan, _STEADY_MS, "ann", self.clock.shown_s)
         begun = fix_limits(begun, *steady_of(self._timeline, plan))
-        self.controller.append(self.situation, begin(begun, self.trail, fresh=True))
+        self.controller.append(self.state, begin(begun, self.trail, fresh=True))
 
     def judge(self, evidence: Evidence, ago_s: float = 0) -> None:
         """Look at the rollout that runs with this evidence, and write down what follows. All segments are
         those of its first minute, or a replay finds that they are of another time."""
         self.clock.shown_s = NOW_S - ago_s
-        situation, started_s = self.situation, self.rollout.started_s
+        state, started_s = self.state, self.rollout.started_s
         minute = {"started_s": started_s, "ended_s": started_s + 60}
         segments = tuple(segment.model_copy(update=minute) for segment in evidence.segments)
         evidence = evidence.model_copy(update={"segments": segments})
-        situation.present = situation.present.model_copy(update={"evidence": evidence})
+        state.present = state.present.model_copy(update={"evidence": evidence})
         self.controller.look()
         self.controller.save()
 
@@ -127,8 +127,8 @@ class ModelKeeper(KeptModel):
         self.commands.qualify(self.plan.model, found, by)
 
     def forge(self, before: str, after: str) -> None:
-        """Somebody who can write to the database changes these words of the last entry."""
-        last = TRAIL.c.number == self.situation.present.number
+        """Replace `before` by `after` in the last entry, as an attacker with access to the database could."""
+        last = TRAIL.c.number == self.state.present.number
         forged = update(TRAIL).where(last).values(content=func.replace(TRAIL.c.content, before, after))
         with self.store._engine.begin() as connection:
             connection.execute(forged)

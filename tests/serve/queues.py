@@ -1,4 +1,4 @@
-"""Queues for tests, and what is put into them."""
+"""Queues for tests, and requests for them."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -45,11 +45,11 @@ def ask(queue: Queue, arrays: Arrays, *, within_s: float = 10.0) -> "asyncio.Tas
 
 
 def value_of(ran: Ran) -> float:
-    """The value of a request's rows, as the answer tells it."""
+    """Return the value of a request's rows from its answer."""
     return float(ran.outputs["y"][0, 0]) / FEATURES
 
 
 async def outcomes(asked: "Iterable[asyncio.Task[Ran]]") -> Outcomes:
-    """What became of each request."""
+    """Return the value or the type of error of each request."""
     came = await asyncio.gather(*asked, return_exceptions=True)
     return [type(answer) if isinstance(answer, BaseException) else value_of(answer) for answer in came]

@@ -1,4 +1,4 @@
-"""Receiver: an HTTP server on the loopback interface that notes what came, and answers as it is told to."""
+"""Receiver: an HTTP server on the loopback interface that notes requests and gives set answers."""
 
 import threading
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Self
 
 @dataclass(frozen=True, kw_only=True)
 class Received:
-    """One request."""
+    """A received request."""
 
     method: str
     path: str
@@ -61,7 +61,7 @@ class Receiver:
         self._thread.join()
 
     def wait_for(self, count: int) -> list[Received]:
-        """The first so many requests, once they are there."""
+        """Return the first `count` requests, once they have arrived."""
         with self._came:
             assert self._came.wait_for(lambda: len(self.received) >= count, 60), self.received
             return self.received[:count]

@@ -1,4 +1,4 @@
-"""Samples: what gateways and the meter may have told a keeper."""
+"""Samples: what gateways and the meter report to a keeper."""
 
 import math
 from functools import cache
@@ -22,7 +22,7 @@ _EVERY_S = 5
 
 @cache
 def timeline(model: str, baseline: str, candidate: str) -> Timeline:
-    """The last ten minutes; the candidate gets its first requests in the sixth of them."""
+    """Return the last ten minutes; the candidate gets its first requests in the sixth minute."""
     counted = Timeline()
     tallies = {baseline: Tally(), candidate: Tally()}
     for point in range(121):

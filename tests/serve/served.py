@@ -66,13 +66,13 @@ async def serving(
 
 
 async def replace(model: ServedModel, weights: Mapping[str, float], **newer: ServedVariant) -> None:
-    """Serve the baseline as it is, these beside it, and no others."""
+    """Serve the same baseline, these variants beside it, and no others."""
     for gone in model.serve({"base": model.served["base"], **newer}, routes(weights)):
         await gone.retire()
 
 
 def request_of(value: float = 1.0, timeout_s: float | None = None, count: int = 1) -> InferRequest:
-    """So many rows, as both wires read them."""
+    """Return a request of `count` rows, as HTTP and gRPC decode it."""
     return InferRequest(
         id=None, arrays=rows(value, count), outputs=(RequestedOutput(name="y"),), timeout_s=timeout_s
     )
@@ -99,5 +99,5 @@ async def ask(
 
 
 def scale_of(answer: Answer) -> float:
-    """Of the variant that answered a row of ones."""
+    """Return the scale of the variant that answered a row of ones."""
     return float(answer.ran.outputs["y"][0, 0]) / FEATURES

@@ -23,7 +23,7 @@ LATER_S = 60.0
 
 
 class Odd(Host):
-    """Answers what the test makes of the right outputs, and keeps what it was asked."""
+    """A host that changes the right outputs by a function and keeps its inputs."""
 
     def __init__(self, answer: Callable[[Any], Any]) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Odd(Host):
         self._answer = answer
 
     async def run(self, arrays: Arrays) -> Run:
-        """As `Host` has it."""
+        """Run the arrays as `Host` does."""
         self.asked.append(arrays)
         outputs, cpu_ms = await super().run(arrays)
         answer = self._answer(outputs["y"])
@@ -54,13 +54,13 @@ async def shadowed(
 
 
 def copies_of(model: ServedModel) -> Copies:
-    """What the rollout hears."""
+    """Return the copies that the rollout has counted."""
     assert model.census is not None
     return model.census.copies
 
 
 def compared(light: Host, requests: int = 1) -> Copies:
-    """What became of the copies of so many requests, one after the other."""
+    """Return the copies of `requests` consecutive requests."""
 
     async def scenario() -> Copies:
         async with shadowed({"base": Host(), "light": light}) as model:

@@ -1,4 +1,4 @@
-"""Stages: stores in which the rollout of a model has come so far. A real keeper writes each once."""
+"""Stages: stores in which the rollout of a model has reached a stage. A real keeper writes each once."""
 
 import atexit
 import shutil
@@ -21,7 +21,7 @@ _HARMLESS = ((12, 0), (14, 1), (12, 2), (14, 1), (0, 4))
 
 
 def failed_name(model: str) -> str:
-    """The name of the rollout that was rolled back in its shadow an hour and a half ago."""
+    """Return the name of the rollout that was rolled back in its shadow an hour and a half ago."""
     return f"{model}-20261122-140000-81c0"
 
 
@@ -64,7 +64,7 @@ def _written(stage: Stage, plan: str) -> Path:
 
 
 def _go_on(keeper: ModelKeeper, stage: Stage) -> None:
-    """From the shadow to the stage."""
+    """Bring the rollout from the shadow to the stage."""
     if stage == "shadow":
         few = _compared(640, 9)
         slices = {"eu": _compared(420, 2), "us": _compared(220, 7)}

@@ -11,7 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from serve.base.tensor import Signature, TensorSpec
 from serve.bundles.bundle import MODEL, Bundle, describe_file, write_bundle
-from serve.bundles.figures import Quality, Task
+from serve.bundles.figures import Quality
+from serve.bundles.meaning import Task
 from serve.engine.text_input import TOKENIZER, TextInput
 from tests.conftest import make_bundle, make_figures
 
@@ -41,7 +42,7 @@ def text_input(**changes: Any) -> TextInput:
 
 
 def as_bytes(*texts: str | bytes) -> NDArray[np.generic]:
-    """Texts as they come from the wire."""
+    """Return texts as bytes, as BYTES inputs are decoded."""
     contents = [text.encode() if isinstance(text, str) else text for text in texts]
     return np.fromiter(contents, object, len(contents))
 

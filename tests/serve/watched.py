@@ -15,7 +15,7 @@ LIGHT: Choice = (3, False, "light")
 
 
 def watch(rollout: str = "r1", *, limit_ms: float | None = None, feedback: bool = False) -> Watch:
-    """What a rollout from `base` to `light` wants to hear."""
+    """Return the watch of a rollout from `base` to `light`."""
     return Watch(rollout=rollout, baseline="base", candidate="light", limit_ms=limit_ms, feedback=feedback)
 
 
@@ -28,7 +28,7 @@ def to(variant: str, revision: int = 3) -> Routes:
 async def watched(
     variant: str = "light", hosts: Hosts | None = None, **settings: Any
 ) -> AsyncIterator[ServedModel]:
-    """`linear`, all of it routed to one variant, while a rollout watches."""
+    """`linear` with all its traffic at one variant, while a rollout watches."""
     async with serving(hosts or two(), **settings) as model:
         model.route(to(variant), watch())
         yield model

@@ -15,14 +15,14 @@ from serve.counting.copies import Drop as Drop  # noqa: PLC0414
 from serve.counting.keys import Keys
 from serve.counting.runs import Cost as Cost  # noqa: PLC0414
 from serve.counting.sums import Sum
-from serve.rollout.evidence.looked import Looked
-from serve.rollout.evidence.matched import Matched
+from serve.rollout.evidence.judged_time import JudgedTime
+from serve.rollout.evidence.matched_pairs import MatchedPairs
 from serve.rollout.evidence.segment import TRIALS as TRIALS  # noqa: PLC0414
 from serve.rollout.evidence.segment import Events as Events  # noqa: PLC0414
 from serve.rollout.evidence.segment import Pair as Pair  # noqa: PLC0414
 from serve.rollout.evidence.segment import Segment as Segment  # noqa: PLC0414
 from serve.rollout.evidence.segment import courses_of, go_on, together_in_time
-from serve.rollout.evidence.stretch import Stretch
+from serve.rollout.evidence.time_window import TimeWindow
 
 
 class Carried(Record):
@@ -32,7 +32,7 @@ class Carried(Record):
     shadow: Comparison = Comparison()
     outputs: Mapping[str, Comparison] = {}
     slices: Mapping[str, Comparison] = {}
-    matched: Mapping[int, Matched] = {}
+    matched: Mapping[int, MatchedPairs] = {}
     classes: Sum = 0
     deaths: Pair = Pair()
     # Counts of keys at the baseline before the first of these rollouts, and in them before the first step.
@@ -44,14 +44,14 @@ class Evidence(Record):
     """The evidence of one rollout: one segment for each split that was in force, in order."""
 
     segments: tuple[Segment, ...] = ()
-    # The newest stretches of the candidate since the start of the last step, in order.
-    lately: tuple[Stretch, ...] = ()
+    # The newest time windows of the candidate since the start of the last step, in order.
+    lately: tuple[TimeWindow, ...] = ()
     shadow: Comparison = Comparison()
     # The same by output, and by slice.
     outputs: Mapping[str, Comparison] = {}
     slices: Mapping[str, Comparison] = {}
     # Labels of copied requests, by class; `classes` is the number of classes that answers may have.
-    matched: Mapping[int, Matched] = {}
+    matched: Mapping[int, MatchedPairs] = {}
     classes: Sum = 0
     # Dropped rows of copies, in total and by reason.
     dropped: Sum = 0
@@ -67,7 +67,7 @@ class Evidence(Record):
     # None: no earlier evidence counts.
     carried: Carried | None = None
     # How long a keeper has judged; None: stored before this was counted.
-    looked: Looked | None = None
+    looked: JudgedTime | None = None
 
     def elapsed_s(self, started_s: float, now_s: float) -> float:
         """How long a rollout with this start has been judged."""
@@ -130,8 +130,10 @@ class Evidence(Record):
         return self.model_copy(update={"segments": tuple(segments[key] for key in sorted(segments))})
 
 
-def _add_up(one: Mapping[int, Matched], other: Mapping[int, Matched]) -> Mapping[int, Matched]:
-    return {key: one.get(key, Matched()) + other.get(key, Matched()) for key in sorted({*one, *other})}
+def _add_up(one: Mapping[int, MatchedPairs], other: Mapping[int, MatchedPairs]) -> Mapping[int, MatchedPairs]:
+    return {
+        key: one.get(key, MatchedPairs()) + other.get(key, MatchedPairs()) for key in sorted({*one, *other})
+    }
 
 
 def _together(one: Mapping[str, Comparison], other: Mapping[str, Comparison]) -> Mapping[str, Comparison]:

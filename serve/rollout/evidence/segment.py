@@ -10,8 +10,8 @@ from serve.base.record import Record
 from serve.counting.keys import Keys
 from serve.counting.runs import Cost
 from serve.counting.sums import Sum, Sums
-from serve.rollout.evidence import course
-from serve.rollout.evidence.calm import calm_rates
+from serve.rollout.evidence import event_series
+from serve.rollout.evidence.calm_rate import calm_rates
 
 
 class Pair(Sums):
@@ -88,7 +88,7 @@ class Segment(Record):
     # With sticky keys.
     baseline_keys: Keys = Keys()
     candidate_keys: Keys = Keys()
-    # Kind of event -> the numbers of a `serve.rollout.evidence.course.Course`.
+    # Kind of event -> the numbers of a `serve.rollout.evidence.event_series.EventSeries`.
     courses: Mapping[str, tuple[float, ...]] = {}
 
     @model_validator(mode="before")
@@ -114,9 +114,9 @@ class Segment(Record):
         ended_s = max(self.ended_s, other.ended_s)
         return self.model_copy(update={**sums, "started_s": started_s, "ended_s": ended_s})
 
-    def with_courses(self, courses: course.Course) -> "Segment":
+    def with_courses(self, courses: event_series.EventSeries) -> "Segment":
         """A copy with the courses of each kind of event in `TRIALS`, along the first axis."""
-        return self.model_copy(update={"courses": dict(zip(TRIALS, course.pack(courses), strict=True))})
+        return self.model_copy(update={"courses": dict(zip(TRIALS, event_series.pack(courses), strict=True))})
 
 
 # Kind of event of live requests -> the requests that could have it.
@@ -130,7 +130,8 @@ TRIALS = {
 
 
 def numbers_of(segment: Segment | None, kind: str) -> tuple[float, ...]:
-    """The course of the events of this kind (course.py). For old stores, it is approximated from the sums."""
+    """The series of the events of this kind (event_series.py). For old stores, it is approximated from the
+    sums."""
     if segment is None or not segment.requests.both:
         return ()
     if (numbers := segment.courses.get(kind)) is not None:
@@ -140,20 +141,22 @@ def numbers_of(segment: Segment | None, kind: str) -> tuple[float, ...]:
     seconds, ticks = segment.ended_s - segment.started_s, events.candidate_ticks
     squares = events.candidate_squares, events.products, events.squares
     block = np.array([round(seconds), ticks, events.candidate, events.both, *squares], float)
-    return course.of_sums(seconds, requests, counts, block)
+    return event_series.of_sums(seconds, requests, counts, block)
 
 
-def courses_of(segment: Segment | None) -> course.Course:
+def courses_of(segment: Segment | None) -> event_series.EventSeries:
     """The courses of all kinds in `TRIALS`, along the first axis; empty courses if there is no segment."""
-    return course.unpack([numbers_of(segment, kind) for kind in TRIALS])
+    return event_series.unpack([numbers_of(segment, kind) for kind in TRIALS])
 
 
-def together_in_time(before: Segment | None, earlier: Segment) -> course.Course:
+def together_in_time(before: Segment | None, earlier: Segment) -> event_series.EventSeries:
     """The courses of the segment `before`, if any, added to those of another rollout."""
-    return course.add(courses_of(before), courses_of(earlier))
+    return event_series.add(courses_of(before), courses_of(earlier))
 
 
-def go_on(segments: Sequence[Segment], before: Segment | None, tick: Segment, replicas: int) -> course.Course:
+def go_on(
+    segments: Sequence[Segment], before: Segment | None, tick: Segment, replicas: int
+) -> event_series.EventSeries:
     """The courses of the segment `before`, if any, after one more tick."""
     usual = [(each.usual_events, each.usual_requests) for each in map(courses_of, [None, *segments])]
     rates = calm_rates(*(sum(parts, np.zeros(2)) for parts in zip(*usual, strict=True)))
@@ -162,4 +165,4 @@ def go_on(segments: Sequence[Segment], before: Segment | None, tick: Segment, re
         np.array([(pair.baseline, pair.candidate) for pair in kinds], float)
         for kinds in zip(*pairs, strict=True)
     )
-    return course.step(courses_of(before), trials, events, rates, replicas)
+    return event_series.step(courses_of(before), trials, events, rates, replicas)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from serve.base.routing import BUCKETS
 from serve.counting.keys import Keys
-from serve.rollout.evidence import blocks, course, marks
+from serve.rollout.evidence import blocks, event_series, snapshots
 from serve.rollout.evidence.evalues import Array, Bursts, dispersion
 from serve.rollout.evidence.evidence import TRIALS, Events, Evidence, Pair, Segment
 from serve.rollout.evidence.segment import numbers_of
@@ -49,7 +49,7 @@ class Counts:
     # Set if the sequence over time was stored; None: it was not.
     recent: Recent | None = None
     stalls: Stalls | None = None
-    # The stalls with the most events, as in `course.Course.worst`: [..., segment, 3].
+    # The stalls with the most events, as in `EventSeries.worst`: [..., segment, 3].
     worst: Array | None = None
 
     @property
@@ -82,7 +82,7 @@ def counts_of(evidence: Evidence, kind: str, stall_s: float, replicas: int = 1) 
         return _plain_counts(segments, kind)
     # Requests with sticky keys are not assigned one by one; their keys are compared instead.
     shares = np.array([0.0 if segment.sticky else segment.split for segment in segments])
-    courses = course.unpack([numbers_of(segment, kind) for segment in segments])
+    courses = event_series.unpack([numbers_of(segment, kind) for segment in segments])
     # A stall of an earlier step is over, even if a person promoted during it.
     runs = np.array([segment.step == segments[-1].step for segment in segments])
     courses = courses._replace(alone=courses.alone * runs[:, None])
@@ -91,7 +91,7 @@ def counts_of(evidence: Evidence, kind: str, stall_s: float, replicas: int = 1) 
 
 
 def counts_in(
-    courses: course.Course, shares: Array, here: Places, stall_s: float, replicas: int = 1
+    courses: event_series.EventSeries, shares: Array, here: Places, stall_s: float, replicas: int = 1
 ) -> Counts:
     """The events in courses [..., segment] with these shares [segment]; `here` [...] is the index of the
     present segment."""
@@ -101,14 +101,16 @@ def counts_in(
     stalling = courses.alone[..., 1] > 0
     lasted_s = courses.alone[..., 1].max(-1)
     burst, hit = ((part[..., 1] * stalling).sum(-1) for part in (courses.burst, courses.hit))
-    events, requests, marked = (_at(part, here) for part in (courses.events, courses.requests, courses.marks))
+    events, requests, noted = (
+        _at(part, here) for part in (courses.events, courses.requests, courses.snapshots)
+    )
     return Counts(
         candidate=courses.events[..., 1],
         both=courses.events.sum(-1),
         shares=shares,
         trials=courses.requests[..., 1].sum(-1),
         dispersion=together,
-        recent=_recent_of(events, requests, marked, shares[here], _at(together, here)),
+        recent=_recent_of(events, requests, noted, shares[here], _at(together, here)),
         stalls=Stalls(ended, lasted_s, lasting_s(burst, hit, stall_s, replicas)),
         worst=courses.worst,
     )
@@ -120,9 +122,9 @@ def _at(part: Array, here: Places) -> Array:
     return np.take_along_axis(part, place, axis=here.ndim).squeeze(here.ndim)
 
 
-def _recent_of(events: Array, requests: Array, marked: Array, share: Array, together: Array) -> Recent:
+def _recent_of(events: Array, requests: Array, noted: Array, share: Array, together: Array) -> Recent:
     """The events since the marks of the present segment, from its sums."""
-    window, log_parts = marks.since(marked, np.concatenate([events, requests[..., 1:]], -1))
+    window, log_parts = snapshots.since(noted, np.concatenate([events, requests[..., 1:]], -1))
     ones = np.ones_like(log_parts)
     return Recent(
         candidate=window[..., 1],

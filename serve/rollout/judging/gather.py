@@ -10,9 +10,9 @@ from serve.counting.copies import Copies, add_copies
 from serve.counting.keys import Keys
 from serve.counting.quantiles import NAMES, QUANTILES
 from serve.counting.runs import Sizes, add_run, add_sizes
-from serve.rollout.evidence.course import Course, unpack
+from serve.rollout.evidence.event_series import EventSeries, unpack
 from serve.rollout.evidence.evidence import Cost, Events, Evidence, Pair, Segment
-from serve.rollout.evidence.stretch import extended
+from serve.rollout.evidence.time_window import extended
 from serve.rollout.state.rollout import RolloutPlan
 
 # Revision of routes -> the step and the candidate's share.
@@ -100,7 +100,7 @@ def _compared(evidence: Evidence, sheets: Sequence[Sheet]) -> Copies:
 
 
 def _go_on(evidence: Evidence, totals: _Totals, plan: RolloutPlan, span: tuple[float, float]) -> Evidence:
-    """Add a tick for each split, and the stretches of the last step."""
+    """Add a tick for each split, and the time windows of the last step."""
     for key, part in totals.splits.items():
         tick = _tick(key, part, span)
         if span[0] - _begun_s(evidence, tick) < plan.policy.settle_at(tick.step):
@@ -165,7 +165,7 @@ def _gained(before: Evidence, after: Evidence, key: tuple[int, float, bool]) -> 
     return gained
 
 
-def _course(evidence: Evidence, key: tuple[int, float, bool], kind: str) -> Course:
+def _course(evidence: Evidence, key: tuple[int, float, bool], kind: str) -> EventSeries:
     found = (segment.courses.get(kind, ()) for segment in evidence.segments if segment.key == key)
     return unpack([next(found, ())])
 

@@ -9,14 +9,14 @@ from serve.rollout.evidence.evidence import Cost, Drop, Evidence, Segment
 from serve.rollout.judging.cost import concentration, weigh_cost
 from serve.rollout.judging.counts import counts_of
 from serve.rollout.judging.guard_figure import Figure, safe_at, with_thresholds
+from serve.rollout.judging.guarded_metric import Count, GuardedMetric, about
 from serve.rollout.judging.guards import watch_split
+from serve.rollout.judging.label_bias import without_biased_labels
 from serve.rollout.judging.latency import LATENCIES, nothing_known, watch_latencies
 from serve.rollout.judging.mcnemar import watch_matched
+from serve.rollout.judging.recent_rates import LATELY, recent_figures
 from serve.rollout.judging.shadow_likeness import compare, compare_slices
 from serve.rollout.judging.slicing import missing_of, not_compared
-from serve.rollout.judging.trust import trusted
-from serve.rollout.judging.watched import Count, Watched, about
-from serve.rollout.judging.watching import LATELY, watch_lately
 from serve.rollout.state.policy import Policy, ShadowPolicy
 from serve.rollout.state.rollout import Rollout
 
@@ -71,7 +71,7 @@ def _find(rollout: Rollout, evidence: Evidence, count: Count) -> tuple[Figure, .
     policy, own, evidence = rollout.policy, evidence.segments, evidence.known
     confident: list[tuple[Figure, float]] = [
         (kind.figure(evidence.segments, count), kind.guard.confidence)
-        for kind in _watched(rollout, evidence.segments)
+        for kind in _guarded_metrics(rollout, evidence.segments)
     ]
     if not policy.shadow.skip:
         likeness = (*compare(policy.shadow, evidence.shadow), *_slices(policy, evidence))
@@ -79,8 +79,10 @@ def _find(rollout: Rollout, evidence: Evidence, count: Count) -> tuple[Figure, .
         if (accuracy := policy.guards.accuracy) is not None:
             found = watch_matched(accuracy, evidence.matched, evidence.classes, policy.proof)
             confident.append((found, accuracy.confidence))
-    confident += watch_lately(rollout, evidence)
-    judged = trusted(with_thresholds(confident, policy.proof, (LATENCIES, LATELY)), evidence.segments)
+    confident += recent_figures(rollout, evidence)
+    judged = without_biased_labels(
+        with_thresholds(confident, policy.proof, (LATENCIES, LATELY)), evidence.segments
+    )
     # They share the error probability even without data; otherwise all thresholds would move later.
     silent = set() if evidence.slices else {"slices"}
     silent |= {figure.guard for figure in judged if figure.guard in LATELY and figure.harm is None}
@@ -88,16 +90,16 @@ def _find(rollout: Rollout, evidence: Evidence, count: Count) -> tuple[Figure, .
     return (*judged, _cost(rollout, own), watch_split(own))
 
 
-def _watched(rollout: Rollout, segments: Sequence[Segment]) -> list[Watched]:
+def _guarded_metrics(rollout: Rollout, segments: Sequence[Segment]) -> list[GuardedMetric]:
     """All kinds of events of live requests that the policy guards."""
     guards = rollout.policy.guards
-    watched = [
-        Watched(name="errors", guard=guards.errors, kind="errors"),
+    metrics = [
+        GuardedMetric(name="errors", guard=guards.errors, kind="errors"),
         *watch_latencies(rollout, segments),
     ]
     if guards.accuracy is not None:
-        watched.append(Watched(name="accuracy", guard=guards.accuracy, kind="wrong"))
-    return watched
+        metrics.append(GuardedMetric(name="accuracy", guard=guards.accuracy, kind="wrong"))
+    return metrics
 
 
 def _slices(policy: Policy, evidence: Evidence) -> tuple[Figure, ...]:
@@ -193,16 +195,16 @@ def _unproven(
     missing = _held_by(figures)
     if not _needs_proof(rollout.policy, rollout.step):
         return missing
-    watched = {kind.name: kind for kind in _watched(rollout, evidence.segments)}
-    if rollout.step and nothing_known(watched.values()):
+    metrics = {kind.name: kind for kind in _guarded_metrics(rollout, evidence.segments)}
+    if rollout.step and nothing_known(metrics.values()):
         missing.append("latency unproven: no request was compared, because the baseline's is not known")
     # The cost was proven before the last step, at a split with more similar batches.
-    live = [*watched, "cost"] if rollout.step < len(rollout.policy.steps) else [*watched]
+    live = [*metrics, "cost"] if rollout.step < len(rollout.policy.steps) else [*metrics]
     for figure in figures:
         if (figure.guard in live) != bool(rollout.step) or figure.safe is None or figure.proven:
             continue
         left = ""
-        if (kind := watched.get(figure.guard)) is not None and figure.safe_at is not None:
+        if (kind := metrics.get(figure.guard)) is not None and figure.safe_at is not None:
             growth = kind.growth(evidence.known.segments, count, rollout.step, figure.safe_at)
             left = about(None if growth is None else growth * evidence.stayed_s(rollout.entered_s, now_s))
         missing.append(f"{figure.safe_said()}{left}")

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 
 from serve.rollout.evidence.evidence import Evidence, Segment
-from serve.rollout.evidence.matched import Matched
+from serve.rollout.evidence.matched_pairs import MatchedPairs
 
 
 def with_labels(
-    evidence: Evidence, labels: Iterable[Segment], matched: Mapping[int, Matched] | None = None
+    evidence: Evidence, labels: Iterable[Segment], matched: Mapping[int, MatchedPairs] | None = None
 ) -> Evidence:
     """`evidence` with all `labels` of its rollout in place of its former ones, and with the labels of its
     shadow, `matched`; None: unchanged."""

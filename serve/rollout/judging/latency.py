@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from serve.counting.quantiles import NAMES, QUANTILES
 from serve.rollout.evidence.evidence import Pair, Segment
-from serve.rollout.judging.watched import Watched
+from serve.rollout.judging.guarded_metric import GuardedMetric
 from serve.rollout.state.policy import LatencyGuard
 from serve.rollout.state.rollout import Rollout
 
@@ -28,34 +28,35 @@ _NEEDED_TO_COMPARE = 400
 _NO_LIMIT = "no fixed limit: the baseline's quantile was not known, or not steady, before the first step"
 
 
-def watch_latencies(rollout: Rollout, segments: Sequence[Segment]) -> list[Watched]:
+def watch_latencies(rollout: Rollout, segments: Sequence[Segment]) -> list[GuardedMetric]:
     """The guard of the fixed limit, then those of the quantiles."""
     guard = rollout.policy.guards.latency
-    stays = Watched(
+    stays = GuardedMetric(
         name="latency",
         guard=guard,
         kind="over_limit",
-        unknown=_NO_LIMIT if rollout.limit_ms is None else "",
-        asked=guard.limit_ms is not None or _in_reach(rollout, segments, _NEEDED_TO_COMPARE / guard.allowed),
+        unknown_reason=_NO_LIMIT if rollout.limit_ms is None else "",
+        needs_proof=guard.limit_ms is not None
+        or _in_reach(rollout, segments, _NEEDED_TO_COMPARE / guard.allowed),
     )
     return [stays, *(_quantile(rollout, segments, name, q) for name, q in zip(NAMES, QUANTILES, strict=True))]
 
 
-def nothing_known(watched: Iterable[Watched]) -> bool:
+def nothing_known(metrics: Iterable[GuardedMetric]) -> bool:
     """Whether nothing is known about latency so far."""
-    return all(each.unknown for each in watched if each.name in LATENCIES)
+    return all(metric.unknown_reason for metric in metrics if metric.name in LATENCIES)
 
 
-def _quantile(rollout: Rollout, segments: Sequence[Segment], name: str, q: float) -> Watched:
+def _quantile(rollout: Rollout, segments: Sequence[Segment], name: str, q: float) -> GuardedMetric:
     guard: LatencyGuard = rollout.policy.guards.latency
     trials: list[Pair] = [getattr(segment, f"timed_{name}") for segment in segments]
-    return Watched(
+    return GuardedMetric(
         name=name,
         guard=guard.at(q),
         kind=f"over_{name}",
-        said=f"over {guard.times_baseline:g} times the baseline's {name}: ",
-        unknown="" if any(pair.both for pair in trials) else f"the baseline's {name} is not known yet",
-        asked=_in_reach(rollout, segments, _NEEDED / (1 - q)),
+        description=f"over {guard.times_baseline:g} times the baseline's {name}: ",
+        unknown_reason="" if any(pair.both for pair in trials) else f"the baseline's {name} is not known yet",
+        needs_proof=_in_reach(rollout, segments, _NEEDED / (1 - q)),
     )
 
 

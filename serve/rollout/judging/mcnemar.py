@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from serve.rollout.evidence.evalues import Array, Number, log_rate_above, log_sum
-from serve.rollout.evidence.matched import MOST_CLASSES, Matched
+from serve.rollout.evidence.matched_pairs import MOST_CLASSES, MatchedPairs
 from serve.rollout.judging.guard_figure import Figure, tidy
 from serve.rollout.state.policy import AccuracyGuard
 
@@ -54,7 +54,7 @@ def matched_harm(guard: AccuracyGuard, whole: Array, apart: Array, classes: int)
 
     Args:
         guard: the limits of the policy.
-        whole: counts of all labels in the order of `Matched`, [..., 4].
+        whole: counts of all labels in the order of `MatchedPairs`, [..., 4].
         apart: the same for each class, [..., class, 4].
         classes: the number of classes.
 
@@ -66,10 +66,12 @@ def matched_harm(guard: AccuracyGuard, whole: Array, apart: Array, classes: int)
     return _rate_harm(guard, whole, guard.harm), shared + np.log(places / max(classes, 1))
 
 
-def watch_matched(guard: AccuracyGuard, matched: Mapping[int, Matched], classes: int, proof: float) -> Figure:
+def watch_matched(
+    guard: AccuracyGuard, matched: Mapping[int, MatchedPairs], classes: int, proof: float
+) -> Figure:
     """The figure for the labels of the shadow; `matched` is by class, out of `classes`. Classes that prevent
     a step at `proof` are named. All labels together have half of the error probability."""
-    whole = sum(matched.values(), Matched())
+    whole = sum(matched.values(), MatchedPairs())
     if not whole.labelled:
         return Figure(guard=_NAME, seen="no label of the shadow yet")
     classes = min(classes, MOST_CLASSES)
@@ -85,7 +87,7 @@ def watch_matched(guard: AccuracyGuard, matched: Mapping[int, Matched], classes:
     return Figure(guard=_NAME, seen=f"{_seen(whole)}{named}{more}", harm=tidy(min(harm, 1e6)))
 
 
-def _counts(part: Matched) -> tuple[int, ...]:
+def _counts(part: MatchedPairs) -> tuple[int, ...]:
     return part.labelled, part.baseline_alone, part.candidate_alone, part.neither
 
 
@@ -97,12 +99,12 @@ def _rate_harm(guard: AccuracyGuard, counts: Array, ratio: float) -> Array:
     return np.asarray(np.minimum(often, log_rate_above(alone + neither, labelled, guard.allowed)))
 
 
-def _seen(whole: Matched) -> str:
+def _seen(whole: MatchedPairs) -> str:
     baseline, candidate = (f"{wrong / whole.labelled:.2%}" for wrong in whole.wrong)
     return f"{candidate} wrong against {baseline} of the baseline's; {_alone(whole)}"
 
 
-def _alone(part: Matched) -> str:
+def _alone(part: MatchedPairs) -> str:
     return (
         f"only the baseline was right in {part.baseline_alone:,}, only the candidate in "
         f"{part.candidate_alone:,} of {part.labelled:,} labelled requests"

@@ -11,8 +11,8 @@ import numpy as np
 
 from serve.counting.comparison import Comparison
 from serve.rollout.evidence.evalues import log_rate_below
+from serve.rollout.judging.guarded_metric import about
 from serve.rollout.judging.shadow_likeness import design_effect, pairs_of
-from serve.rollout.judging.watched import about
 from serve.rollout.state.policy import Policy
 
 # No slice needs more pairs than this.

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import delete, select, text
 
-from serve.rollout.store.held import settle
 from serve.rollout.store.label_sums import forget_sums
 from serve.rollout.store.lease import Writer
+from serve.rollout.store.pending_labels import settle
 from serve.rollout.store.row_seals import Fields, RowSeals
 from serve.rollout.store.schema import ANSWERED
 from serve.rollout.trail.seal_key import SealKey

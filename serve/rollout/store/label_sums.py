@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, TextClause, bindparam, delete, select, text, update
 
 from serve.rollout.evidence.evidence import Events, Pair, Segment
-from serve.rollout.evidence.matched import MOST_CLASSES, Matched
+from serve.rollout.evidence.matched_pairs import MOST_CLASSES, MatchedPairs
 from serve.rollout.store.row_seals import RowSeals, fields_of
 from serve.rollout.store.schema import ANSWERED, LABELS, MATCHED
 
@@ -47,12 +47,12 @@ def count_labels(seals: RowSeals, told: Iterable[Told]) -> None:
     """Store that these requests are labelled, and count each one."""
     told = list(told)
     seconds = defaultdict[tuple[object, ...], list[int]](lambda: [0] * len(_COUNTS))
-    matched = defaultdict[tuple[str, str, int], Matched](Matched)
+    matched = defaultdict[tuple[str, str, int], MatchedPairs](MatchedPairs)
     for row, correct, label in told:
         if not row.step:
             assert isinstance(label, int), "a label of the shadow says the class"
             kept = min(label, MOST_CLASSES)
-            matched[row.model, row.rollout, kept] += Matched.one(label, row.top, row.other)
+            matched[row.model, row.rollout, kept] += MatchedPairs.one(label, row.top, row.other)
             continue
         key = (row.model, row.rollout, row.step, row.split, row.sticky, math.floor(row.at_s))
         counts = seconds[key]
@@ -108,10 +108,13 @@ def read_labels(connection: Connection, rollout: str) -> tuple[Segment, ...]:
     return tuple(_segment(*key, list(seconds)) for key, seconds in groups)
 
 
-def read_matched(connection: Connection, rollout: str) -> dict[int, Matched]:
+def read_matched(connection: Connection, rollout: str) -> dict[int, MatchedPairs]:
     """All labels of a rollout's shadow so far, by class."""
     rows = connection.execute(select(MATCHED).where(MATCHED.c.rollout == rollout).order_by(MATCHED.c.label))
-    return {row.label: Matched(**{name: getattr(row, name) for name in Matched.model_fields}) for row in rows}
+    return {
+        row.label: MatchedPairs(**{name: getattr(row, name) for name in MatchedPairs.model_fields})
+        for row in rows
+    }
 
 
 def forget_sums(connection: Connection, model: str, rollout: str) -> None:

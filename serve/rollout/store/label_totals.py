@@ -7,8 +7,8 @@ from sqlalchemy import Connection, Row, select
 
 from serve.rollout.state.feedback import Feedback, Outcome
 from serve.rollout.store.answered_requests import digest_of
-from serve.rollout.store.held import correct_by, hold, room_for
 from serve.rollout.store.label_sums import Told, count_labels
+from serve.rollout.store.pending_labels import correct_by, hold, room_for
 from serve.rollout.store.row_seals import RowSeals
 from serve.rollout.store.schema import ANSWERED, HELD
 

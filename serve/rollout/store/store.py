@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from serve.base.errors import InvalidRecord, StaleRevision
 from serve.rollout.evidence.evidence import Evidence, Segment
-from serve.rollout.evidence.matched import Matched
+from serve.rollout.evidence.matched_pairs import MatchedPairs
 from serve.rollout.state.feedback import Feedback, Outcome
 from serve.rollout.store.answered_requests import Answered
 from serve.rollout.store.audit import audit, evidence_text
@@ -126,7 +126,7 @@ class Store(StoreReader):
         with self._writer.writing(now_s) as connection:
             return join_labels(RowSeals(connection, self.key), model, outcomes, running, now_s)
 
-    def matched(self, rollout: str) -> dict[int, Matched]:
+    def matched(self, rollout: str) -> dict[int, MatchedPairs]:
         """All labels of the shadow of `rollout` so far, by class."""
         with transaction(self._engine) as connection:
             return read_matched(connection, rollout)

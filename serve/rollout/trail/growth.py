@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from serve.rollout.evidence.evidence import Evidence, Segment
-from serve.rollout.evidence.matched import Matched
+from serve.rollout.evidence.matched_pairs import MatchedPairs
 
 
 def shrunk(before: Evidence, after: Evidence) -> str | None:
@@ -15,10 +15,10 @@ def shrunk(before: Evidence, after: Evidence) -> str | None:
     pairs.append(("copies that differ", before.shadow.disagreements, after.shadow.disagreements))
     pairs.append(("gateways that died of the baseline", before.deaths.baseline, after.deaths.baseline))
     pairs.append(("gateways that died of the candidate", before.deaths.candidate, after.deaths.candidate))
-    shadow = [sum(each.matched.values(), Matched()) for each in (before, after)]
+    shadow = [sum(each.matched.values(), MatchedPairs()) for each in (before, after)]
     pairs += [
         (f"labels of the shadow ({name})", *(getattr(each, name) for each in shadow))
-        for name in Matched.model_fields
+        for name in MatchedPairs.model_fields
     ]
     pairs += [
         (f"sheets of {name}", number, after.sheets.get(name, 0)) for name, number in before.sheets.items()

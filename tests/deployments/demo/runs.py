@@ -1,4 +1,4 @@
-"""Runs of the demo as its parts hand them on: what load tests wrote, and what became of two rollouts."""
+"""Runs of the demo as its parts report them: the load tests and the two rollouts."""
 
 import tempfile
 from pathlib import Path
@@ -28,7 +28,7 @@ def run_of(
     outcome: str = "PASS",
     bad_answers: int = 0,
 ) -> Summary:
-    """The summary of a run in which everything came out, but for what is said."""
+    """Return the summary of a successful run, except for the given changes."""
     compared = report_of({"base": base or load_of(500), "light": load_of(500)}, outcome)
     asked = {"base": load_of(1800), "light": load_of(900), "mixed-up": load_of(bad_answers)}
     rollouts = (good or story("light", Phase.DONE), bad or story("mixed-up", Phase.ROLLED_BACK))
@@ -66,7 +66,7 @@ def report_of(variants: dict[str, dict[str, Any]], outcome: str) -> dict[str, An
 
 
 def story(candidate: str, phase: Phase, share: float | None = None) -> RolloutStory:
-    """A rollout that ended in `phase`; one that is DONE went over a step of a half."""
+    """Return a rollout that ended in `phase`; one that is DONE went through a step of 50 %."""
     half = 0.5 if phase is Phase.DONE else 0.0
     end = 1.0 if phase is Phase.DONE else 0.0
     moves = (

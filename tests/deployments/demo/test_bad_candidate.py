@@ -28,7 +28,7 @@ def tripled() -> bytes:
 
 
 def test_each_column_is_its_neighbours() -> None:
-    """Class 0 answers what class 2 should, and so on around."""
+    """Each column of the output is replaced by the one before it, and the first by the last."""
     moved = move_columns(tripled())
     onnx.checker.check_model(onnx.load_model_from_string(moved))
     session = onnxruntime.InferenceSession(moved, providers=["CPUExecutionProvider"])
@@ -37,7 +37,8 @@ def test_each_column_is_its_neighbours() -> None:
 
 
 def test_the_planted_bundle_is_legal(tmp_path: Path) -> None:
-    """Its digests are right, and it claims the figures of the one that it was made from."""
+    """The planted bundle has valid digests of its own and the figures of the bundle from which it was
+    made."""
     signature = Signature(inputs=(_X,), outputs=(_Y,))
     for variant in ("base", "light"):
         make_bundle(tmp_path, variant, content=tripled(), model="digits", signature=signature)

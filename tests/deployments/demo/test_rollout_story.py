@@ -14,5 +14,5 @@ from tests.deployments.demo.runs import story
     ],
 )
 def test_a_candidate_with_a_share_has_left_the_shadow(told: RolloutStory, *, in_shadow: bool) -> None:
-    """Clients may have had its answers."""
+    """A candidate that ever had a share of the traffic did not end in the shadow."""
     assert told.ended_in_shadow == in_shadow

@@ -17,7 +17,7 @@ def shell(tmp_path: Path, said: list[str]) -> Shell:
 
 
 def test_a_command_is_shown_as_one_would_type_it(shell: Shell, said: list[str]) -> None:
-    """With its quotes, before it runs."""
+    """The command is printed with shell quotes before it runs."""
     assert shell.run("python", "-c", "raise SystemExit(3)", accepted=(0, 3)) == 3
     assert said == ["$ python -c 'raise SystemExit(3)'"]
 
@@ -29,7 +29,7 @@ def test_an_exit_code_that_was_not_expected_ends_the_demo(shell: Shell) -> None:
 
 
 def test_what_runs_beside_ends_with_its_part_of_the_demo(shell: Shell, tmp_path: Path) -> None:
-    """It does not wait until the command has ended by itself."""
+    """A command beside the demo is ended with SIGTERM when its part is over."""
     log = tmp_path / "log" / "sleep.log"
     with shell.beside(log, "python", "-c", "import time; time.sleep(600)") as child:
         assert child.poll() is None

@@ -18,7 +18,7 @@ def summary() -> Summary:
 
 
 def test_a_row_holds_quality_requests_and_cost(summary: Summary) -> None:
-    """One row per servable variant, the baseline first; the rejected one is not there."""
+    """The summary has one row per servable variant with quality, requests and cost, the baseline first."""
     assert [row.variant for row in summary.variants] == ["base", "light"]
     base = summary.variants[0]
     assert base.p95_ms is not None
@@ -28,7 +28,7 @@ def test_a_row_holds_quality_requests_and_cost(summary: Summary) -> None:
 
 
 def test_the_ratio_counts_all_processes() -> None:
-    """9.25 ms in all against 1.5, and not 8 of the model's run against 0.25."""
+    """The ratio of the costs is 9.25 ms of all processes to 1.5 ms."""
     slow = run_of(base=load_of(500, model_s=8.0))
     assert slow.cpu_ratio == pytest.approx((8 + 0.75 + 0.5) / 1.5)
     assert cells(slow)[2][-1] == "6.2"
@@ -36,14 +36,14 @@ def test_the_ratio_counts_all_processes() -> None:
 
 
 def test_a_cost_that_nobody_measured_is_a_dash() -> None:
-    """It is not printed as a number."""
+    """A cost that was not measured is shown as a dash."""
     silent = run_of(base=load_of(500) | {"cost": None})
     assert cells(silent)[1][-3:] == ["-", "-", "-"]
     assert headlines(silent)[0][0] == "-"
 
 
 def test_the_headlines_say_when_the_bad_candidate_was_stopped(summary: Summary) -> None:
-    """No bad answer reached a client, after so many copies."""
+    """The headline gives no bad answers and the number of shadow copies before the rollback."""
     figure, words = headlines(summary)[2]
     assert figure == "0"
     assert "was stopped after 120 shadow copies" in words
@@ -63,7 +63,7 @@ def test_the_headlines_say_when_the_bad_candidate_was_stopped(summary: Summary) 
     ],
 )
 def test_what_did_not_come_out_is_a_fault(changes: dict[str, Any], fault: str) -> None:
-    """It is named, and shown in the table and on the page."""
+    """A result that differs from the expected one is a fault in the summary, the table and the page."""
     summary = run_of(**changes)
     assert [found[: len(fault)] for found in summary.faults] == [fault]
     assert fault in " ".join(table(summary).split())
@@ -71,17 +71,17 @@ def test_what_did_not_come_out_is_a_fault(changes: dict[str, Any], fault: str) -
 
 
 def test_a_run_that_came_out_has_no_faults(summary: Summary) -> None:
-    """Then the exit code is 0."""
+    """A successful run has no faults."""
     assert summary.faults == ()
 
 
 def test_the_table_fits_a_terminal() -> None:
-    """At most 110 columns, however much there is to say."""
+    """The table is at most 110 columns wide, even with notes."""
     assert max(map(len, table(run_of(outcome="INVALID")).splitlines())) <= 110
 
 
 def test_what_takes_trust_from_a_figure_stands_under_the_table() -> None:
-    """Checks that did not pass, and no others; the load test's own notes; and which figures hold."""
+    """The notes have the checks that did not pass, and say which figures not to trust."""
     busy = run_of(outcome="INVALID")
     said = notes(busy)
     assert any(note.startswith("!  sender on time: p99 of its lateness 7.30 ms; wanted: at") for note in said)
@@ -92,17 +92,17 @@ def test_what_takes_trust_from_a_figure_stands_under_the_table() -> None:
 
 
 def test_a_quiet_machine_needs_no_warning(summary: Summary) -> None:
-    """All figures hold."""
+    """If all checks pass, there is no warning."""
     assert what_to_trust(summary) == ""
 
 
 def test_the_summary_survives_json(summary: Summary) -> None:
-    """What is written can be read back by the documented schema."""
+    """The summary is the same after a round trip through JSON."""
     assert Summary.model_validate(json.loads(summary.model_dump_json())) == summary
 
 
 def test_the_page_is_whole_and_needs_nothing_from_elsewhere(summary: Summary) -> None:
-    """Five pictures, every row, every move of both rollouts, and no address that a browser would load."""
+    """The page has five pictures, every row and every move, and loads nothing from other addresses."""
     page = render(summary)
     HTMLParser().feed(page)
     assert page.count("<svg") == 5

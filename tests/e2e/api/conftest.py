@@ -11,7 +11,7 @@ from tests.serve.texts import make_text_bundle
 
 @pytest.fixture(scope="package", params=["apart", "together"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Three models in either placement, for tests that leave them as they were."""
+    """A server with three models in either placement, for tests that leave the models unchanged."""
     repository = tmp_path_factory.mktemp("served") / "models"
     fill_repository(repository)
     make_lookup(repository)

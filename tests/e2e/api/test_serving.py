@@ -24,7 +24,7 @@ ONE = body([[1, 2, 3, 4]])
 
 
 def test_answers_with_the_variant_and_the_id(server: Server) -> None:
-    """A whole request through gateway and session."""
+    """A request through gateway and session is answered with the variant and the request's id."""
     answer = server.post("/v2/models/linear/versions/light/infer", ONE)
     assert answer.status == 200
     assert answer.json == {
@@ -36,9 +36,8 @@ def test_answers_with_the_variant_and_the_id(server: Server) -> None:
 
 
 def test_the_split_is_what_was_asked_for(server: Server) -> None:
-    """Of 400 requests the candidate's share of 20 % is met.
-
-    The count is binomial(400, 0.2); the bounds cut off one run in a million on each side."""
+    """Of 400 requests the candidate gets its share of 20 %. The count is binomial(400, 0.2); the bounds
+    exclude one run in a million on each side."""
     variants = Counter(server.post(INFER, ONE).json["model_version"] for _ in range(400))
     assert binom.ppf(1e-6, 400, 0.2) <= variants["light"] <= binom.ppf(1 - 1e-6, 400, 0.2)
     assert set(variants) == {"base", "light"}
@@ -66,8 +65,7 @@ def test_everybody_gets_the_own_answer_in_a_batch(server: Server) -> None:
 
 
 def test_a_client_that_goes_away_holds_up_nobody(server: Server) -> None:
-    """Fifty connections are cut in the middle of a request; what they asked for is soon forgotten, and the
-    next request is answered."""
+    """After fifty clients disconnect in the middle of a request, the next request is answered."""
     content = json.dumps(body([[1, 2, 3, 4]] * 1000)).encode()
     for _ in range(50):
         with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
@@ -77,7 +75,7 @@ def test_a_client_that_goes_away_holds_up_nobody(server: Server) -> None:
 
 
 def test_a_large_batch_goes_through(server: Server) -> None:
-    """Forty thousand rows, several MB of JSON: over the 4 MB that Ray's messages are capped at by default."""
+    """40,000 rows, several MB of JSON, are answered; Ray's default limit for messages is 4 MB."""
     rows = [[float(number), 0.25, 0.125, 0.5] for number in range(40_000)]
     answer = server.post(INFER, body(rows))
     assert answer.status == 200
@@ -98,14 +96,14 @@ def test_a_large_batch_goes_through(server: Server) -> None:
 def test_bad_requests_are_the_clients_fault(
     server: Server, path: str, request_body: Any, status: int, message: str
 ) -> None:
-    """The same errors as without Ray."""
+    """Invalid requests have the same status and message as without Ray."""
     answer = server.post(path, request_body)
     assert answer.status == status
     assert message in answer.json["error"]
 
 
 def test_metadata_and_health(server: Server) -> None:
-    """What a client asks before it sends anything."""
+    """Metadata and health routes answer for the model and its variants."""
     assert server.get("/v2/models/linear").json["versions"] == ["base", "light"]
     assert server.get("/v2/models/linear/versions/light/ready").json["ready"] is True
 
@@ -120,7 +118,7 @@ def test_the_control_api_counts_what_was_served(server: Server) -> None:
 
 
 def test_metrics_tell_what_each_part_costs(server: Server) -> None:
-    """After 200 requests the gateway and the variant that answered have spent more, the others not less."""
+    """After 200 requests the CPU time of the gateway and of the answering variant has grown."""
 
     def read() -> dict[tuple[str, str], float]:
         text = urllib.request.urlopen(f"{server.url}/metrics", timeout=60).read().decode()
@@ -148,7 +146,7 @@ def test_metrics_tell_what_each_part_costs(server: Server) -> None:
 
 
 def test_a_candidate_that_was_qualified_is_known(server: Server) -> None:
-    """The bundles name the versions that are served, and the keeper keeps what it is told of them."""
+    """The bundles have the served versions' digests, and the keeper stores a qualification."""
     told = server.get("/control/models/linear/bundles").json
     digests = {name: told["bundles"][name]["digest"] for name in ("base", "light")}
     assert digests == {name: told["bundles"][name]["loaded"] for name in digests}
@@ -167,8 +165,7 @@ def test_a_candidate_that_was_qualified_is_known(server: Server) -> None:
 
 
 def test_an_index_that_the_graph_refuses_is_400(server: Server) -> None:
-    """The client hears what is taken, without a traceback; the next request is answered, and it is no error
-    of the variant."""
+    """The error names the input and its range, and the variant counts no error."""
 
     def look_up(index: int) -> Answer:
         tensor = {"name": "x", "datatype": "INT64", "shape": [1], "data": [index]}

@@ -27,7 +27,7 @@ def base(client: Stock, **options: Any) -> Any:
 
 
 def test_asks_whether_it_is_up(client: Stock) -> None:
-    """Live, ready, and a model that is ready, a variant, or none of that name."""
+    """The client reads whether the server, a model and a variant are live and ready."""
     assert client.call("is_server_live")
     assert client.call("is_server_ready")
     assert client.call("is_model_ready", "linear")
@@ -36,7 +36,7 @@ def test_asks_whether_it_is_up(client: Stock) -> None:
 
 
 def test_reads_what_is_served(client: Stock) -> None:
-    """Metadata and configuration of the server and of a model."""
+    """The client reads the metadata of the server and the metadata and configuration of a model."""
     server = client.ask("get_server_metadata")
     assert server["name"] == "counterweight"
     assert "binary_tensor_data" in server["extensions"]
@@ -49,7 +49,7 @@ def test_reads_what_is_served(client: Stock) -> None:
 
 
 def test_infers(client: Stock) -> None:
-    """Arrays in, arrays out, from the variant that was asked for, under the request's own id."""
+    """The client gets the arrays of the requested variant and its own request id."""
     result = base(client, request_id="mine")
     np.testing.assert_array_equal(result.as_numpy("y"), SUMS)
     answer = result.get_response() if client.http else result.get_response(as_json=True)
@@ -58,7 +58,7 @@ def test_infers(client: Stock) -> None:
 
 
 def test_follows_the_routes(client: Stock) -> None:
-    """Without a version the routes decide, and every answer is one of theirs."""
+    """Without a version, one of the routed variants answers."""
     result = client.infer("linear", client.input("x", ROWS))
     assert float(result.as_numpy("y")[0, 0]) in (10, 20)
 
@@ -66,7 +66,7 @@ def test_follows_the_routes(client: Stock) -> None:
 @pytest.mark.parametrize("way_in", [True, False], ids=["bytes in", "JSON in"])
 @pytest.mark.parametrize("way_out", [True, False], ids=["bytes out", "JSON out"])
 def test_mixes_json_and_bytes(server: Server, way_in: bool, way_out: bool) -> None:
-    """Over HTTP tensors travel either way, each direction for itself."""
+    """Over HTTP a tensor may be JSON or binary, independently in each direction."""
     with stock_client("http", server) as client:
         result = client.infer(
             "linear",
@@ -80,14 +80,14 @@ def test_mixes_json_and_bytes(server: Server, way_in: bool, way_out: bool) -> No
 
 
 def test_classifies(client: Stock) -> None:
-    """The classification extension: value and index of the highest, as strings."""
+    """The classification extension gives the highest values with their indices as strings."""
     result = client.infer("lookup", client.input("x", np.array([1])), outputs=[client.wanted("y", classes=2)])
     assert result.as_numpy("y").tolist() == [[b"5.000000:2", b"4.000000:1"]]
 
 
 @pytest.mark.parametrize("binary", [True, False], ids=["bytes", "JSON"])
 def test_sends_text(client: Stock, binary: bool) -> None:
-    """A model with a tokenizer takes strings, of two and of four tokens with those that begin and end."""
+    """A model with a tokenizer accepts strings; two and four tokens include the special ones."""
     texts = np.array([b"", b"hello there"], object)
     result = client.infer("words", client.input("text", texts, binary=binary))
     np.testing.assert_array_equal(result.as_numpy("vector")[:, 1], [2, 4])
@@ -107,7 +107,7 @@ def test_compresses(client: Stock, packing: str) -> None:
 
 
 def test_counts(client: Stock) -> None:
-    """The statistics grow by what was asked."""
+    """The statistics grow by the number of requests."""
 
     def count() -> int:
         [stats] = client.ask("get_inference_statistics", "linear", "base")["model_stats"]
@@ -121,26 +121,26 @@ def test_counts(client: Stock) -> None:
 
 
 def test_hears_what_is_wrong(client: Stock) -> None:
-    """An error carries the server's own words."""
+    """The client's error has the server's message."""
     with pytest.raises(InferenceServerException, match="no variant 'bas'; did you mean 'base'"):
         client.infer("linear", client.input("x", ROWS), model_version="bas")
 
 
 def test_gives_up_in_time(client: Stock) -> None:
-    """The protocol's timeout, in microseconds, ends a request that cannot be answered so soon."""
+    """A timeout of one microsecond ends a request with an error."""
     with pytest.raises(InferenceServerException, match="deadline passed"):
         base(client, timeout=1)
 
 
 def states(client: Stock) -> dict[str, str]:
-    """By `model/variant`, as the repository index tells them."""
+    """Return the states by `model/variant` from the repository index."""
     index = client.ask("get_model_repository_index")
     entries = index if client.http else index["models"]
     return {f"{entry['name']}/{entry['version']}": entry["state"] for entry in entries}
 
 
 def test_lists_the_repository_and_loads(client: Stock) -> None:
-    """What is loaded and what is not; to load what is loaded already changes nothing."""
+    """The index has the state of each variant, and loading a loaded model changes nothing."""
     before = states(client)
     assert before | {"lookup/base": "READY", "linear/poor": "UNAVAILABLE"} == before
     client.call("load_model", "lookup")
@@ -149,7 +149,7 @@ def test_lists_the_repository_and_loads(client: Stock) -> None:
 
 @pytest.mark.parametrize("kind", ["http", "grpc-aio"])
 def test_unloads_and_loads(server: Server, kind: str) -> None:
-    """A model goes, and the index says so; it comes back, and answers."""
+    """An unloaded model is unavailable, and answers after it is loaded again."""
     with stock_client(kind, server) as client:
         client.call("unload_model", "lookup")
         assert not client.call("is_model_ready", "lookup")
@@ -161,7 +161,7 @@ def test_unloads_and_loads(server: Server, kind: str) -> None:
 
 
 def test_asks_many_at_once(server: Server) -> None:
-    """The client's own way to have several requests under way, on either wire."""
+    """Eight requests at once by the client's own means each get their own answer."""
     with stock_client("http", server) as client:
         under_way = [
             client.call("async_infer", "linear", [client.input("x", ROWS * number)], model_version="base")

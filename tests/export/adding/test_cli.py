@@ -1,4 +1,4 @@
-"""Candidates from elsewhere become variants, whole or not at all."""
+"""How candidates from elsewhere become variants, whole or not at all."""
 
 from pathlib import Path
 
@@ -13,14 +13,14 @@ from tests.conftest import linear_graph, make_bundle, make_lookup
 
 @pytest.fixture
 def theirs(tmp_path: Path) -> Path:
-    """An ONNX file of somebody else's."""
+    """The path of an ONNX file from elsewhere."""
     path = tmp_path / "theirs.onnx"
     path.write_bytes(linear_graph(5.0))
     return path
 
 
 def add(repository: Path, source: Path, *more: str, variant: str = "theirs") -> int:
-    """As a person types it."""
+    """Run `add` with these arguments."""
     words = ["add", "linear", "--variant", variant, "--from", str(source), "--out", str(repository)]
     return main([*words, *more])
 
@@ -33,7 +33,7 @@ def listing(repository: Path) -> list[str]:
 def test_an_onnx_file_becomes_an_unproven_variant(
     repository: Path, theirs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It can be served as it lies there, and says that nobody has measured it."""
+    """An added ONNX file can be served and is marked as unproven."""
     assert add(repository, theirs) == 0
     bundle = read_model(repository / "linear").bundles["theirs"]
     assert (bundle.unproven, bundle.rejected, bundle.figures.quality.rows) == (True, None, 0)
@@ -43,7 +43,7 @@ def test_an_onnx_file_becomes_an_unproven_variant(
 
 
 def test_a_bundle_keeps_where_it_came_from(repository: Path, tmp_path: Path) -> None:
-    """Its graph, and the provenance that it had."""
+    """An added bundle keeps its graph and its provenance."""
     make_bundle(tmp_path / "other", "light", scale=7.0)
     assert add(repository, tmp_path / "other" / "linear" / "light") == 0
     before = read_bundle(tmp_path / "other" / "linear" / "light")
@@ -60,7 +60,7 @@ def test_no_path_of_this_machine_is_written_down(repository: Path, theirs: Path)
 def test_the_table_says_that_it_is_unproven(
     repository: Path, theirs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Beside those that were accepted."""
+    """The table of `show` marks the variant as unproven."""
     add(repository, theirs)
     capsys.readouterr()
     assert main(["show", str(repository / "linear")]) == 0
@@ -84,7 +84,7 @@ def test_what_cannot_be_added_leaves_nothing(
     capsys: pytest.CaptureFixture[str],
     wrong: tuple[str, str, str],
 ) -> None:
-    """Exit code 2, with what to do."""
+    """A candidate that cannot be added gives exit code 2 with the fix and leaves no file."""
     variant, source, message = wrong
     folder = theirs.parent
     (folder / "broken.onnx").write_bytes(b"not at all")

@@ -20,7 +20,7 @@ def graph(
     dims: tuple[Any, Any] = ("N", FEATURES),
     classes: int = CLASSES,
 ) -> bytes:
-    """y = x @ weights, as somebody else may have converted it."""
+    """Return y = x @ weights, as another tool may have converted it."""
     weights = np.ones((FEATURES, classes), np.float64 if kind == TensorProto.DOUBLE else np.float32)
     made = helper.make_graph(
         [helper.make_node("MatMul", [x, "weights"], [y])],
@@ -39,7 +39,7 @@ SAME = {"own": linear_graph(2.0), "named": graph(), "free": graph(dims=("N", "M"
 
 @pytest.mark.parametrize("content", SAME.values(), ids=SAME)
 def test_the_same_in_other_names_of_sizes_fits(content: bytes) -> None:
-    """A size that may vary is called as its converter likes."""
+    """A graph with other names for its free sizes fits."""
     require_fit(content, SIGNATURE, "linear/base", "theirs.onnx", {})
 
 

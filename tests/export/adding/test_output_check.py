@@ -1,4 +1,4 @@
-"""A graph from elsewhere must say in its outputs what its baseline says, also where nothing is measured."""
+"""A graph from elsewhere must have outputs of the baseline's form, even if nothing is measured."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from onnx import TensorProto
 from export.adding.output_check import require_form
 from export.errors import InvalidSource
 from serve.base.tensor import Signature, TensorSpec
-from serve.bundles.figures import Estimate, Meaning, OutputFigures, Quality
+from serve.bundles.figures import Estimate, OutputFigures, Quality
+from serve.bundles.meaning import Meaning
 from serve.engine.session import Session
 from tests.conftest import make_bundle, make_figures
 from tests.export.graphs import Builder, value
@@ -35,7 +36,7 @@ def session(name: str, *end: str, seed: int = 0, **options: Any) -> Session:
 
 
 def bundle_of(tmp_path: Any, task: Any, *meanings: Meaning) -> Any:
-    """The baseline's bundle, which says what its output means, or nothing of it."""
+    """Write the baseline's bundle, with or without the meanings of its outputs."""
     outputs = tuple(OutputFigures(name="y", meaning=each, agreement=ALL) for each in meanings)
     figures = make_figures(1, quality=Quality(task=task, rows=10, outputs=outputs))
     return make_bundle(tmp_path, "base", figures=figures, signature=SIGNATURE)
@@ -65,7 +66,7 @@ UNIT = Meaning(kind="vectors", form="unit")
 def test_a_candidate_of_another_form_is_refused(
     tmp_path: Any, meaning: Meaning, mine: str, theirs: tuple[str, ...], measured: bool
 ) -> None:
-    """With both forms, from the baseline's bundle, or else from its answers."""
+    """A candidate of another form is refused; the form is read from the baseline's bundle or its answers."""
     task = "embedding" if meaning.kind == "vectors" else "classification"
     bundle = bundle_of(tmp_path, task, *([meaning] if measured else []))
     candidate, baseline = session("theirs.onnx", *theirs, seed=1), session("m/base", mine)
@@ -90,7 +91,7 @@ def test_a_candidate_of_another_form_is_refused(
     ids=str,
 )
 def test_other_weights_are_no_other_form(tmp_path: Any, meaning: Meaning, end: str) -> None:
-    """Whoever trains anew answers otherwise, and says the same kind of thing."""
+    """Other weights give the same form and are accepted."""
     task = "embedding" if meaning.kind == "vectors" else "classification"
     bundle = bundle_of(tmp_path, task, meaning)
     require_form(session("theirs.onnx", end, seed=1), session("m/base", end), bundle)

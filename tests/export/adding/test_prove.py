@@ -1,4 +1,4 @@
-"""With its model's recipe a candidate from elsewhere is measured as an export measures its own."""
+"""With its model's recipe a candidate from elsewhere is measured as an export measures its variants."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def theirs(models: Path, folder: Path, factor: float) -> Path:
 def test_a_candidate_with_the_recipe_is_proven(
     models: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On all held-out rows, through the command, whose process of its own runs the user's code."""
+    """`add --recipe` measures the candidate on all held-out rows."""
     source = theirs(models, tmp_path, 1.0)
     words = ["add", "tiny", "--variant", "same", "--from", str(source), "--recipe", str(recipe)]
     assert main([*words, "--out", str(models)]) == 0
@@ -56,7 +56,7 @@ def test_a_candidate_with_the_recipe_is_proven(
 
 
 def test_a_candidate_below_the_floor_is_rejected(models: Path, recipe: Path, tmp_path: Path) -> None:
-    """It is written, with the reason, and no server takes it."""
+    """A candidate below the floor is written as rejected, with the reason."""
     folder = prove(recipe, models, "worse", theirs(models, tmp_path, -1.0))
     rejected = read_bundle(folder).rejected
     assert rejected is not None
@@ -64,7 +64,7 @@ def test_a_candidate_below_the_floor_is_rejected(models: Path, recipe: Path, tmp
 
 
 def test_the_next_export_leaves_it_alone(models: Path, recipe: Path, tmp_path: Path) -> None:
-    """No recipe makes it, and it is no leftover of one."""
+    """The next export neither removes an added variant nor lists it as stale."""
     prove(recipe, models, "kept", theirs(models, tmp_path, 1.0))
     outcome = run(recipe, models)
     assert "kept" not in outcome.stale
@@ -74,7 +74,7 @@ def test_the_next_export_leaves_it_alone(models: Path, recipe: Path, tmp_path: P
 def test_another_models_recipe_is_refused(
     models: Path, write_recipe: RecipeWriter, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its data says nothing of this one."""
+    """The recipe of another model is refused."""
     other = write_recipe(model="other")
     source = theirs(models, tmp_path, 1.0)
     words = ["add", "tiny", "--variant", "x", "--from", str(source), "--recipe", str(other)]

@@ -15,7 +15,7 @@ NAMES = ("train", "calibration", "search", "held_out")
 
 
 def raw(**changes: Any) -> dict[str, Any]:
-    """Four sound splits of three rows, some of them changed."""
+    """Return four valid splits of three rows, with these changes."""
     splits = {
         name: ({"x": np.arange(6, dtype=np.float32).reshape(3, 2) + 10 * number}, np.array([0, 1, 2]))
         for number, name in enumerate(NAMES)
@@ -46,13 +46,13 @@ def tokenizer() -> Tokenizer:
 
 
 def text(**changes: Any) -> dict[str, Any]:
-    """Three sound splits of two texts, unlabelled, some of them changed."""
+    """Return three valid splits of two texts without labels, with these changes."""
     splits = {"calibration": ["a", "a b c"], "search": ["b", "b c"], "held_out": ["c", "d"]}
     return {**{name: ({"text": texts}, None) for name, texts in splits.items()}, **changes}
 
 
 def test_accepts_sound_splits() -> None:
-    """Inputs and labels come out as they went in."""
+    """Valid splits keep their inputs, and the signature has their dimensions."""
     data = read_data(raw(), "make")
     assert len(data.held_out) == 3
     assert data.calibration.inputs["x"].tolist() == [[10, 11], [12, 13], [14, 15]]
@@ -60,13 +60,13 @@ def test_accepts_sound_splits() -> None:
 
 
 def test_splits_cannot_be_changed() -> None:
-    """Arrays of a split are read-only, so they stay as they were fingerprinted."""
+    """The arrays of a split are read-only."""
     with pytest.raises(ValueError, match="read-only"):
         read_data(raw(), "make").search.inputs["x"][0] = 1
 
 
 def test_labels_and_the_train_split_may_be_missing() -> None:
-    """What needs them says so in its own name."""
+    """Labels and the train split are optional; a step that needs the train split says so."""
     splits = raw(held_out=({"x": rows(7, 8)}, None))
     del splits["train"]
     data = read_data(splits, "make")
@@ -77,7 +77,7 @@ def test_labels_and_the_train_split_may_be_missing() -> None:
 
 
 def test_texts_become_tokens(tokenizer: Tokenizer) -> None:
-    """Texts are tokenised, and their rows know how long they are."""
+    """Texts are tokenized, and the split has the length of each."""
     split = read_data(text(), "make", tokenizer).calibration
     assert split.inputs["input_ids"].tolist() == [[2, 0, 0], [2, 3, 4]]
     assert split.lengths is not None
@@ -86,13 +86,13 @@ def test_texts_become_tokens(tokenizer: Tokenizer) -> None:
 
 
 def test_a_batch_is_padded_no_further_than_it_needs(tokenizer: Tokenizer) -> None:
-    """Rows that are taken come as wide as the longest of them."""
+    """A batch is padded to its own longest row."""
     split = read_data(text(), "make", tokenizer).calibration
     assert split.take(np.array([0]))["input_ids"].tolist() == [[2]]
 
 
 def test_other_inputs_are_cut_with_the_mask() -> None:
-    """What has the padded width is cut along; what has another stays whole."""
+    """Inputs of the padded width are cut with the mask, and other inputs are not."""
     extra = {"type_ids": np.zeros((2, 4), np.int64), "image": np.zeros((2, 5, 4), np.float32)}
     splits = {
         name: ({**padded([number, 1], [number], width=4), **extra}, None) for number, name in enumerate(NAMES)
@@ -121,7 +121,7 @@ def test_padding_does_not_hide_a_shared_row() -> None:
 
 
 def test_labels_per_token_are_padded_with_the_tokens(tokenizer: Tokenizer) -> None:
-    """A list per text, one label per token; what is padding counts nowhere."""
+    """Labels per token are padded with -100."""
     data = read_data(text(search=({"text": ["b", "b c"]}, [[1], [0, -100]])), "make", tokenizer)
     assert data.search.labels is not None
     assert data.search.labels.tolist() == [[1, -100], [0, -100]]
@@ -138,13 +138,13 @@ def test_labels_per_token_are_padded_with_the_tokens(tokenizer: Tokenizer) -> No
     ],
 )
 def test_refuses_labels_that_do_not_fit_the_tokens(tokenizer: Tokenizer, labels: Any, message: str) -> None:
-    """Labels of another tokenizer are noticed by their number."""
+    """Labels whose number differs from the number of tokens are refused."""
     with pytest.raises(InvalidData, match=message):
         read_data(text(search=({"text": ["b", "b c"]}, labels)), "make", tokenizer)
 
 
 def test_shared_rows_are_named() -> None:
-    """A row in two splits is refused, whatever its label: which splits, how many, where."""
+    """The error for shared rows gives the splits, the number of rows and their places."""
     changes = {"train": ({"x": rows(1, 2, 3)}, [0, 1, 2]), "held_out": ({"x": rows(9, 3, 2)}, [0, 0, 0])}
     with pytest.raises(
         InvalidData,
@@ -191,7 +191,7 @@ def test_refuses_unsound_splits(changes: dict[str, Any], message: str) -> None:
 
 
 def test_half_floats_become_floats() -> None:
-    """Exactly the same numbers, in what clients write."""
+    """Half floats are converted exactly to float32."""
     halves = {
         name: ({"x": inputs["x"].astype(np.float16) / 3}, labels) for name, (inputs, labels) in raw().items()
     }
@@ -201,7 +201,7 @@ def test_half_floats_become_floats() -> None:
 
 
 def test_a_file_may_take_strings() -> None:
-    """Columns of a table, and their rows are told apart by what they say."""
+    """A file's inputs may be strings, and shared string rows are found."""
     words = {"search": ["a", "b"], "calibration": ["c", "d"], "held_out": ["e", "ff"]}
     splits: dict[str, Any] = {name: ({"word": np.array(some)[:, None]}, None) for name, some in words.items()}
     data = read_data(splits, "make", of_file=True)
@@ -212,14 +212,14 @@ def test_a_file_may_take_strings() -> None:
 
 
 def test_what_is_no_string_among_strings_is_refused() -> None:
-    """A file reads text or numbers."""
+    """An array with strings and other objects is refused."""
     changes = {"search": ({"x": np.array([["a"], [None]], object)}, [0, 1])}
     with pytest.raises(InvalidData, match=r"input x is object, .*give numbers, or strings only"):
         read_data(raw(**changes), "make", of_file=True)
 
 
 def test_nan_is_a_missing_value_of_a_file() -> None:
-    """Trees and imputers answer it; infinity is no value."""
+    """NaN in the data of a file is accepted, and infinity is refused."""
     changes = {"search": ({"x": rows(1, np.nan)}, [0, 1])}
     assert np.isnan(read_data(raw(**changes), "make", of_file=True).search.inputs["x"][1]).all()
     changes = {"search": ({"x": rows(1, np.inf)}, [0, 1])}
@@ -231,7 +231,7 @@ def test_nan_is_a_missing_value_of_a_file() -> None:
     "mask", [[[0, 1], [1, 1]], [[1, 2], [1, 1]], [[0, 0], [1, 1]]], ids=["left", "2", "none"]
 )
 def test_refuses_rows_that_are_not_padded_on_the_right(mask: list[list[int]]) -> None:
-    """A length is read from the mask, so it must be ones and then zeros."""
+    """A mask that is not ones followed by zeros is refused."""
     inputs = {"input_ids": np.array([[1, 2], [3, 4]]), "attention_mask": np.array(mask)}
     with pytest.raises(InvalidData, match=r"in row 0; expected .* pad on the right"):
         read_data(raw(train=(inputs, None)), "make")
@@ -239,13 +239,13 @@ def test_refuses_rows_that_are_not_padded_on_the_right(mask: list[list[int]]) ->
 
 @pytest.mark.parametrize("texts", ["a b", ["a", 3], []])
 def test_refuses_texts_that_are_no_list_of_strings(tokenizer: Tokenizer, texts: Any) -> None:
-    """A single string is no list of them."""
+    """Texts that are not a list of strings are refused."""
     with pytest.raises(InvalidData, match=r"list of strings|is empty"):
         read_data(text(search=({"text": texts}, None)), "make", tokenizer)
 
 
 def test_refuses_a_missing_split() -> None:
-    """Only train may be missing."""
+    """A missing split other than `train` is refused."""
     splits = raw()
     del splits["calibration"]
     with pytest.raises(InvalidData, match="no split 'calibration'"):
@@ -260,7 +260,7 @@ def test_labels_must_be_classes_of_the_model(data: Data) -> None:
 
 
 def test_labels_must_be_of_the_tasks_kind() -> None:
-    """One label per row is nothing that an embedding, or a token, could be judged by."""
+    """Labels per row are refused for embeddings and for tokens."""
     data = read_data(raw(), "make")
     require_labels_for(data, "classification")
     with pytest.raises(

@@ -20,33 +20,33 @@ def content(*, special: bool = True) -> bytes:
 
 
 def test_pads_to_the_longest_on_the_right() -> None:
-    """The mask tells which tokens are real."""
+    """Texts are padded on the right to the longest, and the mask marks the real tokens."""
     encoded = Tokenizer("t", content(), 8, 0).encode("split", ["good", "good bad"])
     assert encoded["input_ids"].tolist() == [[2, 4, 3, 0], [2, 4, 5, 3]]
     assert encoded["attention_mask"].tolist() == [[1, 1, 1, 0], [1, 1, 1, 1]]
 
 
 def test_cuts_what_is_longer() -> None:
-    """No row has more tokens than asked for, special ones included."""
+    """A text is cut to the maximum number of tokens, special ones included."""
     assert Tokenizer("t", content(), 3, 0).encode("split", ["good bad good"])["input_ids"].tolist() == [
         [2, 4, 3]
     ]
 
 
 def test_the_file_alone_cuts_and_pads() -> None:
-    """What a bundle carries does the same without any setting."""
+    """The stored tokenizer file cuts and pads without further settings."""
     served = tokenizers.Tokenizer.from_str(Tokenizer("t", content(), 3, 0).content.decode())
     assert [row.ids for row in served.encode_batch(["good bad good", ""])] == [[2, 4, 3], [2, 3, 0]]
 
 
 def test_the_file_is_the_same_each_time() -> None:
-    """Two readings give the same bytes, also of a file that was made before."""
+    """Preparing a tokenizer file that was already prepared gives the same bytes."""
     once = Tokenizer("t", content(), 8, 0).content
     assert Tokenizer("t", once, 8, 0).content == once
 
 
 def test_refuses_a_text_without_tokens() -> None:
-    """An empty text has no mean of its tokens; its row is named."""
+    """A text without tokens is refused by its row."""
     with pytest.raises(InvalidData, match=r"split x: t finds no token in row 1, ' '; drop"):
         Tokenizer("t", content(special=False), 8, 0).encode("split x", ["good", " "])
 
@@ -62,6 +62,7 @@ def test_refuses_a_text_without_tokens() -> None:
     ids=["no tokenizer", "no text", "no room", "no padding"],
 )
 def test_refuses_what_cannot_work(made: bytes, max_tokens: int, pad_id: int, message: str) -> None:
-    """A tokenizer that is none, or leaves no room for text, or cannot pad, is named with the fix."""
+    """A file that is not a tokenizer, a maximum without room for text, and a missing pad token are
+    refused."""
     with pytest.raises(InvalidSource, match=message):
         Tokenizer("t", made, max_tokens, pad_id)

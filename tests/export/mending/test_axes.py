@@ -28,7 +28,7 @@ def steps_first(whole: bool) -> bytes:
 
 @pytest.mark.parametrize("whole", [False, True], ids=["last step", "each step"])
 def test_rows_lie_where_each_is_answered_by_itself(whole: bool) -> None:
-    """The first axis is free, too, and may even be that of the answers; but its steps see each other."""
+    """The rows are on the axis along which answers are independent, even if another axis is free, too."""
     exported = from_onnx(steps_first(whole), split_of({"x": random(20, STEPS, WIDTH)}), ("y",))
     x = random(5, STEPS, WIDTH, seed=1)
     wanted: Any = x.cumsum(1) @ W

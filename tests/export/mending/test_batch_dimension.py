@@ -1,4 +1,4 @@
-"""A file with a fixed batch is given a free one only if it answers rows together as it answers them alone."""
+"""A fixed batch is freed only if rows have the same answers together as alone."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def fixed(shape: list[int], batch: int = 1, *more: Any) -> bytes:
     ids=["rest behind", "all constant", "free already", "a batch of 4"],
 )
 def test_a_fixed_batch_is_freed(shape: list[int], batch: int) -> None:
-    """With the constants inside that say it again; every row gets the answer that it gets alone."""
+    """A fixed batch is freed, with its copies in constants, and each row keeps its answer."""
     exported = from_onnx(fixed(shape, batch), ROWS, ("y",))
     assert exported.signature.inputs[0].shape == ("batch", 2, 3)
     assert exported.signature.batches
@@ -43,7 +43,7 @@ def test_a_fixed_batch_is_freed(shape: list[int], batch: int) -> None:
 
 
 def test_a_shape_that_is_made_of_weights_stays() -> None:
-    """A bias of [1, 4] is no row, though its shape begins as one."""
+    """A reshape of a bias to [1, 4] is not changed when the batch is freed."""
     nodes = [
         helper.make_node("Reshape", ["x", "rows"], ["flat"]),
         helper.make_node("MatMul", ["flat", "w"], ["h"]),
@@ -77,7 +77,7 @@ def test_a_batch_that_is_really_fixed_is_refused(more: list[Any], reason: str) -
 
 
 def test_a_mask_hides_no_other_answer() -> None:
-    """A class of -1e9 is right for all rows, and the others are those of the batch."""
+    """A large masked value does not hide that other values depend on the batch."""
     nodes = [
         helper.make_node("Softmax", ["x"], ["shares"], axis=0),
         helper.make_node("Add", ["shares", "mask"], ["y"]),
@@ -89,7 +89,7 @@ def test_a_mask_hides_no_other_answer() -> None:
 
 
 def test_inputs_that_take_different_numbers_are_refused() -> None:
-    """No batch could fill both."""
+    """Inputs with different fixed numbers of rows are refused."""
     nodes = [helper.make_node("Add", ["a", "b"], ["y"])]
     content = file_of(nodes, [("a", FLOAT, [2, 3]), ("b", FLOAT, [4, 3])], [("y", FLOAT, [4, 3])], {})
     rows = split_of({"a": random(9, 3), "b": random(9, 3)})
@@ -98,7 +98,7 @@ def test_inputs_that_take_different_numbers_are_refused() -> None:
 
 
 def test_labels_are_compared_as_they_are() -> None:
-    """An output of whole numbers is the same or another one."""
+    """The labels of a freed graph are compared for equality."""
     nodes = [
         helper.make_node("Reshape", ["x", "shape"], ["flat"]),
         helper.make_node("ArgMax", ["flat"], ["y"], axis=1, keepdims=0),

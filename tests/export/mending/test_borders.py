@@ -1,4 +1,4 @@
-"""Clients write float32, whatever a graph computes in."""
+"""Inputs and outputs are float32, whatever the graph computes in."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from tests.export.graphs import split_of
 
 @pytest.mark.parametrize("kind", [HALF, TensorProto.BFLOAT16], ids=["float16", "bfloat16"])
 def test_half_floats_stay_inside(kind: int) -> None:
-    """Inputs and outputs are cast at the border; the answers are those of the half floats."""
+    """Half-precision inputs and outputs become float32, and the graph inside computes as before."""
     nodes = [helper.make_node("Cast", ["x"], ["a"], to=HALF), helper.make_node("MatMul", ["a", "w"], ["b"])]
     nodes.append(helper.make_node("Cast", ["b"], ["y"], to=kind))
     w = random(4, 3).astype(np.float16)
@@ -25,7 +25,7 @@ def test_half_floats_stay_inside(kind: int) -> None:
 
 
 def test_an_output_that_others_read_keeps_its_readers() -> None:
-    """What reads it inside reads it as it was."""
+    """An output that other nodes read is converted without a change to what they read."""
     nodes = [helper.make_node("Neg", ["x"], ["y"]), helper.make_node("Neg", ["y"], ["z"])]
     content = file_of(nodes, [("x", HALF, ["n", 4])], [("y", HALF, ["n", 4]), ("z", HALF, ["n", 4])], {})
     exported = from_onnx(content, split_of({"x": random(20, 4)}), ("z", "y"))
@@ -36,7 +36,7 @@ def test_an_output_that_others_read_keeps_its_readers() -> None:
 
 
 def test_names_that_are_taken_are_left_alone() -> None:
-    """The value inside gets another one."""
+    """The inner value gets another name if the usual one is taken."""
     nodes = [helper.make_node("Add", ["x", "x_inside"], ["y"])]
     content = file_of(
         nodes, [("x", HALF, ["n", 4])], [("y", HALF, ["n", 4])], {"x_inside": np.ones(4, np.float16)}
@@ -46,7 +46,7 @@ def test_names_that_are_taken_are_left_alone() -> None:
 
 
 def test_what_a_processor_cannot_compute_has_its_fix() -> None:
-    """onnxruntime has a few operators of bfloat16: the message names the node, and what to do."""
+    """The error for an operator that onnxruntime lacks in bfloat16 names the node and the fix."""
     nodes = [helper.make_node("MatMul", ["x", "x"], ["y"], "product")]
     kind = TensorProto.BFLOAT16
     content = file_of(nodes, [("x", kind, ["n", 1])], [("y", kind, ["n", 1])], {})
@@ -57,7 +57,7 @@ def test_what_a_processor_cannot_compute_has_its_fix() -> None:
 
 
 def test_an_input_of_half_floats_is_given_out_as_it_came() -> None:
-    """Under its name, with the rows first."""
+    """An input of half floats that is also an output is returned unchanged, rows first."""
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     shape = [2, "batch", 4]
     outputs = [("y", HALF, [2, "batch", 3]), ("x", HALF, shape)]

@@ -25,12 +25,12 @@ def settled(*nodes: Any, **versions: int) -> dict[str, int]:
 
 
 def test_what_no_node_uses_is_dropped() -> None:
-    """onnxruntime writes all that it knows into a file."""
+    """Operator sets that no node uses are removed."""
     assert settled(RELU, standard=17, ml=5, **{"com.microsoft.nchwc": 1}) == {"": 17}
 
 
 def test_the_standard_set_is_added_where_it_is_missing() -> None:
-    """A tree of XGBoost has operators of ai.onnx.ml only, and its converter declares nothing else."""
+    """The standard operator set is added to a graph that declares only ai.onnx.ml."""
     assert settled(MINE, ml=1) == {"": 18, "ai.onnx.ml": 1}
 
 
@@ -40,13 +40,13 @@ def test_the_long_name_of_the_standard_set_becomes_the_short_one() -> None:
 
 
 def test_onnxruntimes_own_set_has_one_version() -> None:
-    """So it can be added."""
+    """The operator set of onnxruntime is added with version 1."""
     gelu = helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft")
     assert settled(gelu, standard=17) == {"": 17, "com.microsoft": 1}
 
 
 def test_a_version_that_nobody_knows_is_asked_for() -> None:
-    """Another version of Relu may be another operator."""
+    """An operator of a set without a declared version is refused, and the error asks for the version."""
     with pytest.raises(
         InvalidSource, match=r"file uses Relu of the operator set 'ai.onnx' .*make_opsetid\('', VERSION\)"
     ):
@@ -54,7 +54,7 @@ def test_a_version_that_nobody_knows_is_asked_for() -> None:
 
 
 def test_a_file_with_the_long_name_is_read(tmp_path: Path) -> None:
-    """Where the name is looked for, it is the short one."""
+    """A file that declares `ai.onnx` is read as one with the standard set."""
     path = tmp_path / "m.onnx"
     node = helper.make_node("MatMul", ["x", "w"], ["y"])
     path.write_bytes(

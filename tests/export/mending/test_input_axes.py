@@ -33,13 +33,13 @@ def pooled(shape: list[Any] | None) -> bytes:
     ids=["question mark", "one name for two sizes", "names", "no names", "no shape"],
 )
 def test_a_name_means_one_size(shape: list[Any] | None, expected: tuple[Any, ...]) -> None:
-    """What the data disproves, or is no name, becomes one for each place: the rows of the data fit."""
+    """A dimension's name is kept if the data has one size for it, and replaced otherwise."""
     exported = from_onnx(pooled(shape), split_of({"x": random(20, 3, 8, 12)}), ("y",))
     assert exported.signature.inputs[0].shape == expected
 
 
 def test_a_question_mark_is_no_name_for_squares_either() -> None:
-    """That both sides are 8 in the data does not make them equal."""
+    """Two free dimensions named `?` get different names, even if both are 8 in the data."""
     exported = from_onnx(pooled(["?", 3, "?", "?"]), split_of({"x": random(20, 3, 8, 8)}), ("y",))
     assert exported.signature.inputs[0].shape == ("batch", 3, "x_2", "x_3")
 
@@ -61,7 +61,7 @@ def recurrent() -> bytes:
 
 
 def test_a_batch_that_is_not_first_is_moved_to_the_front() -> None:
-    """Of inputs and outputs; the numbers are those of the file, and it is noted."""
+    """A batch on the second axis is moved to the front of inputs and outputs; the answers are the same."""
     rows = {"x": random(20, 5, 4), "h": random(20, 1, 8), "c": random(20, 1, 8)}
     exported = from_onnx(recurrent(), split_of(rows), ("y", "hn"))
     shapes = [spec.shape for spec in (*exported.signature.inputs, *exported.signature.outputs)]
@@ -80,7 +80,7 @@ def test_a_batch_that_is_not_first_is_moved_to_the_front() -> None:
 
 
 def test_an_axis_that_is_called_batch_is_the_rows() -> None:
-    """Also where the first one is free, and as long as it may be."""
+    """An axis named `batch` is the rows', even if the first axis is free."""
     rows = {"x": random(20, 5, 4), "h": random(20, 1, 8), "c": random(20, 1, 8)}
     exported = from_onnx(recurrent(), split_of(rows), ("hn",))
     assert exported.signature.outputs[0].shape == ("batch", 1, 8)
@@ -100,7 +100,7 @@ def test_an_axis_that_is_called_batch_is_the_rows() -> None:
     ids=["a scalar", "another width", "no batch", "another type"],
 )
 def test_an_input_that_takes_no_rows_is_refused(inputs: list[Any], message: str) -> None:
-    """The sentence names it, both shapes and the way out."""
+    """The error for an input without rows names the input, both shapes and the fix."""
     nodes = [
         helper.make_node("Cast", ["x"], ["a"], to=FLOAT),
         helper.make_node("Cast", ["rate"], ["b"], to=FLOAT),
@@ -114,7 +114,7 @@ def test_an_input_that_takes_no_rows_is_refused(inputs: list[Any], message: str)
 
 
 def test_a_scalar_that_the_data_lacks_is_told_as_one() -> None:
-    """Who leaves it out needs the constant, not another name."""
+    """The error for a scalar that the data lacks says to make it a constant."""
     content = file_of(
         [helper.make_node("Mul", ["x", "rate"], ["y"])],
         [("x", FLOAT, ["n", 3]), ("rate", FLOAT, [])],

@@ -1,4 +1,4 @@
-"""Nodes of one name are told apart on the way in."""
+"""Nodes with the same name get different ones."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def named(*names: str, kind: int = FLOAT) -> bytes:
     ids=["three alike", "a name that is taken", "without names"],
 )
 def test_nodes_of_one_name_are_numbered(names: tuple[str, ...], after: list[str], tmp_path: Path) -> None:
-    """The first keeps its name; values keep theirs, and the answers are those of the nodes."""
+    """Nodes that share a name are numbered after the first, and values and answers stay the same."""
     path = tmp_path / "file.onnx"
     path.write_bytes(named(*names))
     content, _ = read_graph(path)
@@ -53,20 +53,20 @@ def test_nodes_of_one_name_are_numbered(names: tuple[str, ...], after: list[str]
 
 
 def test_it_is_noted() -> None:
-    """How many nodes have another name now."""
+    """The note gives the number of renamed nodes."""
     [note] = from_onnx(named("same", "same", "same"), ROWS, ("y",)).notes
     assert note["changes"] == ["2 nodes that shared a name were numbered"]
 
 
 def test_nodes_that_are_added_have_names_of_their_own() -> None:
-    """Also where the file's nodes are called as the casts at its borders."""
+    """Added nodes get names that the file does not have."""
     exported = from_onnx(named("x_inside_cast", "y_inside_cast", kind=HALF), ROWS, ("y",))
     names = [node.name for node in onnx.load_from_string(exported.graph).graph.node]
     assert len(set(names)) == len(names) == 4
 
 
 def test_nodes_of_inner_graphs_count_too() -> None:
-    """onnxruntime moves them into the outer one."""
+    """Nodes of inner graphs also get unique names."""
 
     def branch(name: str) -> Any:
         inner = helper.make_tensor_value_info(name, FLOAT, None)

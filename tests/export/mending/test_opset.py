@@ -1,4 +1,4 @@
-"""An old graph becomes a newer one that answers the same."""
+"""A graph of an older opset is converted and gives the same answers."""
 
 import numpy as np
 import onnx
@@ -29,7 +29,7 @@ def old(opset: int) -> bytes:
 
 @pytest.mark.parametrize("opset", [9, 11, 12])
 def test_an_old_graph_is_raised_and_answers_the_same(opset: int) -> None:
-    """Softmax as well, whose meaning has changed since; it is noted."""
+    """An older opset is raised to 18, the answers are the same, and the note says so."""
     exported = from_onnx(old(opset), ROWS, ("y",))
     assert opsets(exported.graph) == {"": 18}
     x = random(5, 3, 4, 1, seed=1)
@@ -40,7 +40,7 @@ def test_an_old_graph_is_raised_and_answers_the_same(opset: int) -> None:
 
 
 def test_a_promise_of_the_file_does_not_keep_it_from_being_raised() -> None:
-    """The converter refuses a graph whose output is not what it declares; onnxruntime runs it."""
+    """A file whose output shape is wrongly declared is converted, too."""
     model = onnx.load_from_string(old(11))
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", FLOAT, ["n", "length"]))
     exported = from_onnx(model.SerializeToString(), ROWS, ("y",))
@@ -49,7 +49,7 @@ def test_a_promise_of_the_file_does_not_keep_it_from_being_raised() -> None:
 
 
 def test_a_graph_that_is_new_enough_stays() -> None:
-    """13 is what quantization needs."""
+    """A graph of opset 13 is not changed."""
     nodes = [helper.make_node("Relu", ["x"], ["y"])]
     values = [("x", FLOAT, ["n", 2])], [("y", FLOAT, ["n", 2])]
     exported = from_onnx(file_of(nodes, *values, {}, standard=13), split_of({"x": random(9, 2)}), ("y",))
@@ -58,7 +58,7 @@ def test_a_graph_that_is_new_enough_stays() -> None:
 
 
 def test_what_cannot_be_converted_is_refused() -> None:
-    """In a sentence with the reason and the way out."""
+    """The error for a graph that cannot be converted gives the reason and the opset to use."""
     node = helper.make_node("Upsample", ["x"], ["y"])
     content = file_of([node], [("x", FLOAT, ["n", 3, 4, 1])], [("y", FLOAT, ["n", 3, 8, 1])], {}, standard=7)
     with pytest.raises(ExportFailed, match=r"^the file has opset 7.*cannot convert it to 18.*best 18$"):

@@ -1,4 +1,4 @@
-"""The recipe says which outputs there are, how they are called, and in which order."""
+"""The recipe defines the outputs, their names and their order."""
 
 import numpy as np
 import pytest
@@ -26,12 +26,12 @@ def keras() -> bytes:
 
 
 def names_of(exported: Exported) -> list[str]:
-    """What it takes."""
+    """Return the names of the inputs."""
     return [spec.name for spec in exported.signature.inputs]
 
 
 def test_outputs_are_renamed_in_the_order_of_the_recipe() -> None:
-    """Also to a name that the graph has inside."""
+    """Outputs get the recipe's names and order, even names that the graph has inside."""
     wanted = {"shares": "StatefulPartitionedCall:1", "scores": "StatefulPartitionedCall:0"}
     exported = from_onnx(keras(), ROWS, wanted)
     assert exported.signature.output_names == ("shares", "scores")
@@ -42,7 +42,7 @@ def test_outputs_are_renamed_in_the_order_of_the_recipe() -> None:
 
 
 def test_two_outputs_may_swap_their_names() -> None:
-    """Each name goes to where the recipe says, whatever it stood for."""
+    """Two outputs may swap their names."""
     first, second = (f"StatefulPartitionedCall:{number}" for number in range(2))
     exported = from_onnx(keras(), ROWS, {second: first, first: second})
     x = random(5, 4, seed=1)
@@ -64,7 +64,7 @@ def test_a_name_that_cannot_be_is_refused(wanted: dict[str, str], message: str) 
 
 
 def test_an_input_is_given_out_under_another_name() -> None:
-    """It keeps its own, as the data has it."""
+    """An input that is also an output keeps its name as an input."""
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     content = file_of(
         nodes, [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 3]), ("x", FLOAT, ["n", 4])], {"w": W}
@@ -77,7 +77,7 @@ def test_an_input_is_given_out_under_another_name() -> None:
 
 
 def test_an_input_that_no_output_reads_is_taken_if_the_data_has_it() -> None:
-    """Clients of the file send it; without it in the data it is dropped."""
+    """An input that no output reads is kept if the data has it, and dropped otherwise."""
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     inputs = [("x", FLOAT, ["n", 4]), ("unused", FLOAT, ["n", 2])]
     content = file_of(nodes, inputs, [("y", FLOAT, ["n", 3])], {"w": W})

@@ -21,7 +21,7 @@ def shape_of(nodes: list[Any], output: list[Any], weights: dict[str, Any] | None
 
 
 def test_a_size_that_follows_a_free_one_is_free() -> None:
-    """Half the height of a picture is no number, though all the data gives one."""
+    """An output size that follows a free input size is free."""
     node = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], strides=[2, 2])
     assert shape_of([node], ["n", 3, None, None]) == ("batch", 3, "y_2", "y_3")
 
@@ -33,7 +33,7 @@ def test_a_size_that_the_file_promises_and_does_not_keep_is_free() -> None:
 
 
 def test_a_size_that_never_changes_is_a_number() -> None:
-    """Scores per class, though the file says nothing of them."""
+    """A dimension that is the same for several sizes of the input is a number."""
     nodes = [
         helper.make_node("GlobalAveragePool", ["x"], ["p"]),
         helper.make_node("Flatten", ["p"], ["y"]),
@@ -42,7 +42,7 @@ def test_a_size_that_never_changes_is_a_number() -> None:
 
 
 def test_a_name_is_kept_where_it_is_true() -> None:
-    """An output that the file gives an input's dimension has that size, or a name of its own."""
+    """An output dimension keeps the input's name if the sizes agree, and gets its own otherwise."""
     relu = helper.make_node("Relu", ["x"], ["y"])
     assert shape_of([relu], ["n", 3, "height", "width"]) == ("batch", 3, "height", "width")
     turned = helper.make_node("Transpose", ["x"], ["y"], perm=[0, 1, 3, 2])
@@ -50,13 +50,13 @@ def test_a_name_is_kept_where_it_is_true() -> None:
 
 
 def test_a_graph_that_takes_one_size_only_has_numbers_behind_it() -> None:
-    """Its file calls the size free; nothing shows how an output would follow."""
+    """If a graph accepts a single size only, its output dimensions are numbers."""
     nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("MatMul", ["f", "w"], ["y"])]
     assert shape_of(nodes, ["n", None], {"w": random(288, 5)}) == ("batch", 5)
 
 
 def test_an_output_without_numbers_is_refused() -> None:
-    """By its name: a width of 0 says nothing of any row."""
+    """An output with a width of 0 is refused by its name."""
     nodes = [helper.make_node("GlobalAveragePool", ["x"], ["p"]), helper.make_node("Flatten", ["p"], ["f"])]
     nodes.append(helper.make_node("MatMul", ["f", "w"], ["y"]))
     with pytest.raises(ExportFailed, match=r"output 'y' is empty, \[1, 0\].*leave it out of `outputs`"):

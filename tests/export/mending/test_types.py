@@ -1,4 +1,4 @@
-"""Values that onnx knows nothing of get a type, so that what is behind them can be worked on."""
+"""Values without a type in onnx's inference get one, so that steps can process what follows."""
 
 import onnx
 from onnx import helper
@@ -9,7 +9,7 @@ from tests.export.graphs import split_of
 
 
 def test_what_scikit_learns_operators_make_has_a_type() -> None:
-    """A Scaler has no inference of onnx's own; its product with a weight is a matrix product like any."""
+    """The result of a Scaler gets a type, so the product behind it can be processed."""
     nodes = [
         helper.make_node("Scaler", ["x"], ["scaled"], domain="ai.onnx.ml", offset=[0.0] * 4, scale=[1.0] * 4),
         helper.make_node("MatMul", ["scaled", "w"], ["y"]),

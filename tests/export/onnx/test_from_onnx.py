@@ -1,4 +1,4 @@
-"""A graph that came as a file is served as what it really does: for any batch, and the recipe's outputs."""
+"""A graph from a file is served for any batch and with the recipe's outputs."""
 
 import warnings
 from importlib import import_module
@@ -75,7 +75,7 @@ def times(source: str, target: str) -> Any:
 
 
 def test_a_scikit_learn_model_answers_like_itself(cancer: Any) -> None:
-    """The probabilities are scikit-learn's, for any number of rows; the label is dropped if nobody asks."""
+    """The exported scikit-learn model gives scikit-learn's probabilities, for any number of rows."""
     x, model = cancer
     exported = from_onnx(
         convert(model, options={"zipmap": False}), split_of({"x": x[:20]}), ("probabilities",)
@@ -90,13 +90,13 @@ def test_a_scikit_learn_model_answers_like_itself(cancer: Any) -> None:
 
 
 def test_the_zip_map_of_skl2onnx_has_its_fix(cancer: Any) -> None:
-    """Its default is a list of dictionaries, which no wire carries."""
+    """A sequence of dictionaries as output is refused; the error names the option of skl2onnx."""
     with pytest.raises(ExportFailed, match=r"'output_probability' is a sequence.*options={'zipmap': False}"):
         from_onnx(convert(cancer[1]), split_of({"x": cancer[0][:20]}), ("output_probability",))
 
 
 def test_every_first_dimension_is_the_batch(rows: Split) -> None:
-    """However the converter named it, or not at all."""
+    """The first dimension is named `batch`, whatever the converter called it."""
     signature = from_onnx(graph(times("x", "y"), x=[None, 2], y=["unk__123", 2]), rows, ("y",)).signature
     assert [spec.shape for spec in (*signature.inputs, *signature.outputs)] == [("batch", 2), ("batch", 2)]
     assert signature.batches
@@ -104,7 +104,7 @@ def test_every_first_dimension_is_the_batch(rows: Split) -> None:
 
 @pytest.mark.parametrize(("came", "name"), [("width", "width"), (None, "x_1"), ("batch", "x_1")])
 def test_a_second_free_dimension_has_a_name_of_its_own(rows: Split, came: Any, name: str) -> None:
-    """The file's own, or one of ours; what comes out in the same size is named alike."""
+    """A second free dimension keeps the file's name or gets one, and outputs of the same size share it."""
     exported = from_onnx(
         graph(helper.make_node("Relu", ["x"], ["y"]), x=["batch", came], y=["batch", came]), rows, ("y",)
     )
@@ -115,7 +115,7 @@ def test_a_second_free_dimension_has_a_name_of_its_own(rows: Split, came: Any, n
 
 
 def test_padded_tokens_are_free() -> None:
-    """The length of texts is the dimension `tokens`, in and out."""
+    """The length of texts is the free dimension `tokens` in inputs and outputs."""
     lengths = {"calibration": (12, 8, 3), "search": (2, 4), "held_out": (5, 6)}
     masks = {name: np.array([[1] * n + [0] * (12 - n) for n in some]) for name, some in lengths.items()}
     raw = {
@@ -134,7 +134,7 @@ def test_padded_tokens_are_free() -> None:
 
 
 def test_only_the_outputs_asked_for_remain(rows: Split) -> None:
-    """In the recipe's order; what they do not need, an input included, is gone."""
+    """The graph keeps the requested outputs in the recipe's order and drops nodes that they do not need."""
     content = graph(
         times("x", "y"),
         times("y", "y2"),
@@ -149,7 +149,7 @@ def test_only_the_outputs_asked_for_remain(rows: Split) -> None:
 
 
 def test_a_branch_keeps_what_it_reads(rows: Split) -> None:
-    """A value that only a graph inside a node reads is needed all the same."""
+    """A value that only an inner graph reads is kept."""
     inner = [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)]
     branch = helper.make_graph([helper.make_node("Relu", ["h"], ["z"])], "branch", [], inner)
     flag = helper.make_node("Constant", [], ["flag"], value=numpy_helper.from_array(np.array(True)))
@@ -163,7 +163,7 @@ def test_a_branch_keeps_what_it_reads(rows: Split) -> None:
 
 
 def test_the_bytes_are_the_same_each_time(rows: Split) -> None:
-    """What is kept does not depend on the order of a set."""
+    """Two exports of the same file give the same bytes."""
     content = graph(times("x", "y"), times("y", "y2"), y2=["batch", 2])
     assert from_onnx(content, rows, ("y2",)).graph == from_onnx(content, rows, ("y2",)).graph
 
@@ -223,7 +223,7 @@ def test_refuses_what_does_not_serve(
 
 
 def test_refuses_another_datatype() -> None:
-    """Data is not converted in silence."""
+    """Data of another datatype is refused, and the error gives the conversion."""
     with pytest.raises(
         ExportFailed, match=r"'x' is float32, the data's is float64; convert it: astype\('float32'\)"
     ):
@@ -231,7 +231,7 @@ def test_refuses_another_datatype() -> None:
 
 
 def test_an_input_that_only_names_a_weight_is_none(rows: Split) -> None:
-    """Old converters list every weight as an input with a default."""
+    """An input that has a weight as its default is not an input of the signature."""
     model = onnx.load_from_string(graph(times("x", "y")))
     model.graph.input.append(helper.make_tensor_value_info("weight", TensorProto.FLOAT, [2, 2]))
     exported = from_onnx(model.SerializeToString(), rows, ("y",))

@@ -8,7 +8,7 @@ from export.onnx.graph import clean, require_unique_names
 
 
 def test_cleaning_drops_notes_and_unused_operator_sets() -> None:
-    """What tools leave for people would make two equal graphs differ."""
+    """Cleaning removes documentation and unused operator sets, so that equal graphs are equal bytes."""
     value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])
     result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [value], [result])
@@ -21,7 +21,7 @@ def test_cleaning_drops_notes_and_unused_operator_sets() -> None:
 
 
 def test_two_values_of_one_name_are_refused() -> None:
-    """No runtime accepts an output that is named like an inner value."""
+    """A graph with two values of the same name is refused."""
     value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])
     result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])
     nodes = [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Neg", ["y"], ["y"])]

@@ -1,4 +1,4 @@
-"""A graph is proven against torch in several batch sizes and lengths, in its answers and in its shapes."""
+"""A graph is compared with torch in several batch sizes and lengths, by its answers and shapes."""
 
 from typing import Any
 
@@ -91,7 +91,8 @@ class Halved(torch.nn.Module):
     ],
 )
 def test_what_is_another_model_on_other_batches_is_refused(model: torch.nn.Module, message: str) -> None:
-    """The message names the output and both shapes, or the difference."""
+    """A model that answers differently in other batch sizes is refused, with the output and the
+    difference."""
     with pytest.raises(ExportFailed, match=message):
         to_onnx(model, ROWS, ("scores",), 20)
 
@@ -103,7 +104,7 @@ def test_a_squeeze_of_another_dimension_is_no_fault() -> None:
 
 
 def test_tiny_answers_are_compared_on_their_own_scale() -> None:
-    """Of a model whose largest answer is a millionth, a ten-thousandth of that is rounding."""
+    """The tolerance follows the largest answer: 1e-10 is rounding if that is 1e-6."""
     assert to_onnx(Model(lambda x, y: 1e-6 * y), ROWS, ("scores",), 20).parity
 
 
@@ -123,7 +124,7 @@ class Mean(torch.nn.Module):
 
 
 def test_a_length_that_became_a_constant_is_refused() -> None:
-    """The example's length is in the graph as a number: right for it alone."""
+    """A model whose graph contains the example's length as a constant is refused."""
     count = 9
 
     def counted(mask: torch.Tensor) -> int:
@@ -134,7 +135,7 @@ def test_a_length_that_became_a_constant_is_refused() -> None:
 
 
 def test_a_length_that_is_asked_for_stays_free() -> None:
-    """The same in honest code."""
+    """A model that reads the length from its input exports with a free length."""
     assert to_onnx(Mean(lambda mask: mask.shape[1]), texts(12), ("sentence",), 20).parity
 
 
@@ -153,7 +154,7 @@ class Same(torch.nn.Module):
     """Nothing is done."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The input."""
+        """Return the input."""
         return x
 
 
@@ -171,14 +172,14 @@ class Same(torch.nn.Module):
     ids=["another size", "another dimension's name", "one dimension more", "the batch of the example"],
 )
 def test_a_promised_shape_must_be_kept(promised: tuple[int | str, ...], message: str) -> None:
-    """Servers check answers by it, and clients rely on it."""
+    """An output whose shape differs from the signature's is refused."""
     graph, signature = graph_of(promised)
     with pytest.raises(ExportFailed, match=message):
         prove_parity(Same(), graph, ROWS, signature)
 
 
 def test_a_dimension_of_its_own_name_may_have_any_size() -> None:
-    """Nothing is promised of it."""
+    """A dimension with a name of its own may have any size."""
     graph, signature = graph_of(("batch", "width"))
     assert prove_parity(Same(), graph, ROWS, signature).max_abs_difference == 0
 
@@ -187,7 +188,7 @@ class Mixed(torch.nn.Module):
     """Inputs by place and by name."""
 
     def forward(self, right: torch.Tensor, /, *, left: torch.Tensor) -> torch.Tensor:
-        """Not symmetric."""
+        """Return a result that depends on the order of the inputs."""
         return left - 2 * right
 
 
@@ -210,21 +211,20 @@ class Second(torch.nn.Module):
 
 
 def test_a_single_input_keeps_its_place_in_the_graph() -> None:
-    """It is exported as the parameter of its name."""
+    """A single input keeps its name, even if it is not the first parameter."""
     exported = to_onnx(Second(), ROWS, ("y",), 20)
     assert [spec.name for spec in exported.signature.inputs] == ["x"]
 
 
 def test_the_whole_reason_of_torch_is_told() -> None:
-    """Its first line ends in a colon."""
+    """The error has torch's reason, even if its first line ends in a colon."""
     with pytest.raises(ExportFailed, match=r"cannot express .*:.*\w") as raised:
         to_onnx(Model(lambda x, y: torch.stack(list(y))), ROWS, ("y",), 20)
     assert not str(raised.value).endswith(":")
 
 
 def test_rounding_of_the_larger_numbers_behind_rare_classes_is_no_fault() -> None:
-    """torch and onnxruntime compute a Sigmoid otherwise: both are right to the last bits of 1, which is much
-    of classes that no row belongs to."""
+    """Differences in the last bits of a Sigmoid pass, even if they are large relative to rare classes."""
     rare = torch.tensor([0, *[-11.5] * 8])
     model = Model(lambda x, y: (y + rare).sigmoid(), 9)
     exported = to_onnx(model.eval(), ROWS, ("scores",), 20)

@@ -14,6 +14,6 @@ def test_finds_in_the_order_of_the_names() -> None:
 
 
 def test_a_pattern_that_fits_nothing_is_an_error() -> None:
-    """Never silence: the nearest name is offered."""
+    """The error for a pattern without matches suggests the nearest name."""
     with pytest.raises(StepFailed, match=r"'encoder\.0\.qery' matches none of 4 modules; did you mean"):
         match(["head", "encoder.0.qery"], NAMES, "modules")

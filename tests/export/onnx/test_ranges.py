@@ -20,7 +20,7 @@ def graph_of(build: Builder, indices: str, table: str, **attributes: Any) -> byt
 
 
 def test_indices_of_a_table_are_its_rows() -> None:
-    """From the first to the last."""
+    """The range of an index is from the first to the last row of its table."""
     build = Builder()
     assert find_ranges(graph_of(build, "i", build.weight("table", 7, 3))) == {"i": (0, 6)}
 
@@ -32,7 +32,7 @@ def test_an_input_that_counts_from_the_end_keeps_its_negative_numbers() -> None:
 
 
 def test_values_are_followed_through_what_leaves_them_as_they_are() -> None:
-    """A cast and another shape."""
+    """The range follows values through casts and identities."""
     build = Builder()
     narrow = build.add("Cast", "i", to=int(TensorProto.INT32))
     same = build.add("Identity", narrow)
@@ -40,7 +40,7 @@ def test_values_are_followed_through_what_leaves_them_as_they_are() -> None:
 
 
 def test_a_quantized_table_has_its_own_rows() -> None:
-    """What stands between the table and the lookup changes no index."""
+    """The range of a quantized table's index is given by the rows of the stored table."""
     build = Builder()
     build.constant("stored", np.zeros((5, 3), np.int8))
     build.constant("scale", np.array(0.1, np.float32))
@@ -50,7 +50,7 @@ def test_a_quantized_table_has_its_own_rows() -> None:
 
 
 def test_the_smallest_of_several_tables_decides() -> None:
-    """Both look up the same numbers."""
+    """The shortest of several tables gives the range."""
     build = Builder()
     first = build.add("Gather", build.weight("long", 9, 3), "i")
     second = build.add("Gather", build.weight("short", 4, 3), "i")
@@ -60,7 +60,7 @@ def test_the_smallest_of_several_tables_decides() -> None:
 
 @pytest.mark.parametrize("step", ["Add", "Mod"])
 def test_values_that_are_changed_before_the_lookup_have_no_range(step: str) -> None:
-    """Of an index with an offset, or of a remainder, nothing is said."""
+    """Values that change before the lookup have no range."""
     build = Builder()
     changed = build.add(step, "i", build.constant("seven", np.array(7)))
     assert find_ranges(graph_of(build, changed, build.weight("table", 7, 3))) == {}

@@ -60,7 +60,7 @@ class TwoInputs(torch.nn.Module):
 
 @dataclass
 class Answer:
-    """As libraries wrap what a model returns, which torch's exporter does not know."""
+    """An output type as libraries define it, which torch's exporter does not know."""
 
     scores: torch.Tensor
     hidden: tuple[torch.Tensor, ...]
@@ -145,13 +145,13 @@ def rows() -> Split:
 
 
 def run(graph: bytes, **inputs: Any) -> list[Any]:
-    """What onnxruntime makes of it."""
+    """Return the answers of onnxruntime."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     return list(session.run(None, inputs))
 
 
 def test_any_batch_size_and_the_recipes_names(rows: Split) -> None:
-    """Names are the data's and the recipe's, and a batch never seen at export runs."""
+    """The signature has the names of the data and the recipe, and the graph runs with 13 rows."""
     exported = to_onnx(Inner(), rows, ("scores",), 20)
     assert exported.signature.inputs == (TensorSpec(name="x", datatype="FP32", shape=("batch", 2)),)
     assert exported.signature.outputs == (TensorSpec(name="scores", datatype="FP32", shape=("batch", 3)),)
@@ -159,7 +159,7 @@ def test_any_batch_size_and_the_recipes_names(rows: Split) -> None:
 
 
 def test_nested_outputs_get_the_recipes_names_in_order(rows: Split) -> None:
-    """Parity shows which is which; the module itself is left as it was."""
+    """Nested outputs get the recipe's names in order, and the module is unchanged."""
     model = Wrapped()
     exported = to_onnx(model, rows, ("scores", "hidden"), 20)
     assert [spec.name for spec in exported.signature.outputs] == ["scores", "hidden"]
@@ -167,7 +167,7 @@ def test_nested_outputs_get_the_recipes_names_in_order(rows: Split) -> None:
 
 
 def test_any_number_of_tokens() -> None:
-    """Padded rows are free in their length, and outputs per token are named after it."""
+    """The length of tokens is free, and outputs per token have the dimension `tokens`."""
     torch.manual_seed(0)
     model = Pooled()
     exported = to_onnx(model, texts(12), ("mean", "vectors"), 20)
@@ -181,7 +181,7 @@ def test_any_number_of_tokens() -> None:
 
 
 def test_a_length_that_is_fixed_is_refused() -> None:
-    """A model that works only at the example's length has no graph for texts."""
+    """A model that works only at the example's length is refused."""
     with pytest.raises(ExportFailed, match=r"torch cannot express|differs from the model"):
         to_onnx(FixedLength(), texts(12), ("sum", "vectors"), 20)
 
@@ -195,7 +195,7 @@ class RowAfterRow(Inner):
 
 
 def test_a_forward_that_fixes_the_batch_is_said_so(rows: Split) -> None:
-    """With the number of rows, and what in it may do so."""
+    """The error for a forward that fixes the batch gives the number of rows and possible causes."""
     with pytest.raises(
         ExportFailed, match=r"`forward` fixes the batch at the 4 rows .*do not loop over rows"
     ):
@@ -203,13 +203,13 @@ def test_a_forward_that_fixes_the_batch_is_said_so(rows: Split) -> None:
 
 
 def test_rows_that_are_all_short_prove_nothing() -> None:
-    """Lengths can only be told apart where there are some."""
+    """Rows that are all shorter than 8 tokens are refused, as they do not test lengths."""
     with pytest.raises(InvalidData, match=r"longest row .* has 7 tokens; .* one must have 8 or more"):
         to_onnx(Pooled(), texts(7), ("mean", "vectors"), 20)
 
 
 def test_parity_is_measured_on_other_batch_sizes(rows: Split) -> None:
-    """One, two, an odd number and more, none of them the example's 4, within what float32 sums may differ."""
+    """Parity is measured with 1, 2, 3 and 8 rows, other sizes than the example's 4."""
     parity = to_onnx(Inner(), rows, ("y",), 20).parity
     assert parity is not None
     assert parity.batch_sizes == (1, 2, 3, 8)
@@ -232,7 +232,7 @@ def test_a_torch_export_program_becomes_a_graph(tmp_path: Path, rows: Split) -> 
 
 
 def test_a_program_takes_its_inputs_as_it_was_recorded(tmp_path: Path) -> None:
-    """By place or by name, each input goes to the argument of its name."""
+    """A torch program gets each input as the argument of its name, positional or by keyword."""
     inputs = {"left": torch.ones(2, 4), "right": torch.ones(2, 4)}
     free: Any = {key: {0: torch.export.Dim.DYNAMIC} for key in inputs}
     rows = splits_of(right=np.eye(4, dtype=np.float32), left=np.ones((4, 4), np.float32))
@@ -247,7 +247,7 @@ def test_a_program_takes_its_inputs_as_it_was_recorded(tmp_path: Path) -> None:
 
 
 def test_the_bytes_are_the_same_in_every_process() -> None:
-    """Names and order do not depend on Python's hash seed."""
+    """Two processes with different hash seeds give the same graph."""
     program = (
         "import hashlib, sys, torch; sys.path.insert(0, '.')\n"
         "import tests.export.onnx.test_to_onnx as t\n"
@@ -268,13 +268,13 @@ def test_the_bytes_are_the_same_in_every_process() -> None:
 
 
 def test_the_opset_is_the_recipes(rows: Split) -> None:
-    """The graph declares the opset that was asked for, not torch's favourite."""
+    """The graph declares the recipe's opset."""
     exported = to_onnx(Inner(), rows, ("y",), 21)
     assert [item.version for item in onnx.load_from_string(exported.graph).opset_import] == [21]
 
 
 def test_several_inputs_keep_their_names() -> None:
-    """Inputs go by name, outputs by the model's order, each with its own datatype."""
+    """Several inputs keep their names, and outputs have their own datatypes."""
     rows = splits_of(right=np.eye(4, dtype=np.float32), left=np.ones((4, 4), np.float32))
     exported = to_onnx(TwoInputs(), rows, ("difference", "more"), 20)
     left, right = np.full((1, 4), 5, np.float32), np.full((1, 4), 3, np.float32)
@@ -302,10 +302,10 @@ def test_refuses_what_is_not_the_model(
 
 
 class Empty(Inner):
-    """Its output has no column."""
+    """A model whose output has no columns."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Nothing."""
+        """Return an output without columns."""
         return torch.relu(self.layer(x)[:, :0])
 
 

@@ -1,4 +1,4 @@
-"""Intervals hold what they promise, also where a variant hardly ever differs from its baseline."""
+"""Intervals have their nominal coverage, even if a variant hardly differs from its baseline."""
 
 import numpy as np
 import pytest
@@ -18,14 +18,14 @@ def test_a_share_is_inside_its_interval_as_often_as_promised() -> None:
 
 
 def test_no_disagreement_is_no_proof_of_none() -> None:
-    """After 450 equal answers the true share may be 3.7 in 450 lower: Clopper and Pearson's 0.025^(1/450)."""
+    """Without a difference in 450 rows the lower bound is that of Clopper and Pearson, 0.025^(1/450)."""
     low, high = share_interval(np.ones(450), np.ones(450))
     assert low == pytest.approx(0.025 ** (1 / 450))
     assert high == 1
 
 
 def test_tokens_of_one_text_are_no_independent_rows() -> None:
-    """Where texts fail as a whole, ten tokens a text give no narrower interval than one."""
+    """Texts that fail as a whole give the same interval with ten tokens as with one."""
     hits = np.ones(200)
     hits[:20] = 0
     one = share_interval(hits, np.ones(200))
@@ -34,7 +34,7 @@ def test_tokens_of_one_text_are_no_independent_rows() -> None:
 
 
 def test_a_mean_has_the_interval_of_the_normal_approximation() -> None:
-    """Of 1000 draws from a bell curve, 1.96 standard errors; 2000 draws blur an end by about 3 %."""
+    """The interval of a mean of 1,000 normal values is 1.96 standard errors, to 15 % of simulation noise."""
     values = np.random.default_rng(0).normal(size=1000)
     [(low, high)] = mean_intervals(values[:, None], np.ones(1000), seed=0)
     error = 1.96 * values.std() / np.sqrt(1000)
@@ -43,7 +43,7 @@ def test_a_mean_has_the_interval_of_the_normal_approximation() -> None:
 
 
 def test_the_same_seed_draws_the_same() -> None:
-    """An export that is repeated writes the same figures."""
+    """The same seed gives the same interval, and another seed another one."""
     values = np.random.default_rng(0).normal(size=(50, 2))
     assert mean_intervals(values, np.ones(50), 1) == mean_intervals(values, np.ones(50), 1)
     assert mean_intervals(values, np.ones(50), 1) != mean_intervals(values, np.ones(50), 2)

@@ -13,7 +13,7 @@ MANY = np.arange(30)
 
 
 def bundle(folder: Path, variant: str, baseline: Any, answers: Any) -> Bundle:
-    """Of a variant that says these classes where the baseline says those."""
+    """Write the bundle of a variant with these classes, where the baseline has those."""
     figures = make_figures(1)
     confusions = count_confusions(np.asarray(baseline), np.asarray(answers))
     quality = figures.quality.model_copy(update={"confusions": confusions})
@@ -21,7 +21,7 @@ def bundle(folder: Path, variant: str, baseline: Any, answers: Any) -> Bundle:
 
 
 def test_of_few_classes_every_pair_is_counted(tmp_path: Path) -> None:
-    """By name where there is one; a class that only one of the two says has its place in both."""
+    """With few classes each pair is counted, by name if there is one, in rows and columns."""
     light = bundle(tmp_path, "light", [0, 0, 0, 2], [0, 0, 4, 2])
     assert arrange_confusions({"light": light}, ["cat", "dog", "eel"]) == {
         "light": Confusions(
@@ -31,7 +31,7 @@ def test_of_few_classes_every_pair_is_counted(tmp_path: Path) -> None:
 
 
 def test_of_many_classes_the_most_frequent_pairs_are_kept(tmp_path: Path) -> None:
-    """Those that differ alone; 20 of them at most."""
+    """With many classes the 20 most frequent differing pairs are kept."""
     baseline = np.concatenate([MANY, MANY, [5, 5]])
     answers = np.concatenate([MANY, (MANY + 1) % 30, [9, 9]])
     light = bundle(tmp_path, "light", baseline, answers)

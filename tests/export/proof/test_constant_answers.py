@@ -52,32 +52,32 @@ def unproven(
     ids=["one class", "accuracy", "divergence", "rare", "rare and strict", "free"],
 )
 def test_a_floor_that_a_constant_passes_is_found(scores: Any, floor: dict[str, float], expected: Any) -> None:
-    """Whatever the floor limits; not where one of its limits tells the two apart."""
+    """A floor that a constant variant would pass is found, except if one of its limits excludes that."""
     assert unproven(floor, scores=scores) == expected
 
 
 def test_each_output_is_looked_at_by_itself() -> None:
-    """A number that is almost always the same, except for three rows that are far off, is named alone."""
+    """Only the output that a constant would pass is found, a number with three outliers here."""
     spikes = np.where(np.arange(ROWS) < 3, 1000, RANDOM.normal(size=ROWS)).astype(np.float32)[:, None]
     found = unproven({"agreement": 0.9}, LABELS, scores=FREE, spikes=spikes, number=FREE[:, :1])
     assert found == {"spikes"}
 
 
 def test_a_constant_embedding_does_not_pass_where_all_vectors_are_close() -> None:
-    """Such vectors are compared without their mean, so that one vector for all rows has a cosine near 0."""
+    """If all vectors are close, their mean is subtracted, so a constant vector does not pass."""
     narrow = (RANDOM.normal(size=(ROWS, 8)) + 20).astype(np.float32)
     assert unproven({"cosine": 0.9}, None, "embedding", vectors=narrow) == set()
     assert unproven({"cosine": 0.9, "rank_correlation": 0.8}, None, "embedding", vectors=narrow) == set()
 
 
 def test_of_a_few_rows_nothing_is_told() -> None:
-    """Nine rows of one class say little of what others would be."""
+    """With fewer than ten rows no output is found."""
     assert unproven({"agreement": 0.5}, LABELS[:9], scores=ONE_CLASS[:9]) == set()
     assert unproven({"agreement": 0.5}, LABELS[:10], scores=ONE_CLASS[:10]) == {"scores"}
 
 
 def test_a_constant_is_an_answer_of_the_baseline() -> None:
-    """To a row of its most frequent class; tokens that a row does not have stay so."""
+    """The constant is the baseline's answer to a row of its most frequent class; missing tokens stay NaN."""
     scores = np.stack([RARE[:100], RARE[100:]], axis=1)
     scores[:50, 1] = np.nan
     [meaning] = read_meanings("token_classification", {"scores": scores}, labelled=True).values()

@@ -1,4 +1,4 @@
-"""Correlation tells who follows the baseline from who does not, at whatever scale."""
+"""Correlation with the baseline is measured independently of the scale."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import pearsonr
 
 from export.proof.correlation import correlate
-from serve.bundles.figures import Meaning
+from serve.bundles.meaning import Meaning
 
 RANDOM = np.random.default_rng(0)
 BEFORE = (RANDOM.normal(size=(60, 3)) + np.array([9, 0, 0])).astype(np.float32)
@@ -15,7 +15,7 @@ CLASSES = Meaning(kind="classes", form="plain")
 
 
 def value(variant: Any, baseline: Any = BEFORE, meaning: Meaning = CLASSES) -> float:
-    """Of two answers that vary."""
+    """Return the correlation of two answers."""
     found = correlate(meaning, baseline, variant)
     assert found is not None
     return found.value
@@ -42,7 +42,7 @@ def test_it_is_pearson_s_with_fisher_s_interval() -> None:
     ids=["constant", "other rows'", "mirrored", "sharper"],
 )
 def test_scale_does_not_matter(ruined: Any, expected: float) -> None:
-    """A classifier whose scores are larger says the same."""
+    """The correlation does not depend on the scale of the scores."""
     assert value(ruined) == pytest.approx(expected, abs=0.2)
 
 
@@ -53,8 +53,7 @@ def test_a_baseline_that_never_varies_has_none() -> None:
 
 
 def test_small_shares_count_as_well() -> None:
-    """Of a sure classifier nearly all shares are 0 or 1: beside one that is not, the others would count for
-    nothing."""
+    """Shares are correlated as logarithms, so that one unsure row does not outweigh the others."""
     logits = BEFORE.copy()
     logits[0] = [2, 1, 0]
     other = logits.copy()
@@ -66,7 +65,7 @@ def test_small_shares_count_as_well() -> None:
 
 @pytest.mark.parametrize("kind", ["numbers", "classes"])
 def test_each_place_counts_on_its_own_scale(kind: Any) -> None:
-    """Ruined columns beside one that is a million times as large are seen."""
+    """Each column is scaled, so ruined columns show beside one that is a million times as large."""
     baseline = BEFORE * [1e6, 1, 1]
     variant = baseline.copy()
     variant[:, 1:] = variant[::-1, 1:]
@@ -74,14 +73,14 @@ def test_each_place_counts_on_its_own_scale(kind: Any) -> None:
 
 
 def test_a_place_that_never_varies_counts_for_nothing() -> None:
-    """A variant's rounding there is no noise of its own."""
+    """A column that is constant in the baseline is ignored."""
     baseline = np.concatenate([np.full((60, 1), 1e4), BEFORE], axis=1)
     variant = baseline + np.eye(1, 4) * RANDOM.normal(size=(60, 1)) * 100
     assert value(variant, baseline) == pytest.approx(1)
 
 
 def test_padding_counts_for_nothing() -> None:
-    """Tokens that a row does not have are NaN in both."""
+    """Missing tokens, NaN in both answers, do not affect the correlation."""
     baseline = RANDOM.normal(size=(60, 4, 3))
     baseline[:30, 2:] = np.nan
     assert value(baseline + 1, baseline) == pytest.approx(1)

@@ -7,7 +7,8 @@ import pytest
 from export.errors import InvalidData
 from export.proof.floor import judge, require_meaningful, require_measurable
 from export.recipe import Floor
-from serve.bundles.figures import Compared, Estimate, Meaning, OutputFigures, Quality
+from serve.bundles.figures import Compared, Estimate, OutputFigures, Quality
+from serve.bundles.meaning import Meaning
 
 
 def classifier(**figures: Any) -> Quality:
@@ -15,7 +16,8 @@ def classifier(**figures: Any) -> Quality:
 
 
 def test_a_drop_is_judged_on_the_worse_end_of_its_interval() -> None:
-    """0.0089 below is allowed; that it may be 0.02 below is not."""
+    """The drop is judged by the lower end of its interval: 0.0200 exceeds 0.0100, although 0.0089 does
+    not."""
     accuracy = Compared(value=0.9822, change=-0.0089, low=-0.02, high=0)
     reason = judge(Floor(accuracy_drop=0.01), classifier(accuracy=accuracy))
     assert reason == (
@@ -43,7 +45,7 @@ def test_a_drop_is_judged_on_the_worse_end_of_its_interval() -> None:
     ],
 )
 def test_likeness_is_judged_on_the_worse_end(floor: dict[str, float], reason: str | None) -> None:
-    """The lower end of agreement, the upper one of divergence."""
+    """Agreement is judged by the lower end of its interval and divergence by the upper."""
     quality = classifier(
         agreement=Estimate(value=0.98, low=0.96, high=0.99),
         kl=Estimate(value=0.01, low=0.005, high=0.02),
@@ -62,7 +64,7 @@ def test_the_worst_class_is_named() -> None:
 
 
 def test_every_reason_is_given() -> None:
-    """A variant that fails twice is told both."""
+    """A variant that fails two limits gets both reasons."""
     worse = Compared(value=0.5, change=-0.4, low=-0.5, high=-0.3)
     quality = classifier(accuracy=worse, agreement=Estimate(value=0.5, low=0.4, high=0.6))
     reason = judge(Floor(accuracy_drop=0.02, agreement=0.9), quality)
@@ -72,7 +74,7 @@ def test_every_reason_is_given() -> None:
 
 
 def test_a_better_variant_is_called_better() -> None:
-    """Few rows may refuse a variant that looks better; the reason must not call it worse."""
+    """The reason for a refused variant with a higher accuracy says `above the baseline's`."""
     few = Compared(value=0.95, change=0.01, low=-0.05, high=0.07)
     reason = judge(Floor(accuracy_drop=0.02), classifier(accuracy=few))
     assert reason is not None
@@ -91,7 +93,7 @@ def test_a_better_variant_is_called_better() -> None:
 def test_a_floor_that_cannot_be_measured_is_refused(
     floor: dict[str, float], task: Any, labelled: bool, message: str
 ) -> None:
-    """Before anything is built, with what could be limited instead."""
+    """The error for a limit that cannot be measured says what to limit instead."""
     with pytest.raises(InvalidData, match=message):
         require_measurable(Floor(**floor), task, labelled)
 
@@ -120,7 +122,7 @@ def two_outputs(first: float, second: float) -> tuple[OutputFigures, ...]:
     ids=["as the floor asks", "nine of ten by default", "good enough"],
 )
 def test_other_outputs_count_for_the_floor(floor: dict[str, float], second: float, least: float) -> None:
-    """Whatever the floor says of the first; labels say nothing of the others."""
+    """The floor also applies to the other outputs, by their agreement."""
     reason = judge(Floor(**floor), classifier(outputs=two_outputs(0.5, second)))
     expected = (
         f"the output `state` agrees with the baseline's on {second:.4f} of the rows, with 95% "
@@ -151,14 +153,14 @@ CHANCES = Meaning(kind="classes", form="chances")
 def test_a_figure_that_would_mean_nothing_is_refused(
     floor: dict[str, float], meaning: Meaning, labelled: bool, message: str
 ) -> None:
-    """In one sentence, which names what to limit instead."""
+    """A limit without a meaning for the first output is refused; the error suggests agreement."""
     with pytest.raises(InvalidData, match=f"{message}.*limit agreement"):
         require_meaningful(Floor(**floor), "classification", "y", meaning, labelled)
 
 
 @pytest.mark.parametrize("meaning", [NUMBERS, CHANCES, Meaning(kind="classes", form="plain")], ids=str)
 def test_agreement_means_something_of_every_output(meaning: Meaning) -> None:
-    """Of numbers as of classes."""
+    """`agreement` may limit an output of numbers."""
     require_meaningful(Floor(agreement=0.9), "classification", "y", meaning, labelled=False)
 
 
@@ -170,7 +172,7 @@ def test_agreement_means_something_of_every_output(meaning: Meaning) -> None:
 def test_scores_that_may_be_numbers_are_held_to_them(
     spread: tuple[float, ...], r2: float | None, refused: bool
 ) -> None:
-    """Their order alone says nothing of them; the reason says how to tell what they are."""
+    """Scores that may be numbers are also judged by R2, and the reason says how to declare them."""
     same = Estimate(value=1, low=1, high=1)
     meaning = Meaning(kind="classes", form="plain", spread=spread)
     outputs = (OutputFigures(name="y", meaning=meaning, agreement=same, r2=r2),)

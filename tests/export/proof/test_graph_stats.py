@@ -1,4 +1,4 @@
-"""What is counted in a graph is what is in it, whatever form the weights have."""
+"""What the statistics count in a graph, whatever the form of the weights."""
 
 import warnings
 from collections.abc import Callable
@@ -78,7 +78,7 @@ def quantized(graph: bytes, split: Callable[[int, int], Split], folder: Path, **
 
 
 def test_multiply_adds_are_those_that_torch_counts(digits: tuple[torch.nn.Module, bytes]) -> None:
-    """Of the digits network, by torch's own counter, which counts each multiply-add as two."""
+    """The multiply-adds equal those of torch's counter, which counts each as two."""
     module, graph = digits
     image = np.zeros((1, 1, 8, 8), np.float32)
     with FlopCounterMode(display=False) as counter:
@@ -89,7 +89,7 @@ def test_multiply_adds_are_those_that_torch_counts(digits: tuple[torch.nn.Module
 
 
 def test_counts_the_models_weights(digits: tuple[torch.nn.Module, bytes]) -> None:
-    """The graph has the torch model's parameters, less the normalizations that are folded into weights."""
+    """The count equals that of the torch model without the folded normalizations."""
     module, graph = digits
     normalizations = 2 * (32 + 64 + 128)
     folded_biases = 32 + 64 + 128
@@ -113,7 +113,7 @@ def test_counts_the_models_weights(digits: tuple[torch.nn.Module, bytes]) -> Non
 def test_quantization_changes_neither_weights_nor_work(
     build: BuildGraph, split: Callable[[int, int], Split], settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Scales, zero points and padding of blocks are no parameters, so that variants compare."""
+    """Quantization changes neither the number of parameters nor the multiply-adds."""
     before = dissect(build(), split(8, 0))
     after = dissect(quantized(build(), split, tmp_path, **settings), split(8, 0))
     assert after.parameters == before.parameters
@@ -122,7 +122,7 @@ def test_quantization_changes_neither_weights_nor_work(
 
 @pytest.mark.parametrize("bits", [4, 8])
 def test_zeros_stay_zeros_as_integers(bits: int, tmp_path: Path) -> None:
-    """Half of a layer pruned: packed in blocks, its zeros are still found."""
+    """Zeros of a pruned layer are counted after it was packed as integers."""
     model = onnx.load_from_string(encoder_graph())
     pruned = next(item for item in model.graph.initializer if item.name.startswith("val_"))
     array = numpy_helper.to_array(pruned).copy()
@@ -139,7 +139,7 @@ def test_zeros_stay_zeros_as_integers(bits: int, tmp_path: Path) -> None:
 
 
 def test_integers_that_stand_for_zero_are_zeros() -> None:
-    """The zero point of each channel is what counts, not the number 0."""
+    """A quantized weight is zero if it equals its channel's zero point."""
     nodes = [
         helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["w"], axis=1),
         helper.make_node("MatMul", ["x", "w"], ["y"]),
@@ -154,7 +154,7 @@ def test_integers_that_stand_for_zero_are_zeros() -> None:
 
 
 def test_a_product_of_microsofts_four_operators_is_a_product() -> None:
-    """What onnxruntime's quantize_dynamic writes: the scale that is multiplied in later is no weight."""
+    """The four operators of onnxruntime's quantize_dynamic count as one product, without its scales."""
     made = helper.make_node
     nodes = [
         made("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
@@ -222,14 +222,14 @@ def test_work_is_that_of_the_definition(
 
 
 def test_work_is_that_of_the_longest_row() -> None:
-    """A text of more tokens costs more: the figure is for the longest of the split."""
+    """The multiply-adds are those of the longest row."""
     short, long = texts(1, 0), texts(40, 0)
     assert int(short.lengths[0] if short.lengths is not None else 0) < TOKENS
     assert dissect(encoder_graph(), short).multiply_adds < dissect(encoder_graph(), long).multiply_adds
 
 
 def test_the_loaded_graph_is_what_onnxruntime_makes_of_it() -> None:
-    """Relu goes into the convolution; the file says what is in the file."""
+    """The statistics list the operators of the file and those of the graph that onnxruntime loads."""
     found = dissect(conv_graph(), images(4, 0))
     assert found.operators["Relu"] == 2
     assert "Relu" not in found.operators_loaded

@@ -33,7 +33,7 @@ def token_graph() -> bytes:
 
 
 def test_every_row_is_answered_as_if_it_were_alone() -> None:
-    """150 texts in batches of similar length, the last one short, and back in their order."""
+    """150 texts in batches of similar length give the same answers as alone, in their order."""
     session, split = session_of(encoder_graph(1)), texts(150, 0)
     came = answers(session, split)["embedding"]
     for row in (0, 1, 77, 149):
@@ -42,7 +42,7 @@ def test_every_row_is_answered_as_if_it_were_alone() -> None:
 
 
 def test_tokens_that_a_row_does_not_have_are_no_answers() -> None:
-    """NaN, so that nothing can count them by mistake."""
+    """The answers for tokens that a row does not have are NaN."""
     split = texts(100, 0)
     came = answers(session_of(token_graph()), split)["scores"]
     assert came.shape == (100, int(lengths_of(split).max()), 2)
@@ -50,7 +50,7 @@ def test_tokens_that_a_row_does_not_have_are_no_answers() -> None:
 
 
 def test_answers_that_are_no_numbers_are_refused() -> None:
-    """NaN has no top class, so it must not be counted as one."""
+    """A NaN among the answers is refused."""
     build = Builder()
     build.add("Sqrt", "x", output="y")
     numbers = [value(name, TensorProto.FLOAT, "batch", 2) for name in ("x", "y")]
@@ -62,7 +62,7 @@ def test_answers_that_are_no_numbers_are_refused() -> None:
 
 
 def test_an_output_that_is_empty_for_all_rows_is_refused() -> None:
-    """Its size follows the input's, of which all held-out rows have none."""
+    """An output that is empty for all rows is refused."""
     build = Builder()
     build.add("Relu", "x", output="y")
     shapes = [value(name, TensorProto.FLOAT, "batch", "width") for name in ("x", "y")]

@@ -45,14 +45,14 @@ from tests.export.proof.test_row_independence import (
     ],
 )
 def test_the_first_node_that_mixes_rows_is_named(graph: Callable[[], bytes], mixer: str) -> None:
-    """By its operator and its name, or what it makes where it has none."""
+    """The node that mixes rows is given by its operator and name, or by its output if it has no name."""
     beside = find_dependence(session_of(graph()), graph(), ROWS)
     assert beside is not None
     assert find_mixer(graph(), ROWS, beside) == mixer
 
 
 def test_an_lstm_with_one_range_for_all_rows_is_named(tmp_path: Path) -> None:
-    """onnxruntime's own operator takes the range of the whole batch."""
+    """The LSTM with one range for the whole batch is named as the node that mixes rows."""
     steps = np.random.default_rng(0).normal(0, 1, (40, 5, 6)).astype(np.float32)
     rows = split_of({"steps": steps})
     context = context_for("embedding", rows, rows, tmp_path)
@@ -63,7 +63,7 @@ def test_an_lstm_with_one_range_for_all_rows_is_named(tmp_path: Path) -> None:
 
 
 def test_where_nothing_mixes_nothing_is_named() -> None:
-    """A text's positions and heads are its own."""
+    """No node is named in an encoder, which does not mix rows."""
     assert find_mixer(encoder_graph(1), texts(16, 0), "other rows") is None
 
 
@@ -75,5 +75,5 @@ def test_where_nothing_mixes_nothing_is_named() -> None:
     ],
 )
 def test_the_way_out_is_that_of_the_graph(graph: Callable[[], bytes], advice: str) -> None:
-    """A file that was quantized dynamically hears so, and no other one does."""
+    """The advice depends on the graph: dynamic quantization has its own."""
     assert advice in advise(onnx.load_from_string(graph()).graph)

@@ -15,8 +15,8 @@ from export.proof.output_quality import (
     read_meanings,
 )
 from export.proof.quality import measure
-from serve.bundles.figures import Task
-from serve.engine.compare_outputs import compare
+from serve.bundles.meaning import Task
+from serve.tasks.compare_outputs import compare
 
 RANDOM = np.random.default_rng(0)
 ROWS = 200
@@ -34,13 +34,13 @@ def model(noise: float, seed: int = 1) -> dict[str, Any]:
 
 
 def figures(task: Task, baseline: dict[str, Any], variant: dict[str, Any]) -> dict[str, Any]:
-    """By output."""
+    """Return the figures by output."""
     meanings = read_meanings(task, baseline, labelled=False)
     return {item.name: item for item in measure_outputs(task, meanings, baseline, variant)}
 
 
 def test_every_output_has_an_agreement() -> None:
-    """Each by what it means; the label is the class on top of the scores, so it agrees as they do."""
+    """Each output has an agreement by its meaning; a label agrees as often as its scores."""
     found = figures("classification", model(0), model(0.3))
     assert {name: item.meaning.kind for name, item in found.items()} == {
         "scores": "classes",
@@ -54,7 +54,7 @@ def test_every_output_has_an_agreement() -> None:
 
 @pytest.mark.parametrize("name", ["scores", "price", "state", "label"])
 def test_an_output_that_is_ruined_alone_is_found(name: str) -> None:
-    """And the whole agrees no more than it does."""
+    """A single ruined output has a low agreement, and the whole has no higher one."""
     baseline, variant = model(0), model(0.001)
     variant[name] = variant[name][::-1].copy()
     found = figures("classification", baseline, variant)
@@ -67,7 +67,7 @@ def test_an_output_that_is_ruined_alone_is_found(name: str) -> None:
 
 
 def test_the_share_is_the_shadows() -> None:
-    """The same function on the same rows: of one output, and of all."""
+    """The agreement of each output equals the shadow's on the same rows."""
     baseline, variant = model(0), model(0.3)
     meanings = read_meanings("classification", baseline, labelled=False)
     for name, item in figures("classification", baseline, variant).items():
@@ -77,7 +77,7 @@ def test_the_share_is_the_shadows() -> None:
 
 @pytest.mark.parametrize("task", ["classification", "token_classification"])
 def test_the_floors_agreement_is_the_shadows(task: Task) -> None:
-    """Also of tokens, of which 1 in 40 that differs is no row that differs."""
+    """The agreement equals the shadow's, also for tokens."""
     shape = (ROWS, 40, 9) if task == "token_classification" else (ROWS, 9)
     baseline = RANDOM.normal(size=shape).astype(np.float32)
     variant = (baseline + RANDOM.normal(0, 0.05, shape)).astype(np.float32)
@@ -88,7 +88,7 @@ def test_the_floors_agreement_is_the_shadows(task: Task) -> None:
 
 
 def test_blocks_of_rows_are_one_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory is bounded by comparing so many numbers at once."""
+    """Comparing in blocks of rows gives the same figures."""
     baseline, variant = model(0), model(0.3)
     meanings = read_meanings("classification", baseline, labelled=False)
     whole = {
@@ -103,8 +103,8 @@ def test_blocks_of_rows_are_one_comparison(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_numbers_have_the_share_of_variance_that_is_right() -> None:
-    """R2 of the place where it is worst: noise of half a deviation leaves three quarters. Scores of which
-    nobody says that they are of classes have one, too; shares have none."""
+    """R2 is that of the worst column: 0.75 with noise of half a deviation. Undeclared scores have one,
+    too."""
     baseline, variant = model(0), model(0)
     variant["price"] = variant["price"] + 0.5 * RANDOM.normal(size=(ROWS, 1))
     found = figures("classification", baseline, variant)
@@ -152,7 +152,7 @@ def test_the_baseline_beside_itself_is_no_estimate() -> None:
 def test_embeddings_that_share_a_direction_have_a_centre(
     shared: float, spread: float, rows: int, centred: bool
 ) -> None:
-    """Their mean, where it has over half of their mean square, and what they differ in is no rounding."""
+    """Embeddings whose mean is over half of their mean square have a centre, unless the rest is rounding."""
     vectors = shared + spread * np.random.default_rng(0).normal(size=(rows, 8))
     centre = read_meanings("embedding", {"y": vectors}, labelled=False)["y"].centre
     assert bool(centre) is centred

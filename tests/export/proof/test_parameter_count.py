@@ -9,7 +9,7 @@ from tests.export.files import file_of
 
 
 def test_weights_of_and_for_graphs_inside_nodes_are_counted() -> None:
-    """A matrix of each branch, and one outside that only a branch reads."""
+    """Weights in graphs inside nodes are counted, and so are outer ones that only these read."""
     branches = {}
     for name, weight in (("then_branch", "outer"), ("else_branch", "inner")):
         nodes = [

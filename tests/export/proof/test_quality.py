@@ -28,7 +28,7 @@ def lossy(rows: int, lost: int) -> tuple[NDArray[np.int64], Floats, Floats]:
 
 
 def test_figures_are_those_of_scikit_learn() -> None:
-    """Accuracy, macro-F1 and loss on random answers, counted by somebody else."""
+    """Accuracy, macro F1 and loss equal scikit-learn's."""
     random = np.random.default_rng(0)
     labels = random.integers(0, 4, 200)
     before, after = (random.normal(size=(200, 4)).astype(np.float32) for _ in range(2))
@@ -47,7 +47,7 @@ def test_figures_are_those_of_scikit_learn() -> None:
 
 
 def test_the_worst_class_and_each_class_are_counted() -> None:
-    """Class 1 is right once in two; class 2, which no label names, is a wrong answer and no class."""
+    """The worst class is the one with the lowest score, and each class has its counts."""
     labels = np.array([0, 0, 1, 1])
     quality = measure("classification", scores(labels), scores([0, 0, 1, 2]), labels, seed=0)
     assert quality.worst_class
@@ -63,14 +63,14 @@ def test_the_worst_class_and_each_class_are_counted() -> None:
 
 
 def test_disagreements_name_row_label_and_both_answers() -> None:
-    """Enough to look each of them up."""
+    """A disagreement has its row, its label and both answers."""
     quality = measure("classification", scores([0, 1, 2]), scores([0, 2, 2]), np.array([0, 1, 2]), seed=0)
     [differs] = quality.disagreements
     assert (differs.row, differs.label, differs.baseline, differs.variant) == (1, 1, 1, 2)
 
 
 def test_probabilities_are_taken_as_they_are() -> None:
-    """A graph of scikit-learn answers with probabilities: their logarithm is the score."""
+    """If the answers are probabilities, the loss uses their logarithms."""
     shares = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]], np.float32)
     quality = measure("classification", shares, shares.copy(), np.array([0, 1]), seed=0)
     assert quality.loss
@@ -78,7 +78,7 @@ def test_probabilities_are_taken_as_they_are() -> None:
 
 
 def test_divergence_is_that_of_the_definition() -> None:
-    """KL(baseline || variant), in nats."""
+    """The divergence is KL(baseline || variant) in nats."""
     before = np.log(np.array([[0.5, 0.5]], np.float32))
     after = np.log(np.array([[0.75, 0.25]], np.float32))
     quality = measure("classification", before, after, None, seed=0)
@@ -88,7 +88,7 @@ def test_divergence_is_that_of_the_definition() -> None:
 
 
 def test_without_labels_there_is_nothing_that_needs_them() -> None:
-    """Agreement and divergence need none; the rest is absent rather than 0."""
+    """Without labels, agreement is measured, and accuracy and classes are absent."""
     quality = measure("classification", scores([0, 1]), scores([0, 2]), None, seed=0)
     assert quality.agreement
     assert quality.agreement.value == 0.5
@@ -98,7 +98,7 @@ def test_without_labels_there_is_nothing_that_needs_them() -> None:
 
 
 def test_the_baseline_is_the_same_thing_and_no_estimate() -> None:
-    """Against itself every change is 0 and every likeness 1, without an interval."""
+    """The baseline compared with itself has changes of 0 and an agreement of 1, without an interval."""
     labels, baseline, _ = lossy(100, 0)
     quality = measure("classification", baseline, baseline, labels, seed=0)
     assert quality.accuracy
@@ -108,7 +108,7 @@ def test_the_baseline_is_the_same_thing_and_no_estimate() -> None:
 
 
 def test_equal_answers_of_another_variant_stay_an_estimate() -> None:
-    """No row of 450 lost: the rule of three says up to 3 in 450 may be."""
+    """With no row of 450 lost, the interval of the change still reaches to -3/452 (rule of three)."""
     labels, baseline, variant = lossy(450, 0)
     quality = measure("classification", baseline, variant, labels, seed=0)
     assert quality.accuracy
@@ -117,8 +117,11 @@ def test_equal_answers_of_another_variant_stay_an_estimate() -> None:
 
 
 def test_a_change_is_inside_its_interval_as_often_as_promised() -> None:
-    """450 rows of which 0.5, 1 or 2 % are truly lost: the interval depends on how many the sample lost,
-    so its coverage is the chance of those numbers whose interval holds the truth: at least 93 %."""
+    """The interval of a change covers the true loss of 0.5, 1 or 2 % of 450 rows with a probability of at
+    least 93 %.
+
+    The interval depends only on the number of lost rows, so its coverage is the probability of those
+    numbers whose interval contains the truth."""
     intervals = []
     for lost in range(21):
         labels, baseline, variant = lossy(450, lost)
@@ -129,7 +132,7 @@ def test_a_change_is_inside_its_interval_as_often_as_promised() -> None:
 
 
 def test_tokens_count_only_where_a_label_does() -> None:
-    """-100 marks special tokens, NaN what a row does not have; neither is an answer."""
+    """Tokens with the label -100, and those with NaN, are not counted."""
     labels = np.array([[-100, 1, 2, -100], [-100, 0, -100, -100]])
     before = scores([[0, 1, 2], [0, 0, 0]])
     before[1, 2] = np.nan
@@ -144,7 +147,7 @@ def test_tokens_count_only_where_a_label_does() -> None:
 
 
 def test_embeddings_are_compared_by_direction_and_by_order() -> None:
-    """Mean cosine, and Spearman's of the similarities of pairs as scipy counts it."""
+    """The cosine is the mean over rows; the rank correlation is Spearman's of the pairs' similarities."""
     random = np.random.default_rng(0)
     before = random.normal(size=(40, 8)).astype(np.float32)
     after = (2 * before + 0.3 * random.normal(size=before.shape)).astype(np.float32)
@@ -161,7 +164,7 @@ def test_embeddings_are_compared_by_direction_and_by_order() -> None:
 
 
 def test_of_three_rows_nothing_is_certain() -> None:
-    """A draw may hold one row three times, which makes no pair."""
+    """The rank correlation of three rows has a lower bound below its value."""
     random = np.random.default_rng(0)
     rows = random.normal(size=(3, 8)).astype(np.float32)
     quality = measure("embedding", rows, rows * np.float32(1.001), None, seed=0)

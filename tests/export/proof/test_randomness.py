@@ -27,11 +27,11 @@ def dropped() -> bytes:
     ("graph", "node"), [(noisy(), "RandomNormalLike 'node_randomnormallike_0'"), (dropped(), "Dropout")]
 )
 def test_a_random_graph_is_named(graph: bytes, node: str) -> None:
-    """With the node that draws."""
+    """A graph that draws random numbers is refused, and the error names the node."""
     with pytest.raises(ExportFailed, match=f"is random.*{node}.* draws numbers"):
         require_repeatable(session_of(graph), graph, ROWS)
 
 
 def test_a_graph_that_mixes_rows_is_not_random() -> None:
-    """It answers the same rows the same, whatever it makes of others."""
+    """A graph that mixes rows passes, as it repeats its answers."""
     require_repeatable(session_of(centred()), centred(), ROWS)

@@ -1,4 +1,4 @@
-"""The answer to a row is its own, whoever shares its run; a graph that mixes rows is found out."""
+"""An answer must not depend on the other rows of its run; a graph that mixes rows is found."""
 
 from collections.abc import Callable
 from functools import partial
@@ -82,7 +82,7 @@ def masked() -> bytes:
 
 
 def in_large_runs(least: int = 8) -> bytes:
-    """The mean of the batch counts when there are more rows than this."""
+    """Return a graph that uses the batch's mean if there are more rows than this."""
     build = Builder()
     build.constant("axes", np.array([0], np.int64))
     build.constant("first", np.array(0, np.int64))
@@ -110,7 +110,7 @@ def placed() -> bytes:
 
 
 def counted_above_four() -> bytes:
-    """Nothing is added in a run of up to four rows, and the more, the more rows there are."""
+    """Return a graph that adds more, the more rows above four there are."""
     build = Builder()
     build.constant("four", np.array([4], np.float32))
     build.constant("little", np.array([0.01], np.float32))
@@ -136,12 +136,12 @@ def counted_above_four() -> bytes:
     ],
 )
 def test_a_graph_that_mixes_rows_is_found_out(graph: Callable[[], bytes], beside: str) -> None:
-    """By other rows beside them, by their number alone, or by the place among them."""
+    """A graph is found to depend on the other rows' values, on their number or on a row's place."""
     assert find_dependence(session_of(graph()), graph(), ROWS) == beside
 
 
 def test_a_range_that_only_a_large_row_moves_is_found_out() -> None:
-    """Real rows that all reach as far differ in nothing until one is out of the ordinary."""
+    """A range over all rows is found by a row that is 10,000 times as large."""
     same = np.tile(np.linspace(-1, 1, 6, dtype=np.float32), (16, 1))
     assert (
         find_dependence(session_of(one_range()), one_range(), split_of({"x": same}))
@@ -150,17 +150,17 @@ def test_a_range_that_only_a_large_row_moves_is_found_out() -> None:
 
 
 def test_rows_that_have_a_run_each_cannot_see_each_other() -> None:
-    """What the server does with such a graph is enough."""
+    """A graph with one range for all rows passes if each row has a run of its own."""
     assert find_dependence(session_of(one_range(), alone=True), one_range(), ROWS) is None
 
 
 def test_texts_are_each_their_own() -> None:
-    """An encoder's attention and its normalization stay within a row."""
+    """An encoder does not mix rows."""
     assert find_dependence(session_of(encoder_graph(1)), encoder_graph(1), texts(16, 0)) is None
 
 
 def test_a_graph_of_small_rests_is_not_refused() -> None:
-    """What is left of large numbers is off in its last bits where a run has another size."""
+    """A graph with rounding errors from the difference of large numbers is not refused."""
     build = Builder()
     build.constant("large", np.array([3e4], np.float32))
     scores = build.add("MatMul", "x", build.weight("weight", 6, 3))

@@ -1,4 +1,4 @@
-"""The same answers in runs of other sizes are told from others."""
+"""Which differences between runs of other sizes count as rounding."""
 
 import numpy as np
 import onnx
@@ -17,7 +17,7 @@ def plain() -> bytes:
 
 @pytest.mark.parametrize(("graph", "rounds"), [(plain(), False), (centred(), False), (one_range(), True)])
 def test_activations_of_few_bits_are_known(graph: bytes, rounds: bool) -> None:
-    """They may round the other way."""
+    """Graphs whose activations are rounded to few bits are recognized."""
     assert rounds_activations(onnx.load_from_string(graph)) is rounds
 
 
@@ -26,7 +26,7 @@ def test_activations_of_few_bits_are_known(graph: bytes, rounds: bool) -> None:
     [(plain(), 1e-5, False), (plain(), 0.01, True), (one_range(), 0.01, False), (one_range(), 0.05, True)],
 )
 def test_numbers_may_be_off_as_far_as_rounding_explains(graph: bytes, off: float, other: bool) -> None:
-    """Of what is usual in their place: in float a thousandth, of 8-bit integers eight of 255 steps."""
+    """A difference may be a thousandth of the usual value in float, and 8 of 255 steps in 8 bits."""
     scores = np.random.default_rng(0).uniform(0.5, 1, (16, 3)).astype(np.float32)
     scores[0] = 1
     came = scores * np.float32(1 + off)
@@ -35,7 +35,7 @@ def test_numbers_may_be_off_as_far_as_rounding_explains(graph: bytes, off: float
 
 @pytest.mark.parametrize(("rows", "other"), [(1, False), (4, True)])
 def test_few_classes_may_be_others(rows: int, other: bool) -> None:
-    """Two scores may be as large; that of a fourth of the rows is no chance."""
+    """A few other labels count as ties; from a quarter of the rows on they are other answers."""
     labels = np.zeros(16, np.int64)
     came = labels.copy()
     came[:rows] = 1

@@ -9,8 +9,8 @@ import pytest
 
 from export.proof.output_quality import read_meanings
 from export.proof.quality import measure
-from serve.bundles.figures import Meaning
-from serve.engine.compare_outputs import compare
+from serve.bundles.meaning import Meaning
+from serve.tasks.compare_outputs import compare
 from tests.serve.host import Host
 from tests.serve.queues import rows
 from tests.serve.shadows import Odd, compared, other
@@ -25,7 +25,7 @@ def answers_of(host: Host, requests: int) -> Any:
     "answer", [other, lambda y: 100 * y[:, ::-1], lambda y: y * np.nan], ids=["other", "clamped", "nan"]
 )
 def test_the_floor_and_the_shadow_have_one_divergence(answer: Callable[[Any], Any]) -> None:
-    """The export's quality, and what a served model counts of the same five requests."""
+    """The export's divergence and agreement equal those of a served shadow on the same requests."""
     pairs = compared(Odd(answer), 5).pairs
     quality = measure("classification", answers_of(Host(), 5), answers_of(Odd(answer), 5), None, seed=0)
     assert quality.kl
@@ -36,7 +36,7 @@ def test_the_floor_and_the_shadow_have_one_divergence(answer: Callable[[Any], An
 
 
 def test_a_row_of_tokens_counts_once_in_both() -> None:
-    """The mean over rows of each row's mean over its tokens, of which the second row has one."""
+    """The divergence is the mean over rows of each row's mean over its tokens, in both."""
     random = np.random.default_rng(0)
     baseline, candidate = random.normal(size=(2, 2, 3, 4))
     baseline[1, 1:] = np.nan
@@ -47,7 +47,7 @@ def test_a_row_of_tokens_counts_once_in_both() -> None:
 
 
 def test_the_floor_and_the_shadow_have_one_cosine() -> None:
-    """Of two embeddings, one of them zero in one variant."""
+    """The export's cosine equals the shadow's, even with a zero vector."""
     baseline, candidate = np.random.default_rng(0).normal(size=(2, 6, 8))
     candidate[2] = 0
     cosine = compare("embedding", baseline, candidate).sums([1] * 6).cosine
@@ -57,8 +57,8 @@ def test_the_floor_and_the_shadow_have_one_cosine() -> None:
 
 
 def test_the_cosine_leaves_out_what_all_embeddings_share() -> None:
-    """As much noise as there is signal, beside a mean 100 times as large: the cosine is 0.71, not 0.9999. The
-    shadow has it by the meaning in the bundle, from two rows as well."""
+    """The cosine is without the mean that all embeddings share: 0.71 for as much noise as signal. The shadow
+    uses the same centre from the bundle."""
     random = np.random.default_rng(0)
     signal, noise = random.normal(size=(2, 400, 16))
     baseline, candidate = 100 + signal, 100 + signal + noise

@@ -1,4 +1,4 @@
-"""Speed is measured side by side, on real rows, and what is not faster says so."""
+"""Speed is measured side by side on real rows, and a variant that is not faster has a warning."""
 
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -33,7 +33,7 @@ def point(rows: int, cpu_ms: float, speedup: Sequence[float], tokens: int | None
 
 @pytest.fixture(scope="module")
 def speeds() -> dict[str, Speed]:
-    """A network of 64 channels, and one of 4, which costs a fraction of it."""
+    """The speeds of a network of 64 channels and one of 4."""
     graphs = {"full": conv_graph(64), "slim": conv_graph(4)}
     sessions = {name: Session(graph, exported_of(graph).signature, name) for name, graph in graphs.items()}
     return measure_speed(sessions, graphs, images(20, 0), lambda _: None)
@@ -78,7 +78,7 @@ def measure_slow(
 def test_a_slow_model_is_measured_in_small_batches(
     monkeypatch: pytest.MonkeyPatch, row_s: float, sizes: list[int]
 ) -> None:
-    """As many sizes as 8 runs of each fit into 20 s; 64 rows of half a second each would take 4 minutes."""
+    """For a slow model the batch sizes are limited so that 8 runs of each take at most 20 s."""
     sessions, speeds = measure_slow(monkeypatch, fp32=row_s, int8=row_s / 2)
     assert [item.rows for item in speeds["int8"].points] == sizes
     assert sum(sessions["fp32"].rows) * row_s <= BUDGET_S
@@ -86,14 +86,15 @@ def test_a_slow_model_is_measured_in_small_batches(
 
 
 def test_a_model_slower_than_the_bound_is_run_five_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two runs tell how long it takes, and three are the least that have an interval."""
+    """A model that exceeds the time limit is run five times: two runs estimate its time, three are
+    measured."""
     sessions, speeds = measure_slow(monkeypatch, fp32=30.0)
     assert sessions["fp32"].rows == [1] * 5
     assert [(item.rows, item.samples) for item in speeds["fp32"].points] == [(1, 3)]
 
 
 def test_the_slowest_variant_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It stays within the bound, and the others are measured beside it at the same sizes, as often."""
+    """The slowest variant limits the batch sizes, and all variants are measured at the same ones."""
     sessions, speeds = measure_slow(monkeypatch, fp32=0.01, big=1.0)
     assert sessions["fp32"].rows == sessions["big"].rows
     assert sum(sessions["big"].rows) <= BUDGET_S
@@ -101,7 +102,7 @@ def test_the_slowest_variant_decides(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_variant_tells_of_every_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line each, with what it takes and how it compares."""
+    """Each variant logs a line per batch size with its time and its ratio to the baseline."""
     lines: list[str] = []
     measure_slow(monkeypatch, lines, fp32=0.5, int8=0.25)
     assert lines == [
@@ -114,7 +115,7 @@ def test_every_variant_tells_of_every_batch_size(monkeypatch: pytest.MonkeyPatch
 
 
 def test_every_batch_size_has_its_samples(speeds: dict[str, Speed]) -> None:
-    """1 to 64 rows, at least 7 rounds, the same ones for both."""
+    """Batch sizes go from 1 to 64, with at least 7 samples, as many for each variant."""
     full, slim = speeds["full"].points, speeds["slim"].points
     assert [item.rows for item in full] == [1, 2, 4, 8, 16, 32, 64]
     assert [item.samples for item in full] == [item.samples for item in slim]
@@ -122,27 +123,26 @@ def test_every_batch_size_has_its_samples(speeds: dict[str, Speed]) -> None:
 
 
 def test_a_percentile_needs_samples_behind_it(speeds: dict[str, Speed]) -> None:
-    """No 90th of less than 20, no 99th of less than 100."""
+    """A 90th percentile needs 20 samples, and a 99th needs 100."""
     for item in speeds["full"].points:
         assert (item.wall_p90_ms is None) == (item.samples < 20)
         assert (item.wall_p99_ms is None) == (item.samples < 100)
 
 
 def test_a_sixteenth_of_the_work_is_faster(speeds: dict[str, Speed]) -> None:
-    """With 4 channels for 64, a batch of 64 rows has at most a tenth of the multiply-adds; half the time is
-    asked. The baseline is as fast as itself."""
+    """With 4 channels instead of 64 a batch of 64 is at least twice as fast; the baseline's ratio is 1."""
     assert speeds["slim"].points[-1].speedup.low > 2
     assert speeds["full"].points[-1].speedup == Estimate(value=1, low=1, high=1)
     assert speeds["full"].warning is None
 
 
 def test_a_loaded_session_takes_memory(speeds: dict[str, Speed]) -> None:
-    """More than its weights, and less than a process has."""
+    """A session's memory is more than its weights and less than 1 GiB."""
     assert 4 * 64 * 64 * 9 < speeds["full"].session_bytes < 1 << 30
 
 
 def test_text_is_cut_to_lengths_that_it_has() -> None:
-    """Rows of at most 12 tokens are measured at 12, not filled up to 16."""
+    """Texts are measured at lengths that occur: 12 tokens here, and not 16."""
     graph = encoder_graph(1)
     sessions = {"fp32": Session(graph, exported_of(graph).signature, "fp32")}
     [speed] = measure_speed(sessions, {"fp32": graph}, texts(40, 0), lambda _: None).values()
@@ -150,21 +150,21 @@ def test_text_is_cut_to_lengths_that_it_has() -> None:
 
 
 def test_noise_that_both_share_is_no_difference() -> None:
-    """Twice as fast in every round, whatever the rounds cost: 2, and an interval around it."""
+    """If a variant takes half the time in every round, the ratio is 2, however rounds vary."""
     baseline = np.random.default_rng(0).lognormal(size=50)
     speedup = compare(baseline, baseline / 2, seed=0)
     assert (speedup.value, speedup.low, speedup.high) == pytest.approx((2, 2, 2))
 
 
 def test_the_knee_is_where_more_rows_stop_paying() -> None:
-    """8 rows cost within a tenth per row of what 64 do, 4 rows do not."""
+    """The knee is the smallest batch whose cost per row is within a tenth of the best one's."""
     same = (1, 1, 1)
     costs = {1: 3.0, 4: 2.0, 8: 1.05, 64: 1.0}
     assert find_knee([point(rows, rows * cost, same) for rows, cost in costs.items()]) == 8
 
 
 def test_of_several_lengths_the_largest_knee_counts() -> None:
-    """Long texts stop paying at once, short ones at 8."""
+    """With several lengths the knee is the largest of theirs."""
     same = (1, 1, 1)
     points = [point(1, 1, same, 128), point(8, 8, same, 128), point(1, 1, same, 16), point(8, 4, same, 16)]
     assert find_knee(points) == 8
@@ -176,7 +176,7 @@ def test_a_variant_that_is_faster_everywhere_needs_no_warning() -> None:
 
 
 def test_a_variant_that_is_slower_somewhere_says_where() -> None:
-    """In words and numbers, with where it is faster."""
+    """The warning says where a variant is slower, where it is unproven and where it is faster."""
     points = [
         point(1, 1, (0.85, 0.8, 0.91)),
         point(2, 1, (1.02, 0.95, 1.1)),
@@ -190,7 +190,7 @@ def test_a_variant_that_is_slower_somewhere_says_where() -> None:
 
 
 def test_a_variant_that_is_nowhere_faster_says_so() -> None:
-    """The best that was seen stands beside it."""
+    """The warning of a variant that is nowhere faster gives its best and its worst ratio."""
     points = [point(1, 1, (1.01, 0.98, 1.03), 16), point(8, 1, (0.9, 0.8, 0.95), 16)]
     assert warn(points, "fp32") == (
         "nowhere faster than fp32: at best 1.01x [0.98, 1.03] at 1 row of 16 tokens; "

@@ -9,7 +9,7 @@ from export.data.datasets import Data, read_data
 from export.errors import ExportFailed, InvalidData
 from export.proof.task import require_task
 from serve.base.tensor import TensorSpec
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 
 def data_of(labels: bool = False) -> Data:
@@ -44,7 +44,7 @@ def output(*shape: Any, datatype: str = "FP32") -> TensorSpec:
     ids=str,
 )
 def test_shapes_of_a_task_pass(task: Task, shape: tuple[Any, ...]) -> None:
-    """One number a row with or without a dimension for it; of a regression everything."""
+    """Each of these shapes is accepted for its task."""
     require_task(task, output(*shape), data_of(), ())
 
 
@@ -74,13 +74,13 @@ def test_another_shape_is_refused_with_a_way_out(task: Task, shape: tuple[Any, .
     ids=str,
 )
 def test_labels_need_a_score_for_each_class(shape: tuple[Any, ...], datatype: str, rule: str) -> None:
-    """One number is none, and an index of a class neither."""
+    """Labels with an output of one number a row are refused."""
     with pytest.raises(InvalidData, match=f"one number.*give None for labels.*whose number {rule}"):
         require_task("classification", output(*shape, datatype=datatype), data_of(labels=True), ())
 
 
 def test_one_number_is_no_embedding() -> None:
-    """All such point the same way."""
+    """One number a row is refused as an embedding."""
     with pytest.raises(InvalidData, match="not an embedding"):
         require_task("embedding", output("batch", 1), data_of(), ())
 
@@ -102,7 +102,7 @@ def test_each_score_has_a_name_or_none_has(shape: tuple[Any, ...]) -> None:
     ids=str,
 )
 def test_the_tasks_that_there_are_and_those_that_fit_are_named(shape: tuple[Any, ...], words: str) -> None:
-    """A map of pixels, as of a detector of text, fits none."""
+    """A shape that fits no task is refused, and the error lists the forms of all tasks."""
     forms = r"classification \[batch, classes\], token_classification .* embedding \[batch, width\]"
     with pytest.raises(ExportFailed, match=f"{forms}.*{words}"):
         require_task("classification", output(*shape), data_of(), ())

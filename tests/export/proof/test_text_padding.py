@@ -36,19 +36,19 @@ def session_of(graph: bytes, *, alone: bool = False) -> Session:
 
 @pytest.mark.parametrize("pooling", ["ReduceMean", "ReduceMax"])
 def test_pooling_without_the_mask_is_found_out(pooling: str) -> None:
-    """Its answer to a text depends on the length of the longest in the run."""
+    """Pooling without the mask is found to depend on the padding."""
     graph = pooled(pooling, masked=False)
     assert find_dependence(session_of(graph), graph, texts(16, 0)) == PADDING
 
 
 @pytest.mark.parametrize("graph", [pooled("ReduceSum", masked=True), encoder_graph(1)])
 def test_pooling_with_the_mask_is_taken(graph: bytes) -> None:
-    """Padding counts for nothing."""
+    """Pooling with the mask is accepted."""
     assert find_dependence(session_of(graph), graph, texts(16, 0)) is None
 
 
 def test_texts_of_one_length_are_cut_to_find_it_out() -> None:
-    """The server pads the shorter texts that will come."""
+    """Rows of equal length are shortened to test the padding."""
     graph = pooled("ReduceMean", masked=False)
     ids = np.random.default_rng(0).integers(1, 100, (16, 12))
     rows = split_of({"input_ids": ids, "attention_mask": np.ones_like(ids)}, np.full(16, 12))
@@ -56,7 +56,7 @@ def test_texts_of_one_length_are_cut_to_find_it_out() -> None:
 
 
 def test_texts_that_run_alone_are_not_padded() -> None:
-    """Under `rows: alone` every text of a request has the answer that it has by itself."""
+    """With `rows: alone` texts are run one by one and keep their own answers."""
     graph, rows = pooled("ReduceMean", masked=False), texts(16, 0)
     alone = session_of(graph, alone=True)
     together = alone.run(rows.inputs)["scores"]

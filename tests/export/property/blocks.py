@@ -51,7 +51,7 @@ Lay = Callable[[random.Random, Form], Laid]
 
 
 class Block(nn.Module):
-    """Layers under odd names, and what is done with them."""
+    """Layers with unusual names, and how they are connected."""
 
     def __init__(self, way: Way, layers: Mapping[str, nn.Module], names: Iterator[str]) -> None:
         super().__init__()
@@ -82,11 +82,11 @@ def conv(inputs: int, outputs: int, size: int = 3, groups: int = 1, bias: bool =
 
 
 def choose_activation(dice: random.Random) -> Callable[[Tensor], Tensor]:
-    """One of them."""
+    """Return a random activation."""
     return dice.choice(ACTIVATIONS)
 
 
 def shuffle(x: Tensor, groups: int) -> Tensor:
-    """As ShuffleNet does it."""
+    """Shuffle the channels as ShuffleNet does."""
     rows, channels, *sizes = x.shape
     return x.reshape(rows, groups, channels // groups, *sizes).transpose(1, 2).reshape(x.shape)

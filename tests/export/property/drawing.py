@@ -41,7 +41,7 @@ _ACTIVATIONS: tuple[tuple[str, dict[str, float]], ...] = (
 
 
 class Drawing(Builder):
-    """A builder that throws dice: whatever has no name yet gets an odd one."""
+    """A builder with random choices; unnamed values get unusual names."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
@@ -68,7 +68,7 @@ class Drawing(Builder):
         return self.put(operator, *inputs, **attributes)[0]
 
     def store(self, array: Any) -> str:
-        """A constant."""
+        """Add a constant."""
         name = self.invent()
         self.weights.append(numpy_helper.from_array(np.asarray(array), name))
         return name
@@ -78,7 +78,8 @@ class Drawing(Builder):
         return self.store(np.array(numbers, np.int64))
 
     def draw_weight(self, *shape: int, inputs: int, channels: int = 0) -> str:
-        """Random weights for so many inputs; now and then a channel (a dimension) is small, large or 0."""
+        """Return random weights for `inputs` inputs; sometimes one channel (a dimension) is small, large or
+        0."""
         array = self.random.normal(0, inputs**-0.5, shape).astype(np.float32)
         if self.dice.random() < 0.2:
             one = self.dice.randrange(shape[channels])

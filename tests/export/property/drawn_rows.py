@@ -24,7 +24,7 @@ def _plain(draw: Drawing, x: str, form: Form) -> tuple[str, Form]:
 
 
 def _tied(draw: Drawing, x: str, form: Form) -> tuple[str, Form]:
-    """One square matrix twice, the second time as it is or transposed."""
+    """Use one square matrix twice, the second time as it is or transposed."""
     w = form.width
     weight = draw.draw_weight(w, w, inputs=w)
     h = draw.act(draw.one("MatMul", x, weight))
@@ -68,7 +68,7 @@ def _attention(draw: Drawing, x: str, form: Form) -> tuple[str, Form]:
 
 
 def _lstm(draw: Drawing, x: str, form: Form) -> tuple[str, Form]:
-    """Of all steps, one way or both ways."""
+    """Add an LSTM that returns all steps, in one direction or both."""
     ways = draw.dice.choice((1, 2))
     steps = draw.one("Transpose", x, perm=[1, 0, 2])
     values = [draw.draw_weight(ways, 24, width, inputs=width, channels=1) for width in (form.width, 6)]
@@ -108,7 +108,7 @@ def _flattened(draw: Drawing, x: str, form: Form) -> tuple[str, Form]:
 
 
 def _gemm(draw: Drawing, x: str, form: Form) -> tuple[str, Form]:
-    """With factors, and a bias of any form."""
+    """Add a Gemm with factors and a bias of any shape."""
     width = draw.dice.choice((5, 8, 16))
     turned = draw.dice.randrange(2)
     shape = (width, form.width) if turned else (form.width, width)

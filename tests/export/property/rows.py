@@ -1,4 +1,4 @@
-"""Rows: blocks of linear and recurrent layers, for vectors and for sequences of them."""
+"""Rows: blocks of linear and recurrent layers for vectors and sequences."""
 
 import random
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class Product(nn.Module):
 
 
 class Branch(nn.Module):
-    """A layer of a deep stack, which adds to what it reads."""
+    """A layer of a deep stack that adds to its input."""
 
     def __init__(self, width: int, act: Callable[[Tensor], Tensor]) -> None:
         super().__init__()

@@ -30,5 +30,5 @@ def _as_in_an_export() -> Iterator[None]:
     ("name", "seed"), [*((name, seed) for name in ATTEMPTS for seed in range(_NETWORKS)), *_FOUND]
 )
 def test_what_comes_is_what_the_step_says(name: str, seed: int, tmp_path: Path) -> None:
-    """What it removed counts as zero, all else is as it was, and it can be made again."""
+    """Each step on a random network does what its note says: `attempt` finds no fault."""
     assert attempt(name, seed, tmp_path).fault is None

@@ -13,5 +13,5 @@ _SEEDS = (*range(20), 537, 3598, 3647, 4883)
 @pytest.mark.parametrize(("name", "seed"), [(name, seed) for name in GRAPH_ATTEMPTS for seed in _SEEDS])
 @pytest.mark.filterwarnings("ignore")
 def test_no_output_is_farther_off_than_the_note_says(name: str, seed: int, tmp_path: Path) -> None:
-    """On rows that no step has seen, under the same names; or the step says why not."""
+    """Each step on a random graph does what its note says: `attempt_graph` finds no fault."""
     assert attempt_graph(name, seed, tmp_path).fault is None

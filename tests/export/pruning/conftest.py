@@ -12,7 +12,7 @@ from export.artifacts import Context, Trained
 from export.data.datasets import Data, Split
 from export.recipes.digits import digits_model
 from export.reproducible import reproducible
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 ContextOf = Callable[..., Context]
 

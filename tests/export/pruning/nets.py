@@ -12,7 +12,7 @@ KINDS = MOVES | MIXES | JOINS
 
 
 def build(kind: str, seed: int = 0) -> Net:
-    """A network of this kind with random weights, biases and statistics, none of them like another."""
+    """Return a network of this kind with different random weights, biases and statistics."""
     torch.manual_seed(seed)
     net = Net(*KINDS[kind]())
     with torch.no_grad():

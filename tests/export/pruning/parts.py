@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 
 class Net(nn.Module):
-    """Layers and what is done with them: `x` [batch, 3, 8, 8] to four scores. Behind it all stands `free`,
-    whose neurons can always go."""
+    """Layers and their connections, from `x` [batch, 3, 8, 8] to four scores. Behind them is `free`, whose
+    neurons can always be removed."""
 
     def __init__(
         self, body: Callable[[Any, Tensor], Tensor], width: int, layers: dict[str, nn.Module]
@@ -21,7 +21,7 @@ class Net(nn.Module):
         self.head = nn.Linear(16, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The scores."""
+        """Return the scores."""
         scores: Tensor = self.head(self.free(self.body(self, x)).relu())
         return scores
 
@@ -32,13 +32,13 @@ def conv(inputs: int, outputs: int, size: int = 3, groups: int = 1) -> nn.Conv2d
 
 
 def shuffle(x: Tensor, groups: int) -> Tensor:
-    """As ShuffleNet does it."""
+    """Shuffle the channels as ShuffleNet does."""
     rows, channels, *sizes = x.shape
     return x.reshape(rows, groups, channels // groups, *sizes).transpose(1, 2).reshape(x.shape)
 
 
 def pool(x: Tensor) -> Tensor:
-    """Channels alone."""
+    """Return the mean of each channel."""
     return x.mean((2, 3))
 
 

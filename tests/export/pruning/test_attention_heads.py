@@ -29,7 +29,7 @@ def answers(module: torch.nn.Module, context: Context) -> torch.Tensor:
 
 
 def test_half_of_the_heads_leave_every_layer(bert: Context) -> None:
-    """Queries, keys, values and what reads them are half as wide; the hidden size stays."""
+    """Half of the heads are removed from each layer, and the hidden size stays."""
     part = attention(pruned(bert, ratio=0.5), 1)
     shapes = [tuple(getattr(part.self, name).weight.shape) for name in ("query", "key", "value")]
     assert shapes == [(16, 32)] * 3
@@ -39,7 +39,7 @@ def test_half_of_the_heads_leave_every_layer(bert: Context) -> None:
 
 @pytest.mark.parametrize("form", ["eager", "sdpa"])
 def test_a_dead_head_goes_and_nobody_notices(bert: Context, form: str) -> None:
-    """Head 2 of every layer is cut off by hand; what is left answers the same."""
+    """Removing a head that was set to zero does not change the answers."""
     build = bert.trained.build
 
     def cut() -> torch.nn.Module:
@@ -64,19 +64,19 @@ def test_a_dead_head_goes_and_nobody_notices(bert: Context, form: str) -> None:
 
 
 def test_over_all_layers_one_head_stays_in_each(bert: Context) -> None:
-    """Asked for nearly all of the twelve, it leaves three."""
+    """With `scope: global` at least one head stays in each layer."""
     made = pruned(bert, ratio=0.95, scope="global", importance="taylor")
     assert [attention(made, layer).self.num_attention_heads for layer in range(3)] == [1, 1, 1]
 
 
 def test_heads_go_until_the_multiply_adds_are_met(bert: Context) -> None:
-    """Layer after layer where a head of each would be too many."""
+    """Heads are removed until 90 % of the multiply-adds are left, in one layer after another."""
     note = pruned(bert, multiply_adds=0.9).notes[-1]
     assert 0.85 < float(str(note["left_share"])) <= 0.9
 
 
 def test_the_surgery_can_be_done_again(bert: Context) -> None:
-    """Heads, and heads again: a fresh model takes the weights and answers the same."""
+    """Two removals of heads can be replayed on a fresh model with the same answers."""
     made = pruned(bert, pruned(bert, ratio=0.25), ratio=0.34)
     again = replay(bert.trained.build(), made.surgery, bert)  # type: ignore[misc]
     again.load_state_dict(made.module.state_dict())
@@ -84,7 +84,7 @@ def test_the_surgery_can_be_done_again(bert: Context) -> None:
 
 
 def test_a_pattern_that_fits_no_attention(bert: Context) -> None:
-    """Is an error with the nearest name."""
+    """A pattern that matches no attention is refused with the nearest name."""
     with pytest.raises(StepFailed, match=r"matches none of 3 attention modules; did you mean 'bert"):
         pruned(bert, ratio=0.5, layers=("bert.encoder.layer.7.attention",))
 
@@ -106,13 +106,13 @@ def test_heads_of_torchs_own_attention_cannot_go(context_of: Any) -> None:
 
 
 def test_a_model_without_attention(digits: Context) -> None:
-    """Has no heads, and the error says what would be one."""
+    """A model without attention is refused, and the error says which form is needed."""
     with pytest.raises(StepFailed, match=r"DigitsNet has no attention of BERT's form"):
         pruned(digits, ratio=0.5)
 
 
 def test_attention_whose_heads_are_not_alike_stays_whole(bert: Context) -> None:
-    """Where several queries share a key and a value, none can leave with its own; the other layers' can."""
+    """A layer whose queries share keys and values stays whole, and other layers lose heads."""
 
     class Shared(torch.nn.Linear):
         """Half of the outputs, each given twice."""
@@ -138,7 +138,7 @@ def test_attention_whose_heads_are_not_alike_stays_whole(bert: Context) -> None:
 
 
 def test_a_head_that_others_read_does_not_go(bert: Context) -> None:
-    """Where heads are mixed before the output, what is left answers otherwise, and all of them stay."""
+    """Heads that are mixed before the output are kept."""
     build = bert.trained.build
 
     def mixed() -> torch.nn.Module:

@@ -102,12 +102,12 @@ def require_same_again(made: Made, context: Context) -> None:
 
 
 def test_every_layer_loses_the_share_that_was_asked_for(digits: Context) -> None:
-    """Half of each, the ten classes stay."""
+    """Each layer loses half of its channels, and the ten classes stay."""
     assert list(widths(pruned(digits, ratio=0.5)).values()) == [4, 8, 8, 12, 10]
 
 
 def test_over_all_layers_of_a_kind_the_share_holds_together(digits: Context) -> None:
-    """The two convolutions that feed convolutions lose half of their 24 channels between them."""
+    """With `scope: global` the first two convolutions lose half of their 24 channels together."""
     found = list(widths(pruned(digits, ratio=0.5, scope="global", importance="taylor")).values())
     assert sum(found[:2]) == 12
     assert found[2:] == [8, 12, 10]
@@ -115,7 +115,7 @@ def test_over_all_layers_of_a_kind_the_share_holds_together(digits: Context) -> 
 
 @pytest.mark.parametrize("importance", ["l1", "l2", "taylor"])
 def test_dead_channels_go_first_and_nobody_notices(context_of: ContextOf, importance: str) -> None:
-    """Half of the channels of every layer are cut off by hand; pruned by half, it answers the same."""
+    """Pruning removes the channels that were set to zero, and the answers stay the same."""
 
     def build() -> torch.nn.Module:
         model = Residual()
@@ -134,8 +134,7 @@ def test_dead_channels_go_first_and_nobody_notices(context_of: ContextOf, import
 
 
 def test_coupled_layers_shrink_together_and_can_be_made_again(context_of: ContextOf) -> None:
-    """Additions, depthwise kernels, batch norms, concatenation and flattening fit afterwards; what a group
-    norm averages over stays whole, by name."""
+    """Coupled layers are pruned together and can be replayed; a group norm's layer stays whole."""
     context = context_of(Residual)
     made = pruned(context, ratio=0.5)
     assert list(widths(made).values()) == [4, 4, 4, 4, 16, 2, 3, 3, 10, 10]
@@ -151,7 +150,7 @@ def test_coupled_layers_shrink_together_and_can_be_made_again(context_of: Contex
 def test_recurrent_layers_stay_whole(
     context_of: ContextOf, recurrent: type[torch.nn.RNNBase], last: bool
 ) -> None:
-    """And what they read; only the neurons behind them go."""
+    """Recurrent layers and their inputs keep their sizes, and the neurons after them are removed."""
     context = context_of(lambda: Reader(recurrent, last))
     made = pruned(context, ratio=0.5)
     assert widths(made) == {"before": 12, "after": 8, "head": 10}
@@ -159,7 +158,7 @@ def test_recurrent_layers_stay_whole(
 
 
 def test_attention_stays_whole(context_of: ContextOf) -> None:
-    """Of torch's own encoder the feed-forward neurons go, and the model's width stays."""
+    """torch's encoder loses feed-forward neurons and keeps its width."""
 
     class Encoder(torch.nn.Module):
         def __init__(self) -> None:
@@ -178,7 +177,7 @@ def test_attention_stays_whole(context_of: ContextOf) -> None:
 
 
 def test_what_is_added_to_an_input_stays(context_of: ContextOf) -> None:
-    """An input has the channels that it has."""
+    """A layer that is added to an input keeps its size."""
 
     class Added(torch.nn.Module):
         def __init__(self) -> None:
@@ -196,7 +195,7 @@ def test_what_is_added_to_an_input_stays(context_of: ContextOf) -> None:
 
 
 def test_neurons_of_a_transformer_go(bert: Context) -> None:
-    """The feed-forward ones, by name; heads and hidden size stay."""
+    """The feed-forward neurons that a pattern matches are removed."""
     made = pruned(bert, ratio=0.5, layers=("*intermediate.dense",))
     assert made.notes[-1]["layers"] == {
         f"bert.encoder.layer.{layer}.intermediate.dense.out_features": [64, 32] for layer in range(3)
@@ -204,14 +203,14 @@ def test_neurons_of_a_transformer_go(bert: Context) -> None:
 
 
 def test_finds_every_head(context_of: ContextOf) -> None:
-    """Outputs keep their shape behind a reshape and when there are several."""
+    """Each output head keeps its size."""
     context = context_of(TwoHeads)
     assert widths(pruned(context, ratio=0.5)) == {"shared": 4, "wide": 6, "plain": 2}
 
 
 @pytest.mark.parametrize("scope", ["layer", "global"])
 def test_multiply_adds_are_met_from_below(context_of: ContextOf, scope: str) -> None:
-    """Of a network with enough channels 40 % are left, to two points."""
+    """The multiply-adds are between 38 and 40 % where 40 % are asked for."""
     context = context_of(lambda: digits_model([16, 32, 64], 56))
     note: dict[str, Any] = pruned(context, multiply_adds=0.4, scope=scope).notes[-1]
     before, after = note["multiply_adds"]
@@ -220,13 +219,13 @@ def test_multiply_adds_are_met_from_below(context_of: ContextOf, scope: str) -> 
 
 
 def test_multiply_adds_that_no_removal_meets(digits: Context) -> None:
-    """Are an error that says how far it could go."""
+    """The error for unreachable multiply-adds gives the lowest reachable share."""
     with pytest.raises(StepFailed, match=r"even with one of the channels left .* of the multiply-adds stay"):
         pruned(digits, multiply_adds=0.05, layers=("features.0",))
 
 
 def test_rounds_end_where_one_step_would(digits: Context) -> None:
-    """Two rounds with recovery remove half in all, and can be made again."""
+    """Two rounds with recovery remove half in total and can be replayed."""
     training = Training(epochs=1, batch_size=64, learning_rate=1e-3)
     made = pruned(digits, ratio=0.5, rounds=2, recover=training)
     assert list(widths(made).values()) == [4, 8, 8, 12, 10]
@@ -250,19 +249,19 @@ def test_the_same_again(digits: Context) -> None:
     ],
 )
 def test_what_removes_nothing_is_an_error(digits: Context, settings: dict[str, Any], message: str) -> None:
-    """It names what came and the fix."""
+    """A setting that removes nothing is refused with the value and the fix."""
     with pytest.raises(StepFailed, match=message):
         pruned(digits, **settings)
 
 
 def test_half_of_a_sum_cannot_go(context_of: ContextOf) -> None:
-    """Layers whose channels are added are named together or not at all."""
+    """Layers whose channels are added are pruned together, or the step is refused."""
     with pytest.raises(StepFailed, match=r"depthwise, outer, stem can only lose them together"):
         pruned(context_of(Residual), ratio=0.5, layers=("outer",))
 
 
 def test_a_model_that_is_all_head_has_nothing_to_lose(context_of: ContextOf) -> None:
-    """It is said, not passed over."""
+    """A model with a head alone is refused."""
     with pytest.raises(StepFailed, match=r"Sequential has no removable channels.*remove the step"):
         pruned(
             context_of(lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))), ratio=0.5

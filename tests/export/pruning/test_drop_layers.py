@@ -1,4 +1,4 @@
-"""Layers leave a stack: evenly, from its end, or those that matter least."""
+"""How layers are dropped from a stack: evenly, from its end, or the least important first."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from export.steps.drop_layers import drop_layers
 
 
 class Deep(torch.nn.Module):
-    """Five linear layers that each add to what they read; the third adds nothing."""
+    """Five linear residual layers; the third adds nothing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Deep(torch.nn.Module):
                 value.zero_()
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Ten scores."""
+        """Return ten scores."""
         x = image.flatten(1)
         for layer in self.layers:
             x = x + layer(x)
@@ -47,7 +47,7 @@ def dropped(context: Context, **settings: Any) -> Made:
     ],
 )
 def test_keeps_what_was_chosen(context_of: Any, choose: str, keep: int, kept: list[int]) -> None:
-    """The note and the surgery count in the stack as it was."""
+    """The note and the surgery have the kept layers' original numbers."""
     made = dropped(context_of(Deep), choose=choose, keep=keep)
     assert made.notes[-1]["kept"] == kept
     assert made.surgery == ({"kind": "drop_layers", "stack": "layers", "kept": kept},)
@@ -61,7 +61,7 @@ def test_the_layers_left_are_the_ones_kept(context_of: Any) -> None:
 
 
 def test_importance_drops_one_layer_after_the_other(context_of: Any) -> None:
-    """The one that adds nothing first, without a change; every turn is noted."""
+    """`importance` drops the layer that adds nothing first, and the note has each turn."""
     turns: Any = dropped(context_of(Deep), choose="importance", keep=3).notes[-1]["changes"]
     assert turns[0]["dropped"] == 2
     assert turns[0]["change"]["2"] == pytest.approx(0, abs=1e-9)
@@ -69,13 +69,13 @@ def test_importance_drops_one_layer_after_the_other(context_of: Any) -> None:
 
 
 def test_embeddings_are_compared_by_their_cosine(context_of: Any) -> None:
-    """Without classes the layer that adds nothing is found as well."""
+    """For embeddings the layer that adds nothing is found by the cosine."""
     made = dropped(context_of(Deep, task="embedding"), choose="importance", keep=4)
     assert made.notes[-1]["kept"] == [0, 1, 3, 4]
 
 
 def test_a_transformers_configuration_learns_its_new_depth(bert: Context) -> None:
-    """And so do its layers; a fresh model from the same configuration is as deep as before."""
+    """The configuration and the layers of a transformer get the new depth; fresh models keep the old one."""
     module: Any = dropped(bert, keep=2).module
     assert module.config.num_hidden_layers == module.bert.encoder.config.num_hidden_layers == 2
     assert [layer.attention.self.layer_idx for layer in module.bert.encoder.layer] == [0, 1]
@@ -83,7 +83,7 @@ def test_a_transformers_configuration_learns_its_new_depth(bert: Context) -> Non
 
 
 def test_pruned_zeros_move_with_their_layer(context_of: Any) -> None:
-    """Layer 4 becomes layer 1, and its zeros stay pruned."""
+    """The pruned weights of layer 4 are those of layer 1 after the removal."""
     context = context_of(Deep)
     made = Made(module=context.trained.build(), pruned=frozenset({"layers.4.weight", "layers.1.weight"}))
     made = drop_layers(made, DropLayers(step="drop_layers", keep=2), context)
@@ -98,14 +98,14 @@ def test_pruned_zeros_move_with_their_layer(context_of: Any) -> None:
     ],
 )
 def test_what_drops_nothing_is_an_error(context_of: Any, settings: dict[str, Any], message: str) -> None:
-    """It names what came and the fix."""
+    """A setting that drops no layer is refused with the value and the fix."""
     with pytest.raises(StepFailed, match=message):
         dropped(context_of(Deep), **settings)
 
 
 @pytest.mark.parametrize("choose", ["even", "importance"])
 def test_layers_that_do_not_fit_onto_each_other(context_of: Any, choose: str) -> None:
-    """Of linear layers of different width none can be left out."""
+    """Layers of different widths cannot be dropped, and the error suggests another stack."""
 
     def build() -> torch.nn.Module:
         layers = [torch.nn.Linear(*size) for size in ((64, 32), (32, 16), (16, 10))]
@@ -116,7 +116,7 @@ def test_layers_that_do_not_fit_onto_each_other(context_of: Any, choose: str) ->
 
 
 def test_layers_whose_number_counts_are_not_dropped(context_of: Any) -> None:
-    """Where every second layer is subtracted, one behind a dropped one would change its sign."""
+    """Layers that depend on their number are not dropped."""
 
     class Numbered(Deep):
         def forward(self, image: torch.Tensor) -> torch.Tensor:
@@ -131,7 +131,7 @@ def test_layers_whose_number_counts_are_not_dropped(context_of: Any) -> None:
 
 
 def test_layers_that_pass_on_what_they_read_can_be_dropped(context_of: Any) -> None:
-    """Where each one's output is the next one's input."""
+    """Layers in a Sequential can be dropped if one's output is the next one's input."""
     layers = [torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU()) for _ in range(4)]
     context = context_of(
         lambda: torch.nn.Sequential(

@@ -18,7 +18,7 @@ def test_l1_and_l2_order_single_weights_alike(digits: Context) -> None:
 
 
 def test_taylor_sees_what_the_loss_does_not_need(digits: Context) -> None:
-    """Weights of a neuron that nothing reads are worth nothing, however large they are."""
+    """Weights of a neuron that no layer reads have an importance of 0."""
     module = digits.trained.build()  # type: ignore[misc]
     head = module.get_parameter("head.weight")
     with torch.no_grad():
@@ -27,19 +27,19 @@ def test_taylor_sees_what_the_loss_does_not_need(digits: Context) -> None:
 
 
 def test_taylor_without_labels_is_not_blind_at_the_baseline(bert: Context) -> None:
-    """Every layer is worth something to a model that still answers like the baseline."""
+    """Without labels, `taylor` gives positive importance in each layer of the unchanged baseline."""
     worth = weigh(bert.trained.build(), "taylor", bert)  # type: ignore[misc]
     assert all(worth[name].max() > 0 for name in worth if name.endswith("dense.weight"))
 
 
 def test_taylor_of_embeddings_is_not_blind_at_the_baseline(bert: Context) -> None:
-    """The same where the first output is an embedding."""
+    """`taylor` gives positive weights for embeddings of the unchanged baseline, too."""
     worth = weigh(bert.trained.build(), "taylor", replace(bert, task="embedding"))  # type: ignore[misc]
     assert all(worth[name].max() > 0 for name in worth if name.endswith("dense.weight"))
 
 
 def test_taylor_needs_rows_to_train_on(digits: Context) -> None:
-    """Without a train split there is no loss."""
+    """`taylor` without a train split is refused."""
     context = replace(digits, data=replace(digits.data, train=None))
     with pytest.raises(InvalidData, match="taylor"):
         weigh(digits.trained.build(), "taylor", context)  # type: ignore[misc]

@@ -41,7 +41,7 @@ class Joined(torch.nn.Module):
 
 
 def test_what_is_joined_to_something_that_stays_is_named(context_of: ContextOf) -> None:
-    """What is joined to something that stays, and what is coupled with what the recipe keeps."""
+    """The note gives the reason for each layer that stays whole."""
     recurrent = "its channels go into recurrent or are added to its outputs, and recurrent and attention"
     outputs = "its channels are the model's outputs, or are added to them"
     assert left_whole(context_of(Joined), ratio=0.5, keep=["other"]) == {
@@ -56,7 +56,7 @@ def test_what_is_joined_to_something_that_stays_is_named(context_of: ContextOf) 
 
 
 def test_a_layer_of_which_the_share_takes_nothing_is_named(context_of: ContextOf) -> None:
-    """Six hundredths of 6 channels are none, and of 16 one."""
+    """A layer from which the ratio removes no channel is named in the note."""
     wide, narrow = torch.nn.Linear(64, 16), torch.nn.Linear(16, 6)
     layers = (torch.nn.Flatten(), wide, torch.nn.ReLU(), narrow, torch.nn.ReLU(), torch.nn.Linear(6, 10))
     context = context_of(lambda: torch.nn.Sequential(*layers))

@@ -32,7 +32,7 @@ def split(shape: tuple[int, ...]) -> Split:
     ],
 )
 def test_counts_one_row(module: torch.nn.Module, shape: tuple[int, ...], expected: int) -> None:
-    """Matrix products and convolutions of one row, also those inside torch's fused kernels."""
+    """The multiply-adds of one row are those computed by hand, also in torch's fused kernels."""
 
     class First(torch.nn.Module):
         def __init__(self) -> None:
@@ -47,7 +47,7 @@ def test_counts_one_row(module: torch.nn.Module, shape: tuple[int, ...], expecte
 
 
 def test_counts_the_longest_row() -> None:
-    """Where rows have lengths, padding of the others is not counted and the longest row is."""
+    """The multiply-adds are those of the longest row, without padding."""
     rows = Split(
         inputs={"ids": np.zeros((2, 6), np.int64), "attention_mask": np.tri(2, 6, 3, dtype=np.int64)},
         labels=None,

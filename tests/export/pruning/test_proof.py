@@ -1,4 +1,4 @@
-"""Whatever way channels take from layer to layer, what is left answers as if the rest were zero."""
+"""However channels pass between layers, a pruned network answers as if the removed ones were zero."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,8 +29,8 @@ DATA = Data(train=None, calibration=rows(0), search=rows(1), held_out=rows(2))
 
 
 def zero(net: torch.nn.Module, pruned: torch.nn.Module) -> torch.nn.Module:
-    """The whole net with what the pruned one lost at 0: rows of weights, biases and the factors of norms.
-    Which these are is told by the biases that are left: no two are alike."""
+    """Set to 0 in the whole network what the pruned one lost: rows of weights, biases and norm factors. The
+    biases, which all differ, show which these are."""
     for name, layer in net.named_modules():
         if (bias := getattr(layer, "bias", None)) is None or not isinstance(bias, torch.nn.Parameter):
             continue
@@ -56,7 +56,7 @@ def pruned(context: Context, **settings: Any) -> Made:
 def test_what_is_left_answers_as_if_the_rest_were_zero(
     context_of: ContextOf, kind: str, ratio: float
 ) -> None:
-    """On rows that the proof never saw, and what can always go is gone."""
+    """On other rows than the proof's, the pruned network answers as the one with zeros."""
     seed = int(ratio * 100)
     context = context_of(lambda: build(kind, seed), DATA)
     made = pruned(context, ratio=ratio)
@@ -68,7 +68,7 @@ def test_what_is_left_answers_as_if_the_rest_were_zero(
 
 
 def test_behind_a_sigmoid_a_channel_that_went_is_read_as_zero(context_of: ContextOf) -> None:
-    """Not as the half that the sigmoid makes of 0: so it is as if the columns behind it were 0."""
+    """After a sigmoid a removed channel counts as 0, and not as the sigmoid's 0.5."""
 
     def make() -> torch.nn.Sequential:
         torch.manual_seed(1)
@@ -85,7 +85,7 @@ def test_behind_a_sigmoid_a_channel_that_went_is_read_as_zero(context_of: Contex
 
 
 def test_a_weight_of_two_layers_stays_one(context_of: ContextOf) -> None:
-    """Both lose the same neurons; a layer whose neurons one of them alone would have to lose stays whole."""
+    """Two layers that share a weight lose the same neurons, and a third that would break this stays whole."""
     made = pruned(context_of(lambda: build("tied"), DATA), ratio=0.5)
     one, other = (made.module.get_parameter(f"{name}.weight") for name in ("a", "c"))
     assert one is other
@@ -93,7 +93,7 @@ def test_a_weight_of_two_layers_stays_one(context_of: ContextOf) -> None:
 
 
 def test_neurons_are_ranked_by_all_weights_that_a_layer_has_under_other_names(context_of: ContextOf) -> None:
-    """The dead half of a weight with two names goes."""
+    """Neurons of a shared weight are ranked by the weight, and its zero half is removed."""
 
     def make() -> torch.nn.Module:
         net = build("tied")
@@ -108,7 +108,7 @@ def test_neurons_are_ranked_by_all_weights_that_a_layer_has_under_other_names(co
 
 
 def test_a_search_goes_on_without_what_cannot_go(context_of: ContextOf) -> None:
-    """The share of multiply-adds is met by the other layers."""
+    """The multiply-adds are met by the other layers if some cannot be pruned."""
     note = pruned(context_of(lambda: build("c2f"), DATA), multiply_adds=0.9).notes[-1]
     assert float(str(note["left_share"])) <= 0.9
     assert set(note["left_whole"]) == {"a", "b"}  # type: ignore[arg-type]
@@ -132,7 +132,7 @@ def test_a_search_goes_on_without_what_cannot_go(context_of: ContextOf) -> None:
 def test_a_step_that_can_remove_nothing_says_why(
     context_of: ContextOf, kind: str, layer: str, reason: str
 ) -> None:
-    """The layer, the reason and the way out, in no library's words."""
+    """The error of a step that can remove nothing gives the layer, the reason and the fix."""
     with pytest.raises(
         StepFailed, match=rf"no channels can be removed \(.*{layer}.*: {reason}\); select other `layers`"
     ):
@@ -141,7 +141,7 @@ def test_a_step_that_can_remove_nothing_says_why(
 
 @pytest.mark.parametrize("importance", ["l1", "l2", "taylor"])
 def test_layers_in_double_precision_lose_their_share(context_of: ContextOf, importance: str) -> None:
-    """Beside others in single precision, which the module's own code casts to."""
+    """Layers in double precision are pruned beside others in single precision."""
     context = context_of(lambda: build("double precision"), replace(DATA, train=rows(3)))
     made = pruned(context, ratio=0.5, importance=importance)
     layers: Any = made.notes[-1]["layers"]
@@ -154,13 +154,13 @@ def test_layers_in_double_precision_lose_their_share(context_of: ContextOf, impo
 
 @pytest.mark.parametrize("kind", ["channels last", "height last", "time first", "flip", "stack", "pyramid"])
 def test_channels_are_found_again_where_they_are_moved(context_of: ContextOf, kind: str) -> None:
-    """The layer in front of the transposition loses half of its channels, too."""
+    """The layer before a transposition loses half of its channels."""
     made = pruned(context_of(lambda: build(kind), DATA), ratio=0.5)
     assert made.notes[-1]["layers"]["a.out_channels"] == [8, 4]  # type: ignore[index,call-overload]
 
 
 def test_channels_are_ranked_by_the_columns_in_which_they_arrive(context_of: ContextOf) -> None:
-    """Behind a transposition every eighth column belongs to a channel; those with weak columns go."""
+    """Channels before a transposition are ranked by every eighth column, where they arrive."""
 
     def make() -> torch.nn.Module:
         net = build("channels last")
@@ -176,7 +176,7 @@ def test_channels_are_ranked_by_the_columns_in_which_they_arrive(context_of: Con
 
 @pytest.mark.parametrize("kind", JOINS)
 def test_what_is_joined_to_an_input_or_a_constant_loses_its_share(context_of: ContextOf, kind: str) -> None:
-    """Every layer does, and none stays whole."""
+    """Layers joined to an input or a constant lose half of their channels."""
     note = pruned(context_of(lambda: build(kind), DATA), ratio=0.5).notes[-1]
     layers: Any = note["layers"]
     net = build(kind)

@@ -8,7 +8,7 @@ from export.pruning.reference import Reference
 
 @pytest.mark.parametrize(("off", "differs"), [(0.0, False), (1e-9, False), (0.03, True)])
 def test_a_masked_class_hides_nothing(off: float, differs: bool) -> None:
-    """Beside -1e9 in one place, a hundredth in another is still seen."""
+    """A difference is found beside a masked class of -1e9."""
     module = torch.nn.Linear(4, 2)
     reference = Reference(module, {"input": torch.ones(3, 4)})
     wanted = (torch.tensor([[1.0, -1e9], [2.0, -1e9]], dtype=torch.float64),)

@@ -1,4 +1,4 @@
-"""The list of equal layers is found, or it is said that there is none."""
+"""How the list of equal layers is found."""
 
 import pytest
 import torch
@@ -19,19 +19,19 @@ class Network(torch.nn.Module):
 
 
 def test_takes_the_longest_and_of_equals_the_one_with_most_parameters() -> None:
-    """Mixed lists and lists of one do not count."""
+    """The longest list is taken, and of equal ones the one with the most parameters."""
     network = Network()
     assert find_stack(network, None) == ("wide", network.wide)
 
 
 def test_takes_the_one_that_was_named() -> None:
-    """A stack given by name is found whatever other stacks there are."""
+    """A stack that is given by its name is used."""
     assert find_stack(Network(), "narrow")[0] == "narrow"
 
 
 @pytest.mark.parametrize("name", ["mixed", "short", "wid"])
 def test_a_name_that_is_no_stack(name: str) -> None:
-    """Is an error that tells the ones there are."""
+    """The error for a wrong name lists the stacks."""
     with pytest.raises(
         StepFailed, match=rf"'{name}' is not a ModuleList .*(did you mean 'wide'|known: narrow)"
     ):

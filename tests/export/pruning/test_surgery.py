@@ -11,7 +11,7 @@ from export.steps.prune import prune
 
 
 def test_every_change_can_be_done_again_in_order(bert: Context) -> None:
-    """Channels, layers, heads and channels again: strict loading succeeds and the answers are the same."""
+    """Channels, layers and heads can be replayed in order with the same answers."""
     made = Made(module=bert.trained.build())  # type: ignore[misc]
     made = prune(made, Prune(step="prune", remove="channels", ratio=0.3, scope="global"), bert)
     made = drop_layers(made, DropLayers(step="drop_layers", keep=2), bert)
@@ -24,7 +24,7 @@ def test_every_change_can_be_done_again_in_order(bert: Context) -> None:
 
 
 def test_a_student_takes_the_models_place(digits: Context) -> None:
-    """The network that the recipe names is built instead."""
+    """Replaying a student builds the recipe's network."""
     student = {
         "factory": "export.recipes.digits:digits_model",
         "arguments": {"widths": [2, 2, 2], "hidden": 4},

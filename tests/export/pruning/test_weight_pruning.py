@@ -25,54 +25,54 @@ def zeros(made: Made) -> dict[str, float]:
 
 
 def test_the_ratio_holds_within_every_layer(digits: Context) -> None:
-    """Half of each weight is zero, biases and norms are not."""
+    """Half of each layer's weights are zero, and biases and norms are unchanged."""
     shares = {name: share for name, share in zeros(pruned(digits, ratio=0.5)).items() if share}
     assert set(shares.values()) == {0.5}
     assert list(shares) == [f"features.{layer}.weight" for layer in (0, 3, 7, 12)] + ["head.weight"]
 
 
 def test_the_smallest_go(digits: Context) -> None:
-    """Every remaining weight is larger than every removed one."""
+    """Each removed weight is at most as large as each remaining one."""
     before = digits.trained.build().get_parameter("head.weight")  # type: ignore[misc]
     gone = pruned(digits, ratio=0.5).module.get_parameter("head.weight") == 0
     assert before[gone].abs().max() <= before[~gone].abs().min()
 
 
 def test_the_ratio_holds_over_all_layers_together(digits: Context) -> None:
-    """Exactly half of all, but not of each."""
+    """With `scope: global` half of all weights are zero, and not half of each layer."""
     made = pruned(digits, ratio=0.5, scope="global")
     assert made.notes[-1]["zeros"] == 0.5
     assert zeros(made)["features.0.weight"] != 0.5
 
 
 def test_the_threshold_is_one_of_the_absolute_weight(digits: Context) -> None:
-    """Everything below it goes, whatever its sign, and nothing above."""
+    """Weights whose absolute value is below the threshold become zero, and no others."""
     before = digits.trained.build().get_parameter("head.weight")  # type: ignore[misc]
     after = pruned(digits, threshold=0.05).module.get_parameter("head.weight")
     assert torch.equal(after == 0, before.abs() < 0.05)
 
 
 def test_of_every_four_inputs_two_go(digits: Context) -> None:
-    """The pattern holds in each layer whose inputs divide by 4."""
+    """With `2:4`, two of every four inputs are zero."""
     weight = pruned(digits, "2:4").module.get_parameter("features.3.weight")
     assert set((weight.reshape(-1, 4) == 0).sum(1).tolist()) == {2}
 
 
 def test_layers_that_cannot_have_the_pattern_are_said(digits: Context) -> None:
-    """A first convolution with 9 inputs is left out, and the note says so."""
+    """A convolution with 9 inputs cannot have the pattern and is listed in the note."""
     made = pruned(digits, "2:4")
     assert made.notes[-1]["left_out"] == ["features.0.weight"]
     assert "features.0.weight" not in made.pruned
 
 
 def test_the_pattern_where_no_layer_can_have_it(digits: Context) -> None:
-    """Is an error that names the layers and their inputs."""
+    """If no layer can have the pattern, the error names the layers and their inputs."""
     with pytest.raises(StepFailed, match=r"divide by 4, and features\.0\.weight has 9"):
         pruned(digits, "2:4", layers=("features.0",))
 
 
 def test_pruned_parameters_are_told(digits: Context) -> None:
-    """Trainings that follow must know whose zeros stay."""
+    """The result lists the pruned parameters, so that later training keeps their zeros."""
     assert pruned(digits, ratio=0.5, layers=("features.*",), keep=("*.0",)).pruned == {
         "features.3.weight",
         "features.7.weight",
@@ -81,20 +81,20 @@ def test_pruned_parameters_are_told(digits: Context) -> None:
 
 
 def test_a_row_costs_what_it_did(digits: Context) -> None:
-    """Zeros are multiplied like any number."""
+    """Zeros of single weights do not reduce the multiply-adds."""
     costs: Any = pruned(digits, ratio=0.5).notes[-1]["multiply_adds"]
     before, after = costs
     assert before == after
 
 
 def test_taylor_takes_other_weights(digits: Context) -> None:
-    """What the loss does not notice is not what is small."""
+    """`taylor` prunes other weights than `l1`."""
     one, other = (pruned(digits, ratio=0.5, importance=name).module for name in ("l1", "taylor"))
     assert not torch.equal(one.get_parameter("head.weight"), other.get_parameter("head.weight"))
 
 
 def test_recurrent_weights_go_too(context_of: Any) -> None:
-    """A GRU's matrices, not its biases."""
+    """The matrices of a GRU are pruned, and its biases are not."""
 
     class Reader(torch.nn.Module):
         def __init__(self) -> None:
@@ -122,13 +122,13 @@ def test_recurrent_weights_go_too(context_of: Any) -> None:
     ],
 )
 def test_what_makes_no_sense_is_an_error(digits: Context, settings: dict[str, Any], message: str) -> None:
-    """It names the value that came and what to do."""
+    """An invalid setting is refused with the value and the fix."""
     with pytest.raises(StepFailed, match=message):
         pruned(digits, **settings)
 
 
 def test_a_shared_weight_is_pruned_by_either_name(context_of: Any) -> None:
-    """The second layer's weight has the first one's name, and zeros of its own."""
+    """A shared weight is pruned under either name."""
 
     def tied() -> torch.nn.Module:
         layers = [torch.nn.Linear(64, 64), torch.nn.Linear(64, 64), torch.nn.Linear(64, 10)]

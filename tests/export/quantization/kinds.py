@@ -130,7 +130,8 @@ def names_of_a_path() -> Kind:
 
 @kind
 def weight_used_both_ways() -> Kind:
-    """One square matrix, once as it is and once transposed: its channels are rows here and columns there."""
+    """Use a square matrix as it is and transposed: its channels are rows in one use and columns in the
+    other."""
     build = Builder()
     weight = floats(16, 16, scale=0.25)
     weight[3] *= 30
@@ -258,7 +259,7 @@ def residual_with_itself() -> Kind:
 
 @kind
 def small_beside_large_residual() -> Kind:
-    """What is added is a thousand times as small; its own range must not be that of the sum."""
+    """Add a value that is a thousand times as small; its range must not be that of the sum."""
     build = Builder()
     large = build.add("Mul", conv(build, "x", "one", 8, 3), build.constant("thousand", np.float32(1000)))
     small = conv(build, "x", "two", 8, 3)
@@ -293,7 +294,7 @@ def inner_value_given_out() -> Kind:
 
 @kind
 def matrices_of_other_ranks() -> Kind:
-    """A constant of three dimensions, and one that stands first: neither is a layer."""
+    """Use a constant of three dimensions and one as the first factor, neither of which is a layer."""
     build = Builder()
     h = build.add("MatMul", "x", build.weight("w", 16, 16))
     h = build.add("MatMul", h, build.weight("stack", 1, 16, 16))
@@ -390,7 +391,7 @@ def nothing_but_zeros() -> Kind:
 
 @kind
 def bias_used_twice_beside_a_number() -> Kind:
-    """onnxruntime's tool calls the second integers of a shared bias `b0`, or `b1`: so are values here."""
+    """Use values named `b0` and `b1`, which onnxruntime's tool gives to the integers of a shared bias."""
     build = Builder()
     build.weight("b", 4, scale=1)
     build.add("Conv", "x", build.weight("w", 4, 4, 3, 3), "b", output="b0", pads=[1] * 4)
@@ -410,7 +411,7 @@ def gemm_with_half_of_a_computed_bias() -> Kind:
 
 @kind
 def loop_between_products() -> Kind:
-    """Its body hands a value on as it came."""
+    """Use a loop whose body returns a value unchanged."""
     build = Builder()
     for name, number in {"times": np.int64(3), "always": np.bool_(True)}.items():
         build.weights.append(numpy_helper.from_array(np.asarray(number), name))

@@ -47,7 +47,7 @@ def big_and_small() -> bytes:
 
 
 def test_a_variant_with_few_integers_is_called_mostly_float(tmp_path: Path) -> None:
-    """Dynamic has nothing for convolutions: 64 of 864 weights and 64 of 51,264 multiply-adds are left."""
+    """A dynamic variant whose convolutions stay floats is called mostly float, with its shares."""
     note = note_of(big_and_small(), images(24, 0), tmp_path, method="dynamic")
     assert note["integers"] == {"weight_bytes": round(64 / 864, 6), "multiply_adds": round(64 / 51264, 6)}
     assert note["stays_float"] == {"`method: dynamic` has no integers for Conv; static has": ["body"]}
@@ -57,7 +57,7 @@ def test_a_variant_with_few_integers_is_called_mostly_float(tmp_path: Path) -> N
 
 
 def test_a_variant_of_integers_is_not(tmp_path: Path) -> None:
-    """Static takes both; nothing stays."""
+    """A static variant with all layers as integers has no such remark."""
     note = note_of(big_and_small(), images(24, 0), tmp_path, method="static")
     assert note["integers"] == {"weight_bytes": 1.0, "multiply_adds": 1.0}
     assert note["stays_float"] == {}
@@ -65,8 +65,8 @@ def test_a_variant_of_integers_is_not(tmp_path: Path) -> None:
 
 
 def test_a_table_of_words_does_no_work(tmp_path: Path) -> None:
-    """Two thirds of the encoder's bytes are words that were to stay, and that is said, though it computes
-    with integers. Products of what comes with the row have no weights."""
+    """An encoder whose table stays float is called mostly float by its bytes, although it computes with
+    integers."""
     note = note_of(encoder_graph(1), texts(24, 0), tmp_path, method="dynamic")
     assert note["integers"]["weight_bytes"] < 0.5 < note["integers"]["multiply_adds"]
     assert "of the bytes of weights" in note["mostly_float"]
@@ -79,7 +79,7 @@ def test_a_table_of_words_does_no_work(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", ["static", "dynamic"])
 def test_a_file_of_floats_is_called_mostly_float_whatever_it_computes(method: str, tmp_path: Path) -> None:
-    """320 of 640,320 bytes of a bag of embeddings become integers, and all its multiply-adds are theirs."""
+    """A variant with a large float table is called mostly float, although all its products are integers."""
     build = Builder()
     rows = build.add("Gather", build.weight("table.weight", 10_000, 16), "ids")
     build.constant("axis", np.array([1], np.int64))
@@ -94,13 +94,13 @@ def test_a_file_of_floats_is_called_mostly_float_whatever_it_computes(method: st
 
 
 def test_integers_that_are_only_stored_are_judged_by_their_bytes(tmp_path: Path) -> None:
-    """The same encoder with weights alone as integers keeps most of its bytes."""
+    """With weights alone as integers, the note says that most bytes stay floats."""
     note = note_of(encoder_graph(1), texts(24, 0), tmp_path, method="weights")
     assert note["mostly_float"].startswith("integers are 2")
 
 
 def test_a_recurrent_layer_is_named_with_the_method_that_takes_it(tmp_path: Path) -> None:
-    """Static has none for it, dynamic has."""
+    """The note says that static has no integers for an LSTM and dynamic does."""
     steps = split_of({"steps": np.random.default_rng(0).normal(0, 1, (24, 5, 6)).astype(np.float32)})
     note = note_of(lstm_graph(), steps, tmp_path, method="static")
     assert note["stays_float"] == {"`method: static` has no integers for LSTM; dynamic has": ["node_lstm"]}
@@ -115,7 +115,7 @@ def test_a_recurrent_layer_is_named_with_the_method_that_takes_it(tmp_path: Path
     ids=["by the recipe", "by the trial"],
 )
 def test_what_was_left_is_named_by_its_reason(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
-    """The recipe's wish and the trial's finding are two reasons."""
+    """Layers that stay float are listed by their reason: the recipe's setting or the trial."""
     graph, shape = KINDS["clip_with_a_floor" if reason == "`keep_float`" else "bias_that_overflows"]()
     note = note_of(graph, random_rows(shape), tmp_path, method="static", **change)
     assert list(note["stays_float"]) == [reason]
@@ -123,7 +123,7 @@ def test_what_was_left_is_named_by_its_reason(tmp_path: Path, change: dict[str, 
 
 
 def test_a_softmax_keeps_no_convolution_float(tmp_path: Path) -> None:
-    """Where it stands between convolutions they are integers, and so is the head; it is itself a float."""
+    """A softmax between convolutions does not keep these in float."""
     graph, shape = KINDS["softmax_between_convolutions"]()
     note = note_of(graph, random_rows(shape), tmp_path, method="static")
     assert note["integers"]["multiply_adds"] == 1.0
@@ -148,8 +148,8 @@ def tied(operator: str) -> bytes:
 @pytest.mark.parametrize("operator", ["Gemm", "MatMul"])
 @pytest.mark.parametrize("method", ["static", "dynamic", "weights"])
 def test_a_table_that_multiplies_too_is_in_the_file_twice(operator: str, method: str, tmp_path: Path) -> None:
-    """Its 4,800 floats stay beside as many integers, and the 256 of the product in front; the reason names
-    who needs which, and the way out leaves none."""
+    """A table that is also a factor is stored in both forms without `embeddings: true`, and the note says
+    so."""
     rows = split_of({"ids": np.random.default_rng(0).integers(0, 300, (24, 7))})
     note = note_of(tied(operator), rows, tmp_path, method=method)
     assert note["integers"]["weight_bytes"] == round(5056 / 9856, 6)
@@ -194,7 +194,7 @@ def with_branches(outer: bool) -> bytes:
 
 @pytest.mark.parametrize("method", ["static", "dynamic", "weights"])
 def test_weights_of_graphs_inside_nodes_count_as_floats(method: str, tmp_path: Path) -> None:
-    """Of 64 + 2 x (64 + 4096) numbers those of the outer product become integers; inner layers are named."""
+    """Weights in graphs inside nodes stay floats and are named in the note."""
     note = note_of(with_branches(True), random_rows((8,)), tmp_path, method=method)
     assert note["integers"]["weight_bytes"] == pytest.approx(64 / 8384, abs=1e-4)
     assert note["stays_float"] == {
@@ -203,14 +203,14 @@ def test_weights_of_graphs_inside_nodes_count_as_floats(method: str, tmp_path: P
 
 
 def test_a_graph_whose_layers_all_stand_inside_nodes_is_refused_with_the_reason(tmp_path: Path) -> None:
-    """There is nothing else that could become integers."""
+    """A graph whose layers are all inside nodes is refused with the reason."""
     with pytest.raises(StepFailed, match="4 more: it is in a graph inside If 'if'"):
         note_of(with_branches(False), random_rows((8,)), tmp_path, method="static")
 
 
 @pytest.mark.parametrize("method", ["static", "weights"])
 def test_weights_of_float64_count_by_their_bytes(method: str, tmp_path: Path) -> None:
-    """256 of 256 + 8 x 64 bytes become integers; the layer that has the others is named with the reason."""
+    """Weights in float64 count by their bytes, and their layer is named with the reason."""
     build = Builder()
     h = build.add("MatMul", "x", build.weight("single.weight", 8, 8))
     build.constant("double.weight", np.random.default_rng(0).normal(0, 1, (8, 8)))

@@ -39,8 +39,8 @@ ENDINGS = (
 
 
 def graph() -> bytes:
-    """A Gemm that adds what another product makes, one that adds a bias, and outputs and nodes named after
-    each of their values and nodes."""
+    """Return a graph with a Gemm that adds another product, one that adds a bias, and outputs and nodes named
+    after each of their values and nodes."""
     build = Builder()
     added = build.add("MatMul", "x", build.weight("w", 6, 4))
     hidden = build.add("Softmax", build.add("MatMul", "x", build.weight("u", 6, 6)), axis=-1)
@@ -57,7 +57,7 @@ def graph() -> bytes:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_no_name_is_given_twice(method: str, tmp_path: Path) -> None:
-    """Outputs and nodes of the graph are named as quantization names its own; it answers nearly as before."""
+    """The nodes of a quantized graph have unique names, and the answers are close."""
     rows = split_of({"x": np.random.default_rng(1).normal(0, 1, (40, 6)).astype(np.float32)})
     settings = Quantize.model_validate({"step": "quantize", "method": method})
     made = quantize(exported_of(graph()), settings, context_for("embedding", rows, rows, tmp_path)).graph

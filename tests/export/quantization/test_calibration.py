@@ -30,7 +30,7 @@ def inner(model: Any) -> tuple[str, ...]:
 
 
 def test_minmax_is_the_whole_range(model: Any) -> None:
-    """Over all rows at once numpy finds the same."""
+    """The `minmax` range equals numpy's over all rows."""
     rows = images(40, 0)
     name = inner(model)[0]
     values = TensorWatch(model, (name,)).look(rows.inputs)[name]
@@ -40,7 +40,7 @@ def test_minmax_is_the_whole_range(model: Any) -> None:
 
 @pytest.mark.parametrize("method", ["percentile", "entropy"])
 def test_outliers_are_left_out(model: Any, method: str) -> None:
-    """One pixel of 100 in 40 images of normal noise does not stretch the range."""
+    """One extreme pixel in 40 images does not stretch the range."""
     rows = images(40, 0)
     spoilt = rows.inputs["image"].copy()
     spoilt[0, 0, 0, 0] = 100
@@ -54,7 +54,7 @@ def test_outliers_are_left_out(model: Any, method: str) -> None:
 
 @pytest.mark.parametrize("method", ["minmax", "error", "percentile", "entropy"])
 def test_memory_does_not_grow_with_the_rows(model: Any, method: str) -> None:
-    """Four times the rows hold as much at once: eight rows, and the histograms."""
+    """128 rows hold as many bytes at once as 32."""
     settings = MINMAX.model_copy(update={"calibrate": method, "percentile": 99.0})
     held = [calibrate(model, inner(model), images(rows, 0), settings).held_bytes for rows in (32, 128)]
     assert held[0] == held[1]
@@ -63,7 +63,8 @@ def test_memory_does_not_grow_with_the_rows(model: Any, method: str) -> None:
 
 
 def test_texts_are_not_padded_to_the_longest() -> None:
-    """Of rows with at most 4 of 12 tokens, 7 at a time, what is held has 4 tokens."""
+    """Rows are padded to their batch only: of rows with at most 4 of 12 tokens, 7 at a time, 4 tokens are
+    held."""
     model = prepare(encoder_graph(1))
     name = next(node.output[0] for node in model.graph.node if node.op_type == "Gelu")
     rows = texts(19, 0)
@@ -73,20 +74,20 @@ def test_texts_are_not_padded_to_the_longest() -> None:
 
 
 def test_too_few_rows_are_refused(model: Any) -> None:
-    """Eighteen rows support no range; the message says how many do."""
+    """18 rows are refused, and the error gives the minimum of 19."""
     with pytest.raises(StepFailed, match="has 18 rows; ranges need at least 19"):
         calibrate(model, TENSORS, images(18, 0), MINMAX)
 
 
 def test_a_percentile_without_effect_is_refused(model: Any) -> None:
-    """Of 32 x 64 pixels, 99.999 in a hundred are all: that would be minmax under another name."""
+    """A percentile that would exclude no value is refused."""
     settings = MINMAX.model_copy(update={"calibrate": "percentile"})
     with pytest.raises(StepFailed, match="one value in 100000, and the largest tensor, 'image', has 2048"):
         calibrate(model, TENSORS, images(32, 0), settings)
 
 
 def test_not_a_number_is_named() -> None:
-    """A weight that is NaN is found by the first tensor that it spoils."""
+    """A weight that is NaN is reported by the first tensor that it affects."""
     broken = onnx.load_from_string(conv_graph())
     bias = next(item for item in broken.graph.initializer if item.name == "features.1.bias")
     bias.CopyFrom(onnx.numpy_helper.from_array(np.full(16, np.nan, np.float32), bias.name))
@@ -96,7 +97,7 @@ def test_not_a_number_is_named() -> None:
 
 
 def test_a_tensor_that_is_always_zero_has_a_range(model: Any) -> None:
-    """Nothing is divided by its largest value."""
+    """A tensor of zeros has the range (0, 0)."""
     rows = Split(
         inputs={"image": np.zeros((32, 1, 8, 8), np.float32)},
         labels=None,

@@ -21,7 +21,7 @@ def scaled_graph() -> bytes:
 
 
 def test_a_large_row_costs_the_others_nothing() -> None:
-    """With one scale for the table every other word would have two or three steps left."""
+    """One large row of a table does not affect the precision of the others."""
     graph, rows = scaled_graph(), texts(16, 0)
     model = prepare(graph)
     quantized = make_tables(model, [layer.node for layer in find_layers(model, ("Gather",))])

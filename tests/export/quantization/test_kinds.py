@@ -1,4 +1,4 @@
-"""Whatever kind of graph comes, every output of its quantized form answers like it, or a layer is named."""
+"""Each output of a quantized graph is close to the float one, or a layer is named, for each kind of graph."""
 
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,8 @@ REFUSED = {
 @pytest.mark.parametrize("method", SETTINGS)
 @pytest.mark.parametrize("name", KINDS)
 def test_every_output_stays_close_on_new_rows(name: str, method: str, tmp_path: Path) -> None:
-    """The bound is the test's own, from onnxruntime's answers to the float graph; a method that finds none of
-    its operators says so."""
+    """Each output of a quantized graph is close to the float one on new rows, or the method says that it does
+    not apply."""
     graph, shape = KINDS[name]()
     random = np.random.default_rng(1)
     calibration, new = (

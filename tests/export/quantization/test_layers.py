@@ -8,7 +8,7 @@ from tests.export.graphs import conv_graph, encoder_graph
 
 
 def test_a_linear_layer_is_named_by_its_bias() -> None:
-    """The exporter renames the transposed weight; its path is still the module's."""
+    """A linear layer is named after its module, although the exporter renames its weight."""
     layers = find_layers(prepare(encoder_graph(1)), ("MatMul",))
     assert [layer.path for layer in layers] == [
         "encoder.layer.0.attention.self.query",
@@ -21,13 +21,13 @@ def test_a_linear_layer_is_named_by_its_bias() -> None:
 
 
 def test_a_convolution_is_named_by_its_weight() -> None:
-    """So is the linear layer behind it."""
+    """Convolutions and linear layers are named after their weights."""
     layers = find_layers(prepare(conv_graph()), ("Conv", "Gemm"))
     assert [layer.path for layer in layers] == ["features.0", "features.1", "head"]
 
 
 def test_a_table_is_found_by_its_rows() -> None:
-    """Only a lookup of enough rows counts, never one of shapes."""
+    """A table is found by its number of rows, and lookups in shapes are not."""
     (table,) = find_layers(prepare(encoder_graph(1)), ("Gather",))
     assert (table.path, table.weights) == ("embeddings.word", ("embeddings.word.weight",))
 
@@ -42,12 +42,12 @@ def test_a_table_is_found_by_its_rows() -> None:
     ],
 )
 def test_siblings_share_a_block_when_there_are_too_many(most: int, blocks: int) -> None:
-    """Level by level: query with key and value, then all of attention, then the whole stack."""
+    """If there are too many blocks, siblings are merged level by level, up to the whole stack."""
     layers = find_layers(prepare(encoder_graph(2)), ("MatMul",))
     assert len(group(layers, most)) == blocks
 
 
 def test_a_split_gemm_answers_the_same_under_the_same_name() -> None:
-    """A Gemm becomes a MatMul and an Add, and a pattern that fitted the layer still does."""
+    """A split Gemm keeps the name of its layer."""
     (layer,) = find_layers(split_gemms(prepare(conv_graph())), ("MatMul",))
     assert layer.path == "head"

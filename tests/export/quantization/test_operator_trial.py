@@ -98,13 +98,13 @@ def spoilt(model: Any, changed: Any) -> Iterator[tuple[str, Any]]:
 
 
 def test_rounding_passes(case: Case) -> None:
-    """What the product writes is off by no more than its steps explain."""
+    """A quantized graph without a fault has no misses."""
     plan, layers, rows = case
     assert find_misses(plan, plan.make(layers, ()), layers, rows) == []
 
 
 def test_a_wrong_scale_of_weights_is_found(case: Case) -> None:
-    """Twice the scale is no rounding: whatever layer it is of."""
+    """A doubled scale of any layer's weights is found."""
     plan, layers, rows = case
     quantized = plan.make(layers, ())
     weights = tuple(name for layer in layers for name in layer.weights)
@@ -119,7 +119,7 @@ def test_a_wrong_scale_of_weights_is_found(case: Case) -> None:
 
 @pytest.mark.parametrize("part", [1, 2], ids=["scale", "zero point"])
 def test_a_wrong_range_of_inputs_is_found(case: Case, part: int) -> None:
-    """An eighth of the scale, or a zero point at an end, cuts off half of the values, or more."""
+    """A scale that is divided by eight or a moved zero point is found."""
     plan, layers, rows = case
     quantized = plan.make(layers, ())
     names = {node.input[part] for node in quantized.graph.node if node.op_type == "QuantizeLinear"}
@@ -134,7 +134,7 @@ def test_a_wrong_range_of_inputs_is_found(case: Case, part: int) -> None:
 
 
 def test_weights_in_another_order_are_found(case: Case) -> None:
-    """The right integers of another column, or of another matrix of the same shape."""
+    """Integers of a weight in another order are found."""
     plan, layers, rows = case
     quantized = plan.make(layers, ())
 
@@ -151,7 +151,7 @@ def test_weights_in_another_order_are_found(case: Case) -> None:
 
 
 def test_a_lost_bias_is_found_beside_large_ones() -> None:
-    """One channel of sixteen loses a bias of a tenth of what comes out."""
+    """A missing bias of one channel is found, even beside larger ones."""
     plan, layers, rows = static_case(conv_graph(), images(32, 0), ("Conv", "Gemm"))
     quantized = plan.make(layers, ())
 
@@ -167,7 +167,7 @@ def test_a_lost_bias_is_found_beside_large_ones() -> None:
 
 
 def test_a_layer_that_misses_stays_in_float_by_name() -> None:
-    """The plan's own fault is found, and the layer left out of the next try; the others stay integers."""
+    """A layer whose quantization is wrong stays in float, and the others become integers."""
     plan, layers, rows = static_case(conv_graph(), images(32, 0), ("Conv", "Gemm"))
 
     def faulty(chosen: Any, left: Any) -> Any:
@@ -186,8 +186,8 @@ def test_a_layer_that_misses_stays_in_float_by_name() -> None:
 
 
 def test_what_rounding_ruins_stays_in_float(tmp_path: Path) -> None:
-    """One scale for a matrix with one row a thousand times as large: the other weights would all be 0, and
-    the second head would answer nothing. The first keeps its integers."""
+    """A matrix whose small weights would all be rounded to 0 stays in float, and another one becomes
+    integers."""
     build = Builder()
     build.add("MatMul", "x", build.weight("w", 16, 5, scale=1), output="first")
     rows = np.random.default_rng(1).normal(0, 1, (40, 16)).astype(np.float32)
@@ -207,7 +207,7 @@ def test_what_rounding_ruins_stays_in_float(tmp_path: Path) -> None:
 
 
 def test_a_value_that_is_given_out_is_no_relus() -> None:
-    """onnxruntime's tool lets a Relu vanish into the layer before it, though the graph gives that one out."""
+    """A convolution whose result is an output is not fused with the Relu after it."""
     build = Builder()
     build.add("Conv", "x", build.weight("w", 4, 3, 3, 3), output="z")
     build.add("Conv", build.add("Relu", "z"), build.weight("v", 4, 4, 1, 1), output="y")

@@ -37,7 +37,7 @@ def gemm(bias: NDArray[np.float32] | None = None, **attributes: Any) -> bytes:
 
 
 def test_no_node_is_named_as_onnxruntime_names_its_own() -> None:
-    """It would give the same name again."""
+    """A node whose name onnxruntime would also give is renamed."""
     build = Builder()
     build.add("MatMul", "x", build.weight("weight", 6, 4), output="y")
     build.nodes[-1].name = "x_QuantizeLinear"
@@ -55,7 +55,8 @@ def test_no_node_is_named_as_onnxruntime_names_its_own() -> None:
 def test_a_gemm_multiplies_and_adds_one_bias_per_column(
     factors: dict[str, float], shape: tuple[int, ...], transposed: int
 ) -> None:
-    """Whatever its factors and the shape of its bias, the answer is the same and nothing but both is left."""
+    """A Gemm with factors or another shape of bias gives the same answer as a product with one bias per
+    column."""
     bias = np.random.default_rng(1).normal(0, 1, shape).astype(np.float32)
     graph = gemm(bias, transB=transposed, **factors)
     for model in (prepare(graph), split_gemms(prepare(graph))):
@@ -68,7 +69,7 @@ def test_a_gemm_multiplies_and_adds_one_bias_per_column(
 
 
 def test_a_gemm_adds_a_bias_that_comes_with_the_row() -> None:
-    """It is no constant: it is added behind the product, by its factor."""
+    """A Gemm whose bias depends on the row becomes a product and an addition."""
     build = Builder()
     bias = build.add("MatMul", "x", build.weight("other", 6, 4))
     build.add("Gemm", "x", build.weight("weight", 6, 4), bias, output="y", beta=0.5)
@@ -84,7 +85,7 @@ def test_a_gemm_adds_a_bias_that_comes_with_the_row() -> None:
     "name", ["weight_transposed", "weight_quantized", "x_scale", "weight_quantized_scale"]
 )
 def test_no_value_is_named_like_another_with_an_ending(name: str) -> None:
-    """A weight under a name that quantization would make keeps its numbers under another."""
+    """A weight with a name that quantization would give is renamed, and the answers stay."""
     build = Builder()
     hidden = build.add("MatMul", "x", build.weight("weight", 6, 6))
     build.add("MatMul", hidden, build.weight(name, 6, 4), output="y")
@@ -97,7 +98,7 @@ def test_no_value_is_named_like_another_with_an_ending(name: str) -> None:
 
 
 def test_a_weight_yields_to_an_output_that_is_named_after_it() -> None:
-    """The graph's own outputs stay as they are called."""
+    """A weight whose quantized name equals an output is renamed, and the output keeps its name."""
     build = Builder()
     build.add("MatMul", "x", build.weight("weight", 6, 4), output="weight_quantized")
     outputs = [value("weight_quantized", TensorProto.FLOAT, "batch", 4)]
@@ -109,7 +110,7 @@ def test_a_weight_yields_to_an_output_that_is_named_after_it() -> None:
 
 
 def test_a_path_of_a_module_is_no_ending() -> None:
-    """The layer `x_proj` of a graph with an input `x` stays what a recipe calls it."""
+    """A weight whose module's name starts with an input's name keeps its own."""
     build = Builder()
     build.add("MatMul", "x", build.weight("x_proj.weight", 6, 4), output="y")
     graph = build.finish(
@@ -122,7 +123,7 @@ def test_a_path_of_a_module_is_no_ending() -> None:
 
 @pytest.mark.parametrize("ending", ["_scale", "_zero_point", "_quantized"])
 def test_an_output_may_be_named_as_quantization_names_its_own(ending: str) -> None:
-    """Inside, the input that it is named after has another name; what the graph answers stays."""
+    """An output may have a name that quantization would give; the inner input is renamed."""
     build = Builder()
     build.add("MatMul", "x", build.weight("weight", 6, 4), output=f"x{ending}")
     outputs = [value(f"x{ending}", TensorProto.FLOAT, "batch", 4)]

@@ -1,4 +1,4 @@
-"""Products with integers: steps, and what they are taken of."""
+"""Products with integers: their steps and the values to which they apply."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ DYNAMIC = Quantize(step="quantize", method="dynamic")
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 3.0), (0.5, 2.0), (-4.0, -1.0), (0.0, 0.0)])
 @pytest.mark.parametrize("kind", ["uint8", "int8"])
 def test_steps_hold_the_range_and_zero(low: float, high: float, kind: str) -> None:
-    """Both ends to a step, and 0 exactly, as padding and Relu need it."""
+    """The steps reach both ends of the range to one step, and 0 is exact."""
     scale, zero = choose_steps(low, high, kind)
     info = np.iinfo(zero.dtype)
     ends = (np.array([info.min, info.max]) - int(zero)) * float(scale)
@@ -22,7 +22,7 @@ def test_steps_hold_the_range_and_zero(low: float, high: float, kind: str) -> No
 
 
 def test_unsigned_weights_are_the_signed_ones_around_128() -> None:
-    """The same integers under another type: U8U8 cannot overflow, and loses nothing."""
+    """Unsigned weights are the signed integers, shifted by the zero point."""
     weight = np.random.default_rng(0).normal(0, 1, (8, 4)).astype(np.float32)
     signed, *_ = quantize_weight(weight, 0, DYNAMIC)
     unsigned, _, zero = quantize_weight(weight, 0, DYNAMIC.model_copy(update={"weights": "uint8"}))
@@ -30,7 +30,7 @@ def test_unsigned_weights_are_the_signed_ones_around_128() -> None:
 
 
 def test_a_reduced_range_has_7_bits() -> None:
-    """Two products of 255 and 64 fit into 16 bits: safe without VNNI."""
+    """With `reduce_range` the integers have 7 bits, which avoids overflow without VNNI."""
     weight = np.random.default_rng(0).normal(0, 1, (8, 4)).astype(np.float32)
     integers, *_ = quantize_weight(weight, 0, DYNAMIC.model_copy(update={"reduce_range": True}))
     assert np.abs(integers.astype(int)).max() == 63

@@ -1,4 +1,4 @@
-"""Sensitivity ranks blocks by what they cost, and keeps as few in float as it takes."""
+"""Sensitivity ranks blocks by their divergence and keeps as few in float as necessary."""
 
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def spoilt() -> Exported:
 
 
 def faithful(exported: Exported, least: float, context: Context) -> tuple[Exported, dict[str, Any]]:
-    """The graph quantized so faithfully, and the note of it."""
+    """Return the graph quantized with `faithful`, and its note."""
     made = quantize(exported, COARSE.model_copy(update={"faithful": least}), context)
     return made, dict(made.notes[-1])
 
@@ -54,14 +54,14 @@ def cosine(exported: Exported, made: Exported, context: Context) -> float:
 
 
 def test_the_spoilt_layer_is_found(spoilt: Exported, context: Context) -> None:
-    """The block that gains most per multiply-add is the one whose weights have no scale that fits."""
+    """The first block of the ranking is the one with the spoilt weights."""
     _, note = faithful(spoilt, 0.9, context)
     assert note["sensitivity"][0]["block"] == SPOILT
     assert note["sensitivity"][0]["divergence"] > 0
 
 
 def test_leaving_it_in_float_is_enough(spoilt: Exported, context: Context) -> None:
-    """Just above what all integers reach, one block stays in float; the answers are as faithful as asked."""
+    """If the demand is slightly higher, only the spoilt block stays in float."""
     all_integers = cosine(spoilt, quantize(spoilt, COARSE, context), context)
     made, note = faithful(spoilt, all_integers + 1e-4, context)
     assert note["kept_float"] == [SPOILT]
@@ -70,19 +70,19 @@ def test_leaving_it_in_float_is_enough(spoilt: Exported, context: Context) -> No
 
 
 def test_nothing_stays_in_float_without_need(spoilt: Exported, context: Context) -> None:
-    """A demand that all integers meet keeps none back."""
+    """If all integers meet the demand, no block stays in float."""
     _, note = faithful(spoilt, 0.5, context)
     assert note["kept_float"] == []
 
 
 def test_what_cannot_be_had_is_an_error(spoilt: Exported, context: Context) -> None:
-    """The message says how far one quantized block is."""
+    """A demand that cannot be met is refused with the blocks that were kept."""
     with pytest.raises(StepFailed, match="cannot be reached: with 11 of 12 blocks in float"):
         faithful(spoilt, 0.9999999999, context)
 
 
 def test_classes_are_compared_by_agreement(tmp_path: Path) -> None:
-    """A static network of convolutions is calibrated once and ranked layer by layer."""
+    """For classes the blocks are ranked by agreement."""
     context = context_for("classification", images(32, 0), images(64, 1), tmp_path)
     settings = Quantize(step="quantize", method="static", faithful=0.9)
     (note,) = quantize(exported_of(conv_graph()), settings, context).notes
@@ -93,7 +93,7 @@ def test_classes_are_compared_by_agreement(tmp_path: Path) -> None:
 
 
 def test_multiply_adds_are_those_of_one_row() -> None:
-    """A 3x3 convolution works at every one of 8x8 pixels, the head once."""
+    """The multiply-adds count each of 8x8 positions of a convolution, and the head once."""
     model = prepare(conv_graph())
     counts = count_by_node(model, images(1, 0).inputs)
     assert [counts[layer.node] for layer in find_layers(model, ("Conv", "Gemm"))] == [
@@ -104,5 +104,5 @@ def test_multiply_adds_are_those_of_one_row() -> None:
 
 
 def test_the_same_blocks_every_time(spoilt: Exported, context: Context) -> None:
-    """No measured time decides, so the bytes are the same."""
+    """Two runs keep the same blocks and give the same graph."""
     assert faithful(spoilt, 0.99, context)[0].graph == faithful(spoilt, 0.99, context)[0].graph

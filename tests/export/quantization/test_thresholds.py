@@ -6,7 +6,7 @@ from export.quantization.thresholds import BINS, entropy_threshold, error_thresh
 
 
 def histogram(values: object) -> tuple[np.ndarray, float]:
-    """Of absolute values, and the largest."""
+    """Return the histogram of absolute values, and the largest one."""
     absolute = np.abs(np.asarray(values))
     return np.histogram(absolute, BINS, (0, absolute.max()))[0], float(absolute.max())
 
@@ -17,7 +17,7 @@ def long_tailed() -> np.ndarray:
 
 
 def test_a_percentile_is_numpys() -> None:
-    """It is where numpy finds it, to one bin."""
+    """The percentile equals numpy's to one bin."""
     values = np.random.default_rng(0).normal(0, 1, 200_000)
     counts, largest = histogram(values)
     wanted = np.percentile(np.abs(values), 99.9, method="inverted_cdf")
@@ -25,19 +25,19 @@ def test_a_percentile_is_numpys() -> None:
 
 
 def test_all_of_a_hundred_is_the_largest_value() -> None:
-    """Percentile 100 leaves nothing out."""
+    """The 100th percentile is the largest value."""
     counts, largest = histogram(long_tailed())
     assert percentile_threshold(counts, largest, 100) == largest
 
 
 def test_entropy_cuts_a_long_tail() -> None:
-    """Two values in 200 000 do not set the step for all others: the bulk ends near 4."""
+    """With a few extreme values, the entropy threshold is between 3 and 15."""
     counts, largest = histogram(long_tailed())
     assert 3 < entropy_threshold(counts, largest) < 15
 
 
 def test_entropy_keeps_an_even_distribution() -> None:
-    """Where every value is as likely as another, cutting costs more than rounding."""
+    """The entropy method keeps more than 98 % of a uniform distribution."""
     counts, largest = histogram(np.linspace(0, 1, 100_000))
     assert entropy_threshold(counts, largest) > 0.98
 
@@ -50,7 +50,7 @@ def error(values: np.ndarray, threshold: float) -> float:
 
 
 def test_the_least_error_is_found() -> None:
-    """No threshold of a grid over the whole range moves the values less, but for a hundredth."""
+    """The threshold's error is at most 1 % above the least error of a grid."""
     values = np.append(np.random.default_rng(0).laplace(0, 1, 200_000), [30.0, -30.0])
     counts, largest = histogram(values)
     found = error_threshold(counts, (-largest, largest))
@@ -61,6 +61,6 @@ def test_the_least_error_is_found() -> None:
 
 
 def test_the_side_that_is_short_is_not_counted() -> None:
-    """Values from -0.2 to 8 have steps of 8.2 / 255: an end at 4 would save half, and cost more."""
+    """With values from -0.2 to 8 the threshold stays above 7.8."""
     values = np.append(np.linspace(-0.2, 0, 1000), np.linspace(0, 8, 100_000))
     assert error_threshold(histogram(values)[0], (-0.2, 8.0)) > 7.8

@@ -13,7 +13,7 @@ from tests.export.graphs import encoder_graph, texts
 
 @pytest.mark.parametrize(("bits", "least"), [(8, 0.999), (4, 0.9)])
 def test_embeddings_stay_close(bits: int, least: float) -> None:
-    """Eight bits are nearly exact; four are coarse, and still the same model."""
+    """With 8 bits the mean cosine is above the bound for 8, and with 4 above that for 4."""
     graph, rows = encoder_graph(), texts(16, 0)
     model = split_gemms(prepare(graph))
     names = [layer.node for layer in find_layers(model, ("MatMul",))]
@@ -24,7 +24,7 @@ def test_embeddings_stay_close(bits: int, least: float) -> None:
 
 
 def test_four_bits_are_half_of_eight() -> None:
-    """Two weights share a byte."""
+    """Weights of 4 bits take half of the bytes of 8 bits."""
     model = split_gemms(prepare(encoder_graph()))
     names = [layer.node for layer in find_layers(model, ("MatMul",))]
     sizes = [

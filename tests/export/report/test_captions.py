@@ -44,14 +44,14 @@ def test_what_a_curve_does_at_its_end_is_said(tmp_path: Path, costs: dict[int, f
 
 
 def test_a_variant_whose_rows_run_alone_has_no_knee(tmp_path: Path) -> None:
-    """It gets no ring, and the caption says why."""
+    """A variant whose rows run alone has no ring, and the caption says why."""
     caption = describe_curves({"int8": measured(tmp_path, "int8", {1: 1.0, 64: 1.0}, rows="alone")})
     assert caption.endswith("int8 runs each row alone, so there is no knee.")
     assert RING not in caption
 
 
 def test_only_what_is_in_the_picture_is_explained() -> None:
-    """No ring without a rejected variant, no line of one variant, no bars without intervals."""
+    """The caption explains only what its picture contains."""
     one = Standing(
         variant="base",
         rejected=False,

@@ -80,7 +80,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_names_of_near_points_stand_apart(seed: int) -> None:
-    """Nine variants of nearly one latency and one quality, with bars through each other."""
+    """The labels of nine variants with close latency and quality do not overlap."""
     drawn = random.Random(seed)
     assert_readable(
         draw_front([standing(name, 1 + drawn.random() / 5, 0.98 + drawn.random() / 500) for name in NAMES])
@@ -88,19 +88,19 @@ def test_names_of_near_points_stand_apart(seed: int) -> None:
 
 
 def test_many_variants_have_a_legend_that_fits(bundles: dict[str, Bundle]) -> None:
-    """It stands above the curves, in as many lines as it takes."""
+    """The legend of many variants fits above the curves."""
     assert_readable(draw_curves(bundles))
 
 
 def test_classes_with_long_names_stand_apart(bundles: dict[str, Bundle]) -> None:
-    """A name of two hundred letters is shortened in its middle."""
+    """A class name of 200 letters is shortened in its middle."""
     figure = draw_classes(bundles, [f"{label} {'so long a name ' * 12}" for label in range(40)])
     assert figure is not None
     assert_readable(figure)
 
 
 def test_classes_have_their_names(bundles: dict[str, Bundle]) -> None:
-    """As far as they have some: what has none has a number."""
+    """Classes without a name are shown by their number."""
     figure = draw_classes(bundles, ["cat", "dog"])
     assert figure is not None
     assert {"cat", "dog", "2"} <= {item.get_text() for item in words(figure)}
@@ -108,7 +108,7 @@ def test_classes_have_their_names(bundles: dict[str, Bundle]) -> None:
 
 
 def test_blocks_with_long_names_stand_apart() -> None:
-    """Sixteen of them, which differ at the end."""
+    """The labels of long block names do not overlap and keep their ends."""
     blocks = [
         {"block": f"/model/encoder/{'layer/' * 20}{number}/MatMul", "divergence": number + 1}
         for number in range(20)
@@ -120,7 +120,7 @@ def test_blocks_with_long_names_stand_apart() -> None:
 
 @pytest.mark.parametrize("factor", [1.001, 1.5, 30, 1e6])
 def test_costs_have_numbers_that_stand_apart(bundles: dict[str, Bundle], factor: float) -> None:
-    """Whether rows cost nearly the same in all batches or a million times more in one."""
+    """Labels of costs do not overlap, for nearly equal costs and for one that is far larger."""
     [name, *_] = bundles
     speed = bundles[name].figures.speed
     first, *others = [point for point in speed.points if point.tokens == 16]

@@ -9,7 +9,7 @@ from tests.conftest import make_bundle, make_figures
 
 
 def bundle(folder: Path, variant: str, *f1: float) -> Bundle:
-    """Of a variant whose classes have these F1, where the baseline's is 0.9."""
+    """Return the bundle of a variant whose classes have these F1, where the baseline's is 0.9."""
     figures = make_figures(1)
     changes = tuple(
         ClassChange(label=label, rows=10 + label, baseline_f1=0.9, f1=value) for label, value in enumerate(f1)
@@ -19,7 +19,7 @@ def bundle(folder: Path, variant: str, *f1: float) -> Bundle:
 
 
 def test_those_that_lost_most_come_first(tmp_path: Path) -> None:
-    """At whichever variant; with the baseline's own F1, and by name where there is one."""
+    """Classes are sorted by the largest loss of F1, with the baseline's F1 first."""
     bundles = {
         "base": bundle(tmp_path, "base", 0.9, 0.9),
         "light": bundle(tmp_path, "light", 0.8, 0.95),

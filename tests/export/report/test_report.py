@@ -20,17 +20,17 @@ from serve.bundles.figures import (
     Confusion,
     DisagreeingRow,
     Estimate,
-    Meaning,
     OutputFigures,
     Quality,
 )
+from serve.bundles.meaning import Meaning
 from tests.conftest import make_bundle, make_figures
 from tests.export.graphs import split_of
 
 
 @pytest.fixture(scope="module")
 def data() -> Data:
-    """Ten pictures."""
+    """Data of ten images."""
     image = np.random.default_rng(0).normal(size=(10, 1, 8, 8)).astype(np.float32)
     split = split_of({"image": image})
     return Data(train=None, calibration=split, search=split, held_out=split)
@@ -122,12 +122,12 @@ def page(recipe: Recipe, bundles: dict[str, Bundle], data: Data) -> str:
     ],
 )
 def test_the_page_tells(page: str, words: str) -> None:
-    """Every figure with its interval, every reason, every proof."""
+    """The page has the figures with their intervals, the reasons and the proofs."""
     assert words in page
 
 
 def test_the_page_is_whole_and_needs_nothing_from_elsewhere(page: str) -> None:
-    """Four pictures, one drawn row, and no address that a browser would load."""
+    """The page has four pictures and one drawn row, and loads nothing from other addresses."""
     HTMLParser().feed(page)
     assert page.count("<svg") == 4
     assert page.count("data:image/png") == 1
@@ -136,7 +136,7 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere(page: str) -> None:
 
 
 def test_text_is_never_markup(page: str) -> None:
-    """A reason that looks like HTML is shown as it is."""
+    """A reason that looks like HTML is escaped."""
     assert "<b>too low</b>" not in page
     assert "&lt;b&gt;too low" in page
 
@@ -147,7 +147,7 @@ def test_the_baseline_comes_first(page: str) -> None:
 
 
 def test_classes_have_their_names(recipe: Recipe, bundles: dict[str, Bundle], data: Data) -> None:
-    """In the examples and in the picture, where the names are known."""
+    """The page uses the class names in examples, tables and pictures."""
     names = ["zero", "one", "two", "three", "four", "five", "six", "seven"]
     page = render(recipe, bundles, {}, data, logged=False, classes=names)
     assert "<small>seven\n-0.1000" in page
@@ -161,14 +161,14 @@ def test_classes_have_their_names(recipe: Recipe, bundles: dict[str, Bundle], da
 def test_the_same_figures_give_the_same_page(
     page: str, recipe: Recipe, bundles: dict[str, Bundle], data: Data
 ) -> None:
-    """No time of day, no random names inside."""
+    """Rendering the same figures again gives the same page."""
     assert render(recipe, bundles, {"broken": "a step failed"}, data, logged=True) == page
 
 
 def test_the_file_is_replaced_whole(
     tmp_path: Path, recipe: Recipe, bundles: dict[str, Bundle], data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A page that cannot be finished leaves the old one, and nothing beside it."""
+    """A failed write leaves the old page and no temporary file."""
     path = tmp_path / "report.html"
     path.write_text("the old one")
 
@@ -186,7 +186,7 @@ def test_the_file_is_replaced_whole(
 
 
 def test_embeddings_have_a_page_of_their_own(tmp_path: Path, recipe: Recipe, data: Data) -> None:
-    """Cosine and rank instead of accuracy, text lengths side by side, no classes."""
+    """The page of embeddings has cosine, rank correlation and text lengths, and no classes."""
     close = Estimate(value=0.99, low=0.985, high=0.994)
     base = make_figures(1000)
     points = tuple(
@@ -206,7 +206,7 @@ def test_embeddings_have_a_page_of_their_own(tmp_path: Path, recipe: Recipe, dat
 
 
 def test_a_sentence_weighs_a_variant(bundles: dict[str, Bundle]) -> None:
-    """Speed, size and quality, each in numbers."""
+    """The sentence gives a variant's speed, size and quality in numbers."""
     assert describe(bundles["light"], bundles["base"]) == (
         "2.50x the speed [2.40, 2.60] in one row, 2.50x the speed [2.40, 2.60] in 8; 50% of the size; "
         "accuracy 0.8000, -0.1000 [-0.3000, +0.0500]."
@@ -214,7 +214,7 @@ def test_a_sentence_weighs_a_variant(bundles: dict[str, Bundle]) -> None:
 
 
 def test_the_front_holds_those_that_none_beats_in_both() -> None:
-    """Slower and worse is off the front; slower and better is on it."""
+    """A variant that another one beats in both speed and quality is not on the front."""
 
     def standing(variant: str, latency_ms: float, quality: float) -> Standing:
         return Standing(
@@ -233,7 +233,7 @@ def test_the_front_holds_those_that_none_beats_in_both() -> None:
 
 
 def test_each_output_has_a_row_of_its_own(bundles: dict[str, Bundle]) -> None:
-    """Where there are several; scores of classes alone are told by the figures of quality."""
+    """Several outputs have a row each; a single output of class scores has none."""
     assert outputs(bundles) is None
     scores = Meaning(kind="classes", form="plain")
     price = Meaning(kind="numbers", form="plain", spread=(2.0,))

@@ -17,7 +17,7 @@ def fused(graph: bytes) -> tuple[bytes, int]:
 
 
 def test_every_layer_has_one() -> None:
-    """Two of them, and their operators are gone but for the mask, which is widened once."""
+    """Each of two layers has one Attention operator, and the mask is expanded once."""
     graph, count = fused(encoder_graph())
     found = operators(graph)
     assert (count, found["Attention"], found["Expand"]) == (2, 2, 1)
@@ -26,14 +26,14 @@ def test_every_layer_has_one() -> None:
 
 @pytest.mark.parametrize("rows", [1, 8])
 def test_the_answers_are_the_same(rows: int) -> None:
-    """Padding is masked as before."""
+    """The fused graph gives the same answers, with and without padding."""
     split = texts(rows, 0)
     came, wanted = (graph_answers(graph, split) for graph in (fused(encoder_graph())[0], encoder_graph()))
     np.testing.assert_allclose(came, wanted, atol=1e-5)
 
 
 def test_the_interface_stays() -> None:
-    """Converted to the operator's opset, inputs and outputs keep their names and free dimensions."""
+    """The fused graph has the same inputs and outputs and opset 23."""
     before, after = onnx.load_from_string(encoder_graph()), onnx.load_from_string(fused(encoder_graph())[0])
     assert list(after.graph.input) == list(before.graph.input)
     assert list(after.graph.output) == list(before.graph.output)
@@ -41,7 +41,7 @@ def test_the_interface_stays() -> None:
 
 
 def test_scores_that_are_read_elsewhere_stay() -> None:
-    """A graph that gives out the shares of one layer keeps that layer as it is."""
+    """A layer whose shares are an output keeps its operators."""
     model = onnx.load_from_string(encoder_graph())
     softmax = next(node for node in model.graph.node if node.op_type == "Softmax")
     shares = onnx.helper.make_tensor_value_info(softmax.output[0], onnx.TensorProto.FLOAT, [None] * 4)
@@ -50,14 +50,14 @@ def test_scores_that_are_read_elsewhere_stay() -> None:
 
 
 def test_other_graphs_stay() -> None:
-    """Without attention nothing changes, not even the opset."""
+    """A graph without attention is unchanged, including its opset."""
     model = onnx.load_from_string(conv_graph())
     assert fuse_attention(model) == (model, 0)
     assert model.SerializeToString() == onnx.load_from_string(conv_graph()).SerializeToString()
 
 
 def test_what_is_added_has_names_of_its_own() -> None:
-    """Values and nodes of the graph may be named like what widens its mask."""
+    """The added nodes get names that the graph does not have."""
     model = onnx.load_from_string(encoder_graph())
     mask = next(node.output[0] for node in model.graph.node if node.op_type == "Mul")
     for ending in ("one", "queries", "shape", "for_attention"):

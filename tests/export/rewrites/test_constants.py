@@ -25,7 +25,7 @@ def as_node() -> bytes:
 
 
 def test_constant_nodes_become_initializers() -> None:
-    """Under the name of what they made."""
+    """Constant nodes become initializers of the same name."""
     made = hoist(onnx.load_from_string(as_node()))
     assert [node.op_type for node in made.graph.node] == ["MatMul"]
     assert [item.name for item in made.graph.initializer] == ["w"]
@@ -56,7 +56,7 @@ def test_graphs_inside_read_them_too() -> None:
 
 
 def test_a_constant_that_is_an_output_stays_a_node() -> None:
-    """An initializer would give it out, too, but not every tool knows that."""
+    """A constant that is also an output stays a node."""
     nodes = [
         helper.make_node("Constant", [], ["y"], value=numpy_helper.from_array(W)),
         helper.make_node("MatMul", ["x", "y"], ["z"]),

@@ -1,4 +1,4 @@
-"""What nobody reads leaves the graph."""
+"""Values that are not used are removed from the graph."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tests.export.graphs import context_for, conv_graph, exported_of, split_of
 
 
 def test_dead_operators_go_with_their_weights() -> None:
-    """Without its reader a convolution has no purpose; its weights have none either."""
+    """An operator that is not used is removed, together with its weights."""
     model = onnx.load_from_string(conv_graph())
     first, second = (node for node in model.graph.node if node.op_type == "Relu")
     pool = next(node for node in model.graph.node if node.op_type == "GlobalAveragePool")
@@ -43,7 +43,7 @@ def test_nodes_stand_behind_what_graphs_inside_them_read() -> None:
 
 @pytest.mark.parametrize("step", ["quantize", "half"])
 def test_steps_leave_nodes_behind_what_graphs_inside_them_read(step: str, tmp_path: Path) -> None:
-    """A branch that reads what a layer makes stays behind the layer."""
+    """A branch stays after the layer whose result it reads."""
     rows = split_of({"x": random(40, 16)})
     context = context_for("embedding", rows, split_of({"x": random(40, 16, seed=1)}), tmp_path)
     inner = helper.make_tensor_value_info("z", FLOAT, None)

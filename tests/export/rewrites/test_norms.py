@@ -13,7 +13,7 @@ from tests.export.graphs import conv_graph, encoder_graph, operators, texts
 
 
 def loaded(graph: bytes) -> dict[str, int]:
-    """The operators as onnxruntime runs them here."""
+    """Return the operators of the graph that onnxruntime loads."""
     with tempfile.TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
@@ -23,7 +23,7 @@ def loaded(graph: bytes) -> dict[str, int]:
 
 
 def test_onnxruntime_leaves_it_alone() -> None:
-    """Loaded, the graph has four SkipLayerNormalizations before, and four LayerNormalizations after."""
+    """onnxruntime fuses four skip connections before the rewrite, and none after it."""
     model = onnx.load_from_string(encoder_graph())
     assert loaded(encoder_graph())["SkipLayerNormalization"] == 4
     assert unskip(model) == 4
@@ -31,7 +31,7 @@ def test_onnxruntime_leaves_it_alone() -> None:
 
 
 def test_the_answers_are_the_same() -> None:
-    """A sum of two is an addition."""
+    """The rewritten graph gives the same answers."""
     model = onnx.load_from_string(encoder_graph())
     unskip(model)
     rows = texts(8, 0)
@@ -40,7 +40,7 @@ def test_the_answers_are_the_same() -> None:
 
 
 def test_other_additions_stay() -> None:
-    """A graph without normalization is left as it is."""
+    """A graph without normalization is unchanged."""
     model = onnx.load_from_string(conv_graph())
     assert unskip(model) == 0
     assert model.SerializeToString() == onnx.load_from_string(conv_graph()).SerializeToString()

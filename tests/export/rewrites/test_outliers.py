@@ -12,7 +12,7 @@ ROWS = texts(32, 0)
 
 
 def test_one_neuron_of_each_layer_is_split() -> None:
-    """Its copies fill the layer up to a multiple of 16 neurons more."""
+    """One neuron of each layer is split, and the layer is filled to a multiple of 16 neurons."""
     model = prepare(outlying_graph())
     assert split_outliers(model, find_extents(model, find_activations(model), ROWS)) == 2
     dims = {item.name: list(item.dims) for item in model.graph.initializer}
@@ -21,7 +21,7 @@ def test_one_neuron_of_each_layer_is_split() -> None:
 
 
 def test_the_answers_are_nearly_the_same() -> None:
-    """Where a Gelu bends, a split one bends once more."""
+    """Splitting outliers keeps the cosine to the original answers above 0.999."""
     model = prepare(outlying_graph())
     split_outliers(model, find_extents(model, find_activations(model), ROWS))
     came, wanted = (graph_answers(graph, ROWS) for graph in (model.SerializeToString(), outlying_graph()))
@@ -29,7 +29,7 @@ def test_the_answers_are_nearly_the_same() -> None:
 
 
 def test_what_follows_sees_no_outlier() -> None:
-    """The largest value behind the Gelus is half of what it was, or less."""
+    """The largest value after each Gelu falls to less than half."""
     model = prepare(outlying_graph())
     names = find_activations(model)
     before = find_extents(model, names, ROWS)
@@ -40,7 +40,7 @@ def test_what_follows_sees_no_outlier() -> None:
 
 
 def test_even_neurons_stay() -> None:
-    """Random weights of one size have no outliers."""
+    """A graph without outliers is not changed."""
     model = prepare(encoder_graph())
     before = model.SerializeToString()
     assert split_outliers(model, find_extents(model, find_activations(model), ROWS)) == 0

@@ -59,7 +59,7 @@ def branched() -> bytes:
     ids=["a product", "graphs inside"],
 )
 def test_no_half_float_is_left(graph: bytes) -> None:
-    """In weights, casts, constants and graphs inside nodes; the answers are the same to their rounding."""
+    """A graph in half floats becomes float32 everywhere, and its answers are the same to their rounding."""
     single = to_single(graph, ROWS)
     assert not {TensorProto.FLOAT16, TensorProto.BFLOAT16} & types_of(onnx.load_from_string(single).graph)
     x = random(9, 4, seed=1)
@@ -67,7 +67,7 @@ def test_no_half_float_is_left(graph: bytes) -> None:
 
 
 def test_weights_that_are_only_stored_in_bfloat16_are_widened() -> None:
-    """Bit by bit: float32 holds them all."""
+    """Weights stored in bfloat16 are converted exactly to float32."""
     nodes = [helper.make_node("Cast", ["w"], ["f"], to=FLOAT), helper.make_node("MatMul", ["x", "f"], ["y"])]
     model = onnx.load_from_string(file_of(nodes, [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 4])], {}))
     w = random(4, 4)
@@ -85,7 +85,7 @@ def test_a_graph_in_float32_stays_as_it_is() -> None:
 
 
 def test_a_graph_that_overflows_in_half_floats_is_refused() -> None:
-    """It answers infinity, and would answer a number in float32."""
+    """A graph that overflows in half floats is refused."""
     # Moving numbers is what a processor does with half floats themselves.
     nodes = [
         helper.make_node("Mul", ["a", "large"], ["product"]),

@@ -15,7 +15,7 @@ ROWS = texts(32, 0)
 
 @pytest.mark.parametrize("strength", [0.5, 0.9])
 def test_the_answers_are_the_same(strength: float) -> None:
-    """Three of the four norms feed linear layers; scales and centres meet their inverse."""
+    """Smoothing changes three of four norms, and the answers stay the same."""
     model = split_gemms(prepare(outlying_graph()))
     names = find_smoothable(model)
     assert smooth(model, find_extents(model, names, ROWS), strength) == 3

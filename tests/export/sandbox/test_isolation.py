@@ -43,7 +43,7 @@ def test_a_factory_that_ends_the_process_is_named(
 
 
 def test_a_factory_that_hangs_is_ended(export_with: Callable[..., object]) -> None:
-    """After the recipe's own limit, not after a night; the recipe's other factories are well within it."""
+    """A factory that exceeds the time limit is ended, and the error says so."""
     with pytest.raises(InvalidSource, match="hangs:make has not returned within 5 s and was ended"):
         export_with("import time; time.sleep(60)", "hangs", time_limit_s=5.0)
 
@@ -69,7 +69,7 @@ def test_an_error_comes_through_as_it_was(export_with: Callable[..., object], er
 def test_what_nobody_has_foreseen_is_a_sentence(
     export_with: Callable[..., object], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """With the place in our code, and no traceback: here a mapping that cannot be walked."""
+    """An unexpected exception becomes one sentence with the place in our code, and no traceback."""
     statement = (
         "import collections; made = collections.UserDict(); "
         "type(made).__iter__ = lambda self: 1 // 0; return made"
@@ -83,6 +83,6 @@ def test_what_nobody_has_foreseen_is_a_sentence(
 
 
 def test_a_bad_recipe_starts_no_process(tmp_path: Path) -> None:
-    """It is refused at the door."""
+    """An invalid recipe is refused before a process is started."""
     with pytest.raises(InvalidRecord, match="No such file"):
         export_apart(tmp_path / "recipe.yaml", tmp_path, None, False)

@@ -36,7 +36,7 @@ class Bag(torch.nn.Module):
 
 
 def make_bag() -> torch.nn.Module:
-    """A factory of it."""
+    """Return the model."""
     return Bag()
 
 
@@ -82,7 +82,7 @@ def read(folder: Path, **settings: Any) -> Trained:
 
 
 def test_a_file_gets_the_inputs_that_it_takes(folder: Path) -> None:
-    """Of these types; what is padded is told by the tokenizer's own token."""
+    """A file gets the inputs that it declares, in their types, padded with the tokenizer's token."""
     tokenizer = read(folder, tokenizer="words.json", max_tokens=3).tokenizer
     assert tokenizer is not None
     arrays = tokenizer.encode("place", ["a b a b", "b"])
@@ -112,7 +112,7 @@ def test_every_bundle_carries_them(folder: Path) -> None:
 
 
 def test_they_are_part_of_what_the_model_is(folder: Path) -> None:
-    """With other names it is another bundle; without any it is the file's digest."""
+    """The digest of the model depends on the class names; without any it is the file's."""
     bare = read(folder).sha256
     before = read(folder, labels="names.txt").sha256
     (folder / "names.txt").write_text('["cat", "dog", "cow"]')
@@ -120,7 +120,7 @@ def test_they_are_part_of_what_the_model_is(folder: Path) -> None:
 
 
 def test_a_model_that_takes_no_tokens_is_refused(folder: Path) -> None:
-    """The sentence names what it takes and what it should take."""
+    """The error for a model without token inputs names its inputs and the needed ones."""
     source = FactorySource(
         factory=f"{__name__}:make_linear", checkpoint="linear.safetensors", tokenizer="words.json"
     )

@@ -44,7 +44,7 @@ def saved(content: object, zipped: bool = True) -> bytes:
 
 @pytest.mark.parametrize("suffix", ["safetensors", "pt"])
 def test_loads_every_weight(tmp_path: Path, tiny_checkpoint: bytes, suffix: str) -> None:
-    """Both formats fill the module with the very weights of the file, ready to be evaluated."""
+    """A checkpoint in either format gives the module exactly its weights, in evaluation mode."""
     state = safetensors.torch.load(tiny_checkpoint)
     trained = read(tmp_path, f"tiny.{suffix}", tiny_checkpoint if suffix == "safetensors" else saved(state))
     assert trained.build is not None
@@ -148,7 +148,7 @@ class Causal(torch.nn.Module):
 
 
 def make_causal() -> torch.nn.Module:
-    """A factory of it."""
+    """Return the model."""
     return Causal()
 
 
@@ -161,7 +161,7 @@ def read_causal(folder: Path, **changed: torch.Tensor) -> Trained:
 
 
 def test_a_mask_may_be_infinite(tmp_path: Path) -> None:
-    """That is how a causal mask hides what comes later."""
+    """A buffer may contain minus infinity, as causal masks do."""
     build = read_causal(tmp_path).build
     assert build is not None
     assert build().get_buffer("mask")[0, 1] == -torch.inf
@@ -172,7 +172,7 @@ def test_a_mask_may_be_infinite(tmp_path: Path) -> None:
     [("mask", torch.full((6, 6), torch.nan)), ("project.bias", torch.full((8,), torch.inf))],
 )
 def test_refuses_what_only_a_diverged_training_leaves(tmp_path: Path, name: str, value: torch.Tensor) -> None:
-    """NaN in a buffer, or infinity in a parameter."""
+    """NaN in a buffer, or infinity in a parameter, is refused."""
     with pytest.raises(InvalidSource, match=rf"causal\.safetensors: {name} holds NaN or infinite"):
         read_causal(tmp_path, **{name: value})
 
@@ -195,7 +195,7 @@ class Tied(torch.nn.Module):
 
 
 def make_tied() -> torch.nn.Module:
-    """A factory of it."""
+    """Return the model."""
     return Tied()
 
 
@@ -212,7 +212,7 @@ def test_a_shared_weight_is_read_from_the_one_name_that_safetensors_keeps(tmp_pa
 
 
 def test_a_weight_that_is_not_shared_is_still_missing(tmp_path: Path) -> None:
-    """Its neighbour of the same shape does not stand in for it."""
+    """A missing weight is refused, even if another one has its shape."""
     state = {name: tensor.clone() for name, tensor in Tied().state_dict().items() if name != "again.bias"}
     (tmp_path / "tied.safetensors").write_bytes(safetensors.torch.save(state))
     source = FactorySource(factory=f"{__name__}:make_tied", checkpoint="tied.safetensors")

@@ -28,7 +28,7 @@ def test_a_source_is_a_folder_or_a_version_on_the_hub(
 
 
 def test_without_a_network_the_fix_is_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be fetched here can be fetched elsewhere."""
+    """Without a network the error gives the command that downloads the model."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     source = HuggingFaceSource(huggingface="no/such", revision="abc")

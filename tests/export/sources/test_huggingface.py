@@ -15,7 +15,7 @@ from export.artifacts import Trained
 from export.errors import InvalidSource
 from export.recipe import HuggingFaceSource
 from export.sources.read_trained import read_trained
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "cat", "sat", "on", "a", "mat"]
 SIZES: dict[str, Any] = {
@@ -53,7 +53,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With a head for three classes."""
+    """A saved model with a head for three classes."""
     return save(tmp_path_factory.mktemp("classifier"), transformers.BertForSequenceClassification)
 
 
@@ -78,7 +78,7 @@ def answer(trained: Trained) -> torch.Tensor:
 
 
 def change(folder: Path, **values: Any) -> None:
-    """Change config.json."""
+    """Change these values of config.json."""
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
@@ -102,7 +102,7 @@ def test_embedding_is_the_normalised_mean_of_the_tokens(encoder: Path) -> None:
 
 
 def test_pooling_is_the_folders(folder: Path) -> None:
-    """The first token and no normalisation, where sentence-transformers says so."""
+    """The pooling of sentence-transformers' configuration is used."""
     modules = [
         {"type": f"sentence_transformers.models.{kind}", "path": path}
         for kind, path in (("Transformer", ""), ("Pooling", "1_Pooling"))
@@ -116,7 +116,7 @@ def test_pooling_is_the_folders(folder: Path) -> None:
 
 
 def test_classification_gives_logits(classifier: Path) -> None:
-    """One score per class, those of transformers."""
+    """The scores of a classifier equal those of transformers."""
     with torch.no_grad():
         model = transformers.BertForSequenceClassification.from_pretrained(classifier)
         expected = model(input_ids=IDS, attention_mask=MASK).logits
@@ -124,13 +124,13 @@ def test_classification_gives_logits(classifier: Path) -> None:
 
 
 def test_token_classification_gives_logits_per_token(tmp_path: Path) -> None:
-    """One score per token and class."""
+    """A token classifier gives a score per token and class."""
     folder = save(tmp_path / "tokens", transformers.BertForTokenClassification)
     assert answer(read(folder, "token_classification")).shape == (2, 4, 3)
 
 
 def test_the_tokenizer_goes_into_the_bundle(encoder: Path) -> None:
-    """It cuts where the recipe says, without any other file."""
+    """The bundle has the tokenizer, which cuts at the recipe's length."""
     trained = read(encoder, max_tokens=4)
     assert list(trained.assets) == ["tokenizer.json"]
     served = tokenizers.Tokenizer.from_str(trained.assets["tokenizer.json"].decode())
@@ -138,7 +138,7 @@ def test_the_tokenizer_goes_into_the_bundle(encoder: Path) -> None:
 
 
 def test_the_names_of_the_classes_go_into_the_bundle(classifier: Path, tmp_path: Path) -> None:
-    """In the order of the scores; a model that has only numbers for them brings none."""
+    """The bundle has the class names in the order of the scores, if the model has any."""
     assert "labels.json" not in read(classifier, "classification").assets
     named = tmp_path / "named"
     shutil.copytree(classifier, named)
@@ -215,7 +215,7 @@ def test_refuses_a_weight_that_is_none(folder: Path, value: torch.Tensor | None,
     ids=["fewer layers", "more layers", "wider", "another model", "unknown model", "fewer words"],
 )
 def test_refuses_a_config_that_lies(folder: Path, values: dict[str, Any], message: str) -> None:
-    """A config.json of another model than the weights' is noticed."""
+    """A config.json that does not fit the weights is refused."""
     change(folder, **values)
     with pytest.raises(InvalidSource, match=message):
         read(folder)
@@ -270,7 +270,7 @@ def test_positions_that_begin_behind_the_padding_token_are_fewer(folder: Path, k
 
 
 def test_refuses_a_model_that_no_onnx_file_holds_before_it_is_read(folder: Path) -> None:
-    """With both numbers; its weights need not even be there."""
+    """A model that is too large for an ONNX file is refused before its weights are read."""
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 20_000_000}))
     (folder / "model.safetensors").unlink()

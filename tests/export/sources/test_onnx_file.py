@@ -1,4 +1,4 @@
-"""An ONNX file is checked before anything runs it: what it holds, where that lies, and how much it claims."""
+"""An ONNX file is checked before it is run: its content, its external data and its sizes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -46,12 +46,12 @@ def external(location: str, **place: int) -> Any:
 
 
 def weight_bytes() -> bytes:
-    """The weight as it lies in a file."""
+    """Return the weight's bytes."""
     return np.arange(6, dtype=np.float32).tobytes()
 
 
 def test_reads_a_sound_file(tmp_path: Path) -> None:
-    """It comes as a graph, and nothing can be trained."""
+    """A valid file is read as a graph without a module to train."""
     trained = read(tmp_path, layer())
     assert trained.graph is not None
     assert trained.build is None
@@ -72,7 +72,7 @@ def test_data_beside_the_file_is_taken_in(tmp_path: Path) -> None:
     "location", ["../secret.bin", "sub/../../secret.bin", "{folder}/secret.bin", "", "."]
 )
 def test_refuses_data_outside_the_folder(tmp_path: Path, location: str) -> None:
-    """A path that leads out is not followed, whatever lies there."""
+    """External data outside the recipe's folder is refused."""
     folder = tmp_path / "recipe"
     (folder / "sub").mkdir(parents=True)
     (tmp_path / "secret.bin").write_bytes(weight_bytes())
@@ -114,7 +114,7 @@ def test_names_data_that_is_missing(tmp_path: Path) -> None:
 
 
 def test_refuses_a_size_below_zero(tmp_path: Path) -> None:
-    """A place before the file's begin is none."""
+    """A negative offset of external data is refused."""
     (tmp_path / "weights.bin").write_bytes(weight_bytes())
     with pytest.raises(InvalidSource, match="sizes below 0"):
         read(tmp_path, external("weights.bin", offset=-4, length=24))
@@ -133,7 +133,7 @@ def test_refuses_a_claim_of_two_gigabytes(tmp_path: Path, claim: str) -> None:
 
 
 def test_refuses_a_file_over_the_cap(tmp_path: Path) -> None:
-    """A sparse file of 3 GB is not read at all."""
+    """A file of 3 GB is refused before it is read."""
     with (tmp_path / "model.onnx").open("wb") as file:
         file.truncate(3 * 2**30)
     with pytest.raises(InvalidSource, match="has 3221225472 bytes; the maximum is"):
@@ -158,7 +158,7 @@ def test_refuses_operators_of_others(tmp_path: Path, wrap: Callable[[Any], Any])
 
 
 def test_drops_a_declared_domain_that_nothing_uses(tmp_path: Path) -> None:
-    """onnxruntime's own tools declare all that they know; no operator of theirs is in the graph."""
+    """A declared domain that no operator uses is removed."""
     imports = [helper.make_opsetid("", 18), helper.make_opsetid("evil.example", 1)]
     graph = read(tmp_path, layer(opset_imports=imports)).graph
     assert graph is not None

@@ -61,7 +61,7 @@ def network() -> Network:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory, network: Network) -> Path:
-    """It, recorded with a free batch."""
+    """The network, recorded with a free batch."""
     return record(tmp_path_factory.mktemp("program") / "model.pt2", network)
 
 
@@ -82,7 +82,7 @@ def rebuild(program: Path, target: Path, change: Callable[[dict[str, bytes]], No
 
 
 def test_the_module_answers_like_the_model(program: Path, network: Network) -> None:
-    """For any number of rows, and in any mode, which a recording does not have."""
+    """The module gives the network's answers for any number of rows, and in both modes."""
     trained = read(program)
     assert trained.build is not None
     assert trained.frozen
@@ -103,7 +103,7 @@ def test_weights_can_be_trained_in_a_fresh_copy(program: Path) -> None:
 
 
 def test_refuses_a_fixed_batch(tmp_path: Path, network: Network) -> None:
-    """What was recorded for two rows is for two rows; the error says how to record it for any."""
+    """A program that was recorded with a fixed batch is refused; the error says how to record it."""
     with pytest.raises(InvalidSource, match=r"input x was recorded with the shape \[2, 4\].*Dim\.DYNAMIC"):
         read(record(tmp_path / "model.pt2", network, None))
 
@@ -133,7 +133,7 @@ def test_refuses_what_is_no_whole_program(program: Path, tmp_path: Path, content
 
 
 def test_refuses_a_damaged_archive(tmp_path: Path) -> None:
-    """Compressed members whose bytes were changed, with an error of ours and not of the unpacker."""
+    """A damaged archive is refused with an error of ours."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model/weights", bytes(range(256)) * 40)
@@ -147,7 +147,7 @@ def test_refuses_a_damaged_archive(tmp_path: Path) -> None:
 
 
 def test_code_in_the_sample_inputs_is_not_run(program: Path, tmp_path: Path) -> None:
-    """torch.export.load would unpickle them; here they are listed, and left out."""
+    """Pickled code in the sample inputs is refused and not run."""
     trace = tmp_path / "trace"
     file = io.BytesIO()
     torch.save(((Malicious(trace),), {}), file)
@@ -237,7 +237,7 @@ def test_guards_are_not_run(program: Path, tmp_path: Path) -> None:
 def test_refuses_an_archive_that_unpacks_to_more_than_may_be_read(
     program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it claims counts, before any of it is unpacked."""
+    """An archive that claims too many bytes is refused before it is unpacked."""
     monkeypatch.setattr("export.sources.program.MAX_BYTES", 1000)
     with pytest.raises(InvalidSource, match=r"claims \d+ bytes unpacked; at most 1000"):
         read(program)

@@ -1,4 +1,4 @@
-"""NaN is a fault of training where a graph computes with it, and a mark of what is missing elsewhere."""
+"""NaN is a fault where the graph computes with it, and allowed as a mark of missing values."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ NAN = np.float32(np.nan)
 
 
 def graph(*nodes: Any, **weights: Any) -> Any:
-    """From x [n, 4] to y [n, 3]."""
+    """Return a graph from x [n, 4] to y [n, 3]."""
     content = file_of(list(nodes), [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 3])], weights)
     return onnx.load_from_string(content).graph
 
 
 def marked() -> Any:
-    """What is -99 is missing, and counts as 0."""
+    """Return a graph in which -99 marks a missing value, which counts as 0."""
     nodes = [
         helper.make_node("Equal", ["x", "code"], ["is_code"]),
         helper.make_node("Where", ["is_code", "missing", "x"], ["some"]),
@@ -66,14 +66,14 @@ def test_weights_of_infinity_are_no_fault() -> None:
     ids=["weight", "turned weight", "bias before a product"],
 )
 def test_nan_in_what_is_computed_is_found(nodes: list[Any], expected: tuple[str, str]) -> None:
-    """The constant, and the node."""
+    """NaN that is computed with is found, with the constant and the node."""
     weight = random(4, 3)
     weight[1, 1] = NAN if expected[0] == "w" else 0
     assert find_spoiled(graph(*nodes, w=weight)) == expected
 
 
 def test_nan_in_a_graph_inside_a_node_is_found() -> None:
-    """A branch that weighs with a constant of the graph around it."""
+    """NaN in a graph inside a node is found."""
     inner = helper.make_graph(
         [helper.make_node("MatMul", ["x", "w"], ["z"], "inside")],
         "branch",

@@ -1,4 +1,4 @@
-"""An embedding is pooled as the model's own library pools it, or not at all."""
+"""An embedding is pooled as the model's own library pools it, or refused."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from export.sources.task_heads import Pooling, wrap
 
 
 def test_without_a_word_it_is_the_normalised_mean(tmp_path: Path) -> None:
-    """What a folder that says nothing of pooling most likely means."""
+    """Without a configuration the pooling is the normalized mean."""
     assert Pooling.read(tmp_path) == Pooling(first_token=False, normalize=True)
 
 

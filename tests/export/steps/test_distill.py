@@ -1,4 +1,4 @@
-"""Distilling makes a model answer like the baseline, by whatever of it is matched."""
+"""Distillation makes a model answer like the baseline, by each kind of match."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,7 +23,7 @@ from export.training.checkpoint import write_checkpoint
 from export.training.scores import likeness_to
 from export.training.teacher import teacher_answers
 from export.training.train import fit
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,7 @@ def make_texts(rows: int = 64) -> Data:
 
 
 def make_context(folder: Path, trained: Trained, data: Data, task: Task) -> Context:
-    """Of a step that works in `folder`."""
+    """Return the context of a step that works in `folder`."""
     return Context(trained=trained, task=task, data=data, seed=0, scratch=folder / "s", logs=folder / "l")
 
 
@@ -117,7 +117,7 @@ def halved(task: Task = "embedding") -> Made:
     [["embeddings"], ["similarities"], ["hidden"], ["attention"], ["embeddings", "hidden", "attention"]],
 )
 def test_whatever_is_matched_comes_closer(tmp_path: Path, match: list[str]) -> None:
-    """After layers were dropped, each match brings embeddings of unseen texts nearer to the baseline's."""
+    """After layers were dropped, each match makes embeddings of unseen texts closer to the baseline's."""
     context, made = of_texts(tmp_path), halved()
     before = likeness(made.module, context)
     after = distill(made, settings(*match, epochs=6), context)
@@ -226,7 +226,7 @@ def stacked() -> torch.nn.Module:
 
 
 def test_maps_of_other_heads_cannot_be_compared(tmp_path: Path) -> None:
-    """Four heads see otherwise than two."""
+    """Attention maps with different numbers of heads are refused."""
     with pytest.raises(StepFailed, match="layer 0 has 4 heads, the baseline's layer 0 has 2"):
         distill(Made(module=make_bert(heads=4)), settings("attention"), of_texts(tmp_path))
 
@@ -293,7 +293,7 @@ def of_numbers(folder: Path, *end: torch.nn.Module) -> Context:
 
 @pytest.mark.parametrize("end", [(), (torch.nn.Sigmoid(),)], ids=["number", "sigmoid"])
 def test_one_number_is_learned(tmp_path: Path, end: tuple[torch.nn.Module, ...]) -> None:
-    """Its softmax is 1, and would teach nothing."""
+    """An output of one number a row is learned to a likeness above 0.95."""
     context = of_numbers(tmp_path, *end)
     seed_everything(1)
     student = torch.nn.Sequential(torch.nn.Linear(4, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1), *end)
@@ -305,7 +305,7 @@ def test_one_number_is_learned(tmp_path: Path, end: tuple[torch.nn.Module, ...])
 
 
 def test_a_student_of_another_form_is_an_error(tmp_path: Path, data: Data) -> None:
-    """Before it is trained: no training makes logits of shares."""
+    """A student whose output has another form is refused before the training."""
     context = of_digits(tmp_path, data)
     student = torch.nn.Sequential(digits_model([4, 8, 8], 16), torch.nn.Softmax(-1))
     with pytest.raises(StepFailed, match=r"the variant's lie in 0.* and sum to one .*before training"):
@@ -314,8 +314,7 @@ def test_a_student_of_another_form_is_an_error(tmp_path: Path, data: Data) -> No
 
 @pytest.mark.parametrize("width", [3, 1], ids=["three numbers", "one without a dimension"])
 def test_numbers_that_nobody_calls_scores_are_learned(tmp_path: Path, width: int) -> None:
-    """Three on a level that they share, which their softmax does not see; and one a row, as `squeeze(-1)`
-    makes it."""
+    """Undeclared numbers are learned: three with a shared level, and one a row without a dimension."""
     flat = torch.nn.Flatten(0 if width == 1 else 1)
 
     def build() -> torch.nn.Module:

@@ -1,4 +1,4 @@
-"""Fine-tuning trains on labels; recovering takes the baseline's answers where there are none."""
+"""`finetune` trains on labels; `recover` uses the baseline's answers if there are none."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,7 +37,7 @@ def untrained() -> torch.nn.Module:
 
 @pytest.fixture
 def context(tmp_path: Path, data: Data) -> Context:
-    """Of a step on a network that reads digits."""
+    """The context of a step on a network for digits."""
 
     def build() -> torch.nn.Module:
         return fit(untrained(), data, Training(**SETTINGS), seed=0)
@@ -59,7 +59,7 @@ def without_labels(context: Context) -> Context:
 
 
 def test_learns_and_says_so(context: Context) -> None:
-    """Two epochs make a useful classifier; the note has what was done, after the notes before it."""
+    """Two epochs give an accuracy above 0.5, and the note follows the earlier ones."""
     before: Note = {"step": "before"}
     surgery: Note = {"kind": "channels"}
     made = Made(module=untrained(), notes=(before,), surgery=(surgery,), pruned=frozenset({"head.weight"}))
@@ -82,13 +82,13 @@ def test_needs_labels(context: Context) -> None:
 
 
 def test_recovers_by_labels(context: Context) -> None:
-    """With labels, recover gives the same weights as finetune."""
+    """`recover` with labels is a finetune step."""
     (note,) = recover(Made(module=untrained()), Training(**SETTINGS), context).notes
     assert note["step"] == "finetune"
 
 
 def test_recovers_without_labels(context: Context) -> None:
-    """Without, the baseline's answers are labels enough: half of what pruning had broken comes back."""
+    """`recover` without labels restores at least half of the accuracy that pruning lost."""
     assert context.trained.build is not None
     module = context.trained.build()
     whole = accuracy_of(module, context.data.held_out)

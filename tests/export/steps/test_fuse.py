@@ -55,7 +55,7 @@ def test_the_batch_and_the_length_stay_free(fused: Exported) -> None:
 
 
 def test_every_batch_answers_the_same(fused: Exported) -> None:
-    """One row, three and eight, short ones and long ones."""
+    """The fused graph answers short and long texts as the original does."""
     assert largest_difference(compare(encoder_graph(), fused.graph, texts(24, 2))) < 1e-4
 
 
@@ -66,7 +66,7 @@ def test_an_expectation_that_is_met_passes(context: Context) -> None:
 
 
 def test_an_expectation_that_is_not_met_is_an_error(context: Context) -> None:
-    """The message says what was found instead."""
+    """The error for an unmet expectation lists the operators that were found."""
     settings = Fuse(step="fuse", expect={"Attention": 6})
     with pytest.raises(StepFailed, match=r"at least 6 Attention, but there are 2 among .*4 LayerNorm"):
         fuse(exported_of(encoder_graph()), settings, context)

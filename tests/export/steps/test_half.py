@@ -64,7 +64,7 @@ def test_float_inputs_are_cast_inside(tmp_path: Path) -> None:
 
 
 def test_answers_are_close(context: Context) -> None:
-    """To about three digits, which is what 16 bits have."""
+    """The answers in half floats are within 1 % of the largest one."""
     before = encoder_graph()
     pairs = compare(before, half(exported_of(before), HALF, context).graph, texts(24, 2))
     assert largest_difference(pairs) < 0.01 * max(np.abs(old).max() for old, _ in pairs)
@@ -99,7 +99,7 @@ def test_a_graph_without_weights_is_an_error(tmp_path: Path) -> None:
 
 
 def test_weights_of_branches_have_16_bits(tmp_path: Path) -> None:
-    """Two branches that call theirs alike keep each its own."""
+    """Weights in two branches become half floats, even if they share a name."""
     rows = split_of({"x": random(40, 4)})
     context = context_for("embedding", rows, rows, tmp_path)
 
@@ -132,8 +132,7 @@ def test_a_graph_of_integers_has_nothing_to_convert(convolutional: Exported, of_
 
 
 def test_a_product_behind_a_transpose_of_rows_ends_no_process(tmp_path: Path) -> None:
-    """onnxruntime's load of such a pair in 16 bits does, as it stands behind a recurrent layer; the step
-    parts it."""
+    """A product after a transpose of the rows loads in half floats, as the step separates the two."""
     build = Builder()
     turned = build.add("Transpose", "x", perm=[1, 0, 2])
     scores = build.add("MatMul", turned, build.weight("w", 6, 4))

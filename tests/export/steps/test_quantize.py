@@ -36,7 +36,7 @@ def constants(graph: bytes) -> dict[str, Any]:
 
 
 def test_weights_are_integers(convolutional: Exported, of_images: Context) -> None:
-    """Every convolution and the linear layer read int8 weights with a scale per channel."""
+    """Each layer has int8 weights with a scale per channel."""
     found = constants(quantize(convolutional, STATIC, of_images).graph)
     weights = [item for name, item in found.items() if name.endswith("weight_quantized")]
     assert [item.data_type for item in weights] == [TensorProto.INT8] * 3
@@ -63,7 +63,7 @@ def test_activations_stay_integers_between_layers(convolutional: Exported, of_im
     ids=str,
 )
 def test_every_setting_acts(convolutional: Exported, of_images: Context, change: dict[str, Any]) -> None:
-    """A setting that changed nothing would be a promise that nobody keeps."""
+    """Each setting of static quantization changes the graph."""
     usual = quantize(convolutional, STATIC, of_images)
     assert quantize(convolutional, STATIC.model_copy(update=change), of_images).graph != usual.graph
 
@@ -79,7 +79,7 @@ def test_the_same_bytes_every_time(encoder: Exported, of_texts: Context, setting
 def test_the_encoder_answers_nearly_the_same(
     encoder: Exported, of_texts: Context, settings: Quantize
 ) -> None:
-    """On rows that no step has seen, for every method."""
+    """Each method keeps the encoder's cosine above 0.99 on new rows."""
     rows = texts(32, 2)
     came = graph_answers(quantize(encoder, settings, of_texts).graph, rows)
     wanted = graph_answers(encoder.graph, rows)
@@ -87,14 +87,14 @@ def test_the_encoder_answers_nearly_the_same(
 
 
 def test_attention_stays_in_float(encoder: Exported, of_texts: Context) -> None:
-    """Of a static encoder only the inputs of its 12 linear layers are integers: 4 tensors in each layer."""
+    """In a static encoder only the inputs of the 12 linear layers are quantized."""
     found = operators(quantize(encoder, STATIC, of_texts).graph)
     assert (found["QuantizeLinear"], found["MatMulIntegerToFloat"], found["MatMul"]) == (8, 12, 5)
     assert "DequantizeLinear" not in found
 
 
 def test_convolutions_are_never_dynamic(convolutional: Exported, of_images: Context) -> None:
-    """There is no fast kernel for it: only the linear layer changes."""
+    """Dynamic quantization changes the linear layer and no convolution."""
     found = operators(quantize(convolutional, DYNAMIC, of_images).graph)
     assert (found["Conv"], found["MatMulIntegerToFloat"]) == (2, 1)
 
@@ -116,7 +116,7 @@ def test_embeddings_become_integers_when_asked(
 def test_what_stays_in_float_does_so_where_it_is_loaded(
     convolutional: Exported, of_images: Context, kept: str
 ) -> None:
-    """onnxruntime by itself makes integers of the weights of a layer that stands between two pairs."""
+    """A layer that stays in float is also float in the graph that onnxruntime loads."""
     made = quantize(convolutional, STATIC.model_copy(update={"keep_float": (kept,)}), of_images)
     loaded = dissect(made.graph, of_images.data.search).operators_loaded
     floats = [name for name in ("Conv", "FusedConv", "Gemm", "FusedGemm") for _ in range(loaded.get(name, 0))]
@@ -124,7 +124,7 @@ def test_what_stays_in_float_does_so_where_it_is_loaded(
 
 
 def test_the_note_says_what_was_done(convolutional: Exported, of_images: Context) -> None:
-    """The method, the layers, the rows, and the most bytes of activations held at once."""
+    """The note has the method, the layers, the rows and the bytes of held activations."""
     settings = STATIC.model_copy(update={"keep_float": ("head",)})
     (note,) = quantize(convolutional, settings, of_images).notes
     # Eight rows of the image, two convolutions' and two Relus' results, pooled ones before and after
@@ -148,7 +148,7 @@ def test_the_note_says_what_was_done(convolutional: Exported, of_images: Context
 
 
 def test_the_note_says_how_far_the_outputs_are_off(convolutional: Exported, of_images: Context) -> None:
-    """The root mean square over the answer's own, on the search split, whose rows set no range."""
+    """The note has the relative root mean square error of each output on the search split."""
     made = quantize(convolutional, STATIC, of_images)
     noted: Any = made.notes[-1]["output_error"]
     wanted, came = (graph_answers(item.graph, of_images.data.search) for item in (convolutional, made))
@@ -158,7 +158,7 @@ def test_the_note_says_how_far_the_outputs_are_off(convolutional: Exported, of_i
 
 
 def test_an_output_of_which_little_is_left_is_an_error(of_images: Context) -> None:
-    """What two products differ in is less than what 8 bits move each of them by, though each is right."""
+    """A difference of two nearly equal products is refused, because its error is too large."""
     build = Builder()
     h = build.add("Flatten", "image")
     weight = build.random.normal(0, 0.1, (2, 64, 4)).astype(np.float32)
@@ -171,7 +171,7 @@ def test_an_output_of_which_little_is_left_is_an_error(of_images: Context) -> No
 
 
 def test_a_sum_behind_which_stands_a_logarithm_stays_in_float(of_images: Context) -> None:
-    """What was added so that there is one is less than a step of 8 bits: its integers would be 0."""
+    """A sum before a logarithm stays in float if 8 bits would make it 0."""
     build = Builder()
     h = build.add("Conv", "image", build.weight("w", 4, 1, 3, 3), pads=[1] * 4)
     least = build.constant("least", np.float32(1e-6))
@@ -186,7 +186,7 @@ def test_a_sum_behind_which_stands_a_logarithm_stays_in_float(of_images: Context
 
 
 def test_a_pattern_that_fits_nothing_is_an_error(encoder: Exported, of_texts: Context) -> None:
-    """It may be meant for a layer that would be quantized in silence."""
+    """A pattern in `keep_float` that matches no layer is refused."""
     settings = DYNAMIC.model_copy(update={"keep_float": ("encoder.layer.9.*",)})
     with pytest.raises(StepFailed, match=r"'encoder.layer.9.\*' matches none of 36 layers"):
         quantize(encoder, settings, of_texts)
@@ -222,7 +222,7 @@ def test_tables_that_are_too_small_are_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("settings", [STATIC, DYNAMIC, WEIGHTS], ids=lambda settings: settings.method)
 def test_a_graph_without_weights_is_an_error(of_images: Context, settings: Quantize) -> None:
-    """A quantization that finds nothing to quantize says what it found."""
+    """A graph without weights is refused, and the error lists its operators."""
     build = Builder()
     build.add("Sigmoid", "image", output="y")
     shape = ("batch", 1, 8, 8)
@@ -233,7 +233,7 @@ def test_a_graph_without_weights_is_an_error(of_images: Context, settings: Quant
 
 @pytest.mark.parametrize("settings", [STATIC, DYNAMIC, WEIGHTS], ids=lambda settings: settings.method)
 def test_weights_in_double_precision_are_named(of_images: Context, settings: Quantize) -> None:
-    """With their type and the way out; no other method would take them."""
+    """The error for weights in double precision gives their type and the fix."""
     build = Builder()
     h = build.add("Flatten", build.add("Cast", "image", to=TensorProto.DOUBLE))
     weight = build.constant("head.weight", np.ones((64, 3)))
@@ -245,7 +245,7 @@ def test_weights_in_double_precision_are_named(of_images: Context, settings: Qua
 
 
 def test_an_old_graph_is_an_error(of_images: Context) -> None:
-    """Scales per channel came with opset 13."""
+    """A graph with opset 12 is refused for static quantization."""
     build = Builder()
     build.add("MatMul", build.add("Flatten", "image"), build.weight("w", 64, 4), output="y")
     given = [value("image", TensorProto.FLOAT, "batch", 1, 8, 8)]

@@ -60,7 +60,7 @@ def cosine(exported: Exported, made: Exported) -> float:
 def test_every_setting_acts_around_attention(
     outlying: Exported, of_texts: Context, change: dict[str, Any]
 ) -> None:
-    """The same settings, another way of writing integers."""
+    """Each setting changes the graph of an encoder and keeps its cosine above 0.9."""
     usual = quantize(outlying, STATIC, of_texts)
     changed = quantize(outlying, STATIC.model_copy(update=change), of_texts)
     assert changed.graph != usual.graph
@@ -68,14 +68,14 @@ def test_every_setting_acts_around_attention(
 
 
 def test_smoothing_and_splitting_help(outlying: Exported, of_texts: Context) -> None:
-    """With outliers in channels and neurons, each brings the answers nearer to the float graph's."""
+    """Smoothing brings the answers closer to the float graph's, and splitting outliers even more."""
     settings = [STATIC.model_copy(update=change) for change in ({}, {"smooth": 0.7}, LEVELLED)]
     plain, smooth, both = (cosine(outlying, quantize(outlying, item, of_texts)) for item in settings)
     assert plain < smooth < both
 
 
 def test_the_clip_of_a_split_neuron_is_the_end_of_the_integers(outlying: Exported, of_texts: Context) -> None:
-    """It costs no operator of its own, unless the layer that reads it stays in float."""
+    """The clip of a split neuron needs no operator, unless the next layer stays in float."""
     settings = STATIC.model_copy(update=LEVELLED)
     assert "Clip" not in operators(quantize(outlying, settings, of_texts).graph)
     kept = settings.model_copy(update={"keep_float": ("encoder.layer.0.output.dense",)})
@@ -118,7 +118,7 @@ def test_nowhere_to_smooth_is_an_error(convolutional: Exported, of_images: Conte
 
 
 def test_no_gelu_is_an_error(convolutional: Exported, of_images: Context) -> None:
-    """Splitting is for what is behind one."""
+    """`split_outliers` without a Gelu is refused."""
     with pytest.raises(StepFailed, match="found no Gelu between two products"):
         quantize(convolutional, STATIC.model_copy(update={"split_outliers": True}), of_images)
 

@@ -31,7 +31,7 @@ from tests.export.graphs import (
 def test_half_floats_become_the_integers_that_floats_become(
     graph: Callable[[], bytes], method: str, tmp_path: Path
 ) -> None:
-    """As many layers, the same shares, and hardly farther from the file's own answers."""
+    """A graph in half floats gives the same quantized layers and shares as its float32 equal."""
     rows = {conv_graph: images, encoder_graph: texts, lstm_graph: steps}[graph]
     context = context_for("embedding", rows(32, 0), rows(64, 1), tmp_path)
     half = convert_float_to_float16(onnx.load_from_string(graph()), keep_io_types=True)

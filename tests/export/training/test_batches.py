@@ -29,8 +29,7 @@ def test_every_row_is_in_one_batch(rows: int, batch_size: int, lengths: bool) ->
 
 
 def test_rows_of_a_batch_have_similar_lengths() -> None:
-    """Lengths of 1 to 99 in batches of 10: with 1000 sorted rows a batch spans about 2 tokens where the
-    windows are sorted, and about 80 where nothing is."""
+    """A batch of 10 random rows spans fewer than 5 of 99 lengths."""
     split = make_split(1000, lengths=True)
     assert split.lengths is not None
     spans = [np.ptp(split.lengths[rows]) for rows in random_batches(split, 10)]
@@ -47,7 +46,7 @@ def test_batches_come_in_a_random_order() -> None:
 
 
 def test_answers_take_short_rows_first() -> None:
-    """Every row once, by length."""
+    """The batches for answers have each row once, sorted by length."""
     split = make_split(1000, lengths=True)
     assert split.lengths is not None
     order = np.concatenate(ordered_batches(split))

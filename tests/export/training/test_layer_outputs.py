@@ -26,5 +26,6 @@ def drop(*kept: int) -> Note:
     ],
 )
 def test_pairs(layers: int, surgery: list[Note], expected: list[int]) -> None:
-    """Of six layers: the last of those that it stands for, else evenly, and at the end the last."""
+    """Each of the student's layers is paired with the last one that it replaces, or with evenly spaced
+    ones."""
     assert pair_layers(layers, 6, surgery) == expected

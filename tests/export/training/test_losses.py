@@ -14,8 +14,8 @@ from export.training.losses import (
     numbers_loss,
     similarities_loss,
 )
-from serve.bundles.figures import Meaning
-from serve.engine.closeness import cosine_of, divergence
+from serve.bundles.meaning import Meaning
+from serve.tasks.closeness import cosine_of, divergence
 
 ONE = torch.tensor([[1.0, 2.0, 4.0], [0.0, -1.0, 1.0]])
 OTHER = torch.tensor([[2.0, 1.0, 0.0], [1.0, 1.0, 3.0]])
@@ -24,13 +24,13 @@ MASK = torch.tensor([[1, 1], [1, 0]])
 
 
 def tokens(seed: int, *shape: int) -> torch.Tensor:
-    """Random numbers."""
+    """Return random numbers."""
     return torch.from_numpy(np.random.default_rng(seed).normal(size=shape).astype(np.float32))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
 def test_logits_are_scaled_divergences(temperature: float) -> None:
-    """T^2 KL(teacher || student), as scipy computes it."""
+    """The loss is T^2 KL(teacher || student), as scipy computes it."""
     student, teacher = (softmax(side.numpy() / temperature, axis=1) for side in (ONE, OTHER))
     expected = temperature**2 * rel_entr(teacher, student).sum(1).mean()
     assert float(logits_loss(ONE, OTHER, temperature)) == pytest.approx(expected, rel=1e-5)
@@ -38,7 +38,7 @@ def test_logits_are_scaled_divergences(temperature: float) -> None:
 
 @pytest.mark.parametrize("shares", [False, True], ids=["scores", "shares"])
 def test_logits_have_the_divergence_that_the_floor_and_the_shadow_have(shares: bool) -> None:
-    """Of scores, and of what already sums to one."""
+    """The divergence equals that of the floor and the shadow, for scores and for shares."""
     student, teacher = (side.softmax(1) if shares else side for side in (ONE, OTHER))
     meaning = Meaning(kind="classes", form="shares" if shares else "plain")
     expected = divergence(meaning, *(side.numpy().astype(np.float64) for side in (teacher, student)))
@@ -46,13 +46,13 @@ def test_logits_have_the_divergence_that_the_floor_and_the_shadow_have(shares: b
 
 
 def test_embeddings_have_the_cosine_that_the_floor_and_the_shadow_have() -> None:
-    """1 - the mean cosine."""
+    """The loss is 1 minus the mean cosine of the floor and the shadow."""
     cosine = cosine_of(*(side.numpy().astype(np.float64) for side in (ONE, OTHER)))
     assert float(embeddings_loss(ONE, OTHER)) == pytest.approx(1 - cosine.mean(), rel=1e-5)
 
 
 def test_logits_keep_their_gradient_at_any_temperature() -> None:
-    """Without the square of the temperature it would fall by four for each doubling of it."""
+    """The gradient has the same size at temperatures of 20 and 40."""
     sizes = []
     for temperature in (20.0, 40.0):
         scores = ONE.clone().requires_grad_()
@@ -63,7 +63,7 @@ def test_logits_keep_their_gradient_at_any_temperature() -> None:
 
 
 def test_labels_ignore_what_does_not_count() -> None:
-    """A label of -100 is as if the token were not there, and a batch of nothing else costs nothing."""
+    """Labels of -100 are ignored, and a batch of them has a loss of 0."""
     scores = tokens(0, 2, 2, 3)
     labels = torch.tensor([[1, -100, 0], [2, -100, 0]])
     expected = torch.nn.functional.cross_entropy(scores[:, 0], labels[:, 0])
@@ -72,7 +72,7 @@ def test_labels_ignore_what_does_not_count() -> None:
 
 
 def test_embeddings_are_compared_by_direction() -> None:
-    """1 - cosine, whatever the length."""
+    """The loss is 1 minus the cosine and does not depend on the length."""
     cosines = (ONE * OTHER).sum(1) / ONE.norm(dim=1) / OTHER.norm(dim=1)
     assert torch.allclose(embeddings_loss(ONE * 7, OTHER), 1 - cosines.mean())
 
@@ -129,7 +129,7 @@ def test_shares_are_taken_for_what_they_are() -> None:
 
 
 def test_a_share_of_nothing_has_a_gradient() -> None:
-    """Its logarithm would be infinite."""
+    """A share of 0 has a finite gradient."""
     shares = torch.tensor([[1.0, 0.0]], requires_grad=True)
     labels_loss(shares, torch.tensor([1])).backward()  # type: ignore[no-untyped-call]
     assert shares.grad is not None
@@ -137,7 +137,7 @@ def test_a_share_of_nothing_has_a_gradient() -> None:
 
 
 def test_numbers_are_apart_by_their_variance() -> None:
-    """1 and 2 off, where a deviation is 1 and 4: 1 and a quarter, on the mean 5/8."""
+    """The loss is the squared difference divided by the variance: 1 and 1/4 give a mean of 5/8."""
     numbers, teacher = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 0.0]])
     assert float(numbers_loss(numbers, teacher, torch.tensor([1.0, 4.0]))) == pytest.approx(5 / 8)
     one = numbers_loss(torch.tensor([[3.0], [5.0]]), torch.tensor([[1.0], [5.0]]), torch.tensor([2.0]))

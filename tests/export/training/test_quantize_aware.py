@@ -1,4 +1,5 @@
-"""Training for 8 bits computes as the quantized graph will, and leaves nothing of itself behind."""
+"""Training for 8 bits computes as the quantized graph does and leaves the module without changes of its
+own."""
 
 import copy
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ def test_leaves_nothing_behind(trained: torch.nn.Module, data: Data) -> None:
 
 
 def test_rounds_to_one_in_255(data: Data) -> None:
-    """A layer of one weight of 1 rounds its input to steps of the calibrated range: 255 of them."""
+    """The layer's input is rounded to 255 steps of its calibrated range."""
     layer = torch.nn.Conv2d(1, 1, 1, bias=False)
     torch.nn.init.ones_(layer.weight)
     with simulate_8bit(layer, data.calibration):
@@ -55,7 +56,7 @@ def test_rounds_to_one_in_255(data: Data) -> None:
 
 
 def test_gradients_pass(trained: torch.nn.Module, data: Data) -> None:
-    """Rounding has no slope, so training takes the one of no rounding at all."""
+    """Gradients pass through the rounding unchanged."""
     module = copy.deepcopy(trained)
     with simulate_8bit(module, data.calibration):
         module(torch.tensor(data.search.inputs["image"][:9])).sum().backward()
@@ -71,7 +72,7 @@ def test_the_statistics_of_batch_normalization_stay(trained: torch.nn.Module, da
 
 
 def test_a_model_without_layers_to_round_is_an_error(data: Data) -> None:
-    """It would be trained as ever, in silence."""
+    """A model without layers to round is refused."""
     with (
         pytest.raises(StepFailed, match="rounds Linear, Conv1d and Conv2d layers, and GRU has none"),
         simulate_8bit(torch.nn.GRU(2, 2), data.calibration),
@@ -80,7 +81,7 @@ def test_a_model_without_layers_to_round_is_an_error(data: Data) -> None:
 
 
 def test_batch_normalization_may_be_folded_afterwards(data: Data) -> None:
-    """To fold it scales output channels, and their 8-bit steps with them: rounded before or after is one."""
+    """Folding the batch normalization before or after the rounding gives the same answers."""
     seed_everything(0)
     convolution, norm = torch.nn.Conv2d(1, 4, 3, bias=False), torch.nn.BatchNorm2d(4)
     norm(convolution(torch.tensor(data.search.inputs["image"])))

@@ -1,4 +1,4 @@
-"""A score says how good answers are by what they mean."""
+"""A score measures answers by what they mean."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 
 from export.data.datasets import Split, read_data
 from export.training.scores import distance, likeness, likeness_to, read_teacher
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 RANDOM = np.random.default_rng(0)
 
@@ -38,7 +38,7 @@ class Scaled(torch.nn.Module):
 
 
 def test_one_number_is_scored_by_how_near_it_is() -> None:
-    """1 for the same, 0 for the mean alone, less for worse: never 1 whatever comes."""
+    """The score of numbers is 1 for equal ones, 0 for zeros, and negative for worse ones."""
     answers = SPLIT.inputs["x"].sum(1, keepdims=True).astype(np.float32)
     score = likeness_to("classification", answers, SPLIT)
     assert score(Scaled(1)) == pytest.approx(1)
@@ -59,7 +59,7 @@ def test_one_number_is_scored_by_how_near_it_is() -> None:
 def test_likeness_and_distance_by_hand(
     task: Task, wanted: Any, came: Any, alike: float, apart: float | None
 ) -> None:
-    """Of classes the share with the same one on top, of embeddings the cosine, of numbers those nearby."""
+    """The likeness is that of top classes, cosines or near numbers, as computed by hand."""
     wanted, came = (np.array(each, np.float32) for each in (wanted, came))
     rows = Split(inputs={}, labels=None, lengths=None, row_hashes=("a",) * len(wanted))
     meaning = read_teacher(task, wanted, rows)

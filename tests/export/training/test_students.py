@@ -26,12 +26,12 @@ TEACHER = Trained(name="digits", sha256="0" * 64, build=build, assets={})
 
 
 def student(**arguments: Any) -> Student:
-    """By its factory."""
+    """Return the student of the factory."""
     return Student(factory=FACTORY, arguments=arguments)
 
 
 def test_weights_that_fit_are_taken_over() -> None:
-    """The same first layer keeps its weights; what is smaller starts on its own."""
+    """Weights of the same shape are copied from the teacher, and others start at random."""
     made = make_student(student(widths=[4, 4, 4], hidden=16), TEACHER)
     taken = {
         name

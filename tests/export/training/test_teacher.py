@@ -1,4 +1,4 @@
-"""The teacher answers every row once, whatever holds it."""
+"""The teacher answers each row once, whether it is a module or a graph."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,7 +33,7 @@ def make_context(tmp_path: Path, data: Data) -> Callable[[Trained], Context]:
 
 
 def test_answers_in_the_order_of_the_rows(make_context: Callable[[Trained], Context], data: Data) -> None:
-    """Row by row what the module says."""
+    """The answers equal the module's, in the order of the rows."""
     context = make_context(Trained(name="t", sha256="1" * 64, build=build, assets={}))
     answers = teacher_answers(context, data.search)
     with torch.no_grad():
@@ -43,7 +43,7 @@ def test_answers_in_the_order_of_the_rows(make_context: Callable[[Trained], Cont
 
 
 def test_a_graph_answers_like_its_module(make_context: Callable[[Trained], Context], data: Data) -> None:
-    """A model that came as ONNX teaches as well."""
+    """A teacher in ONNX answers as its module."""
     graph = Builder()
     graph.add("Flatten", "image", output="flat")
     image = value("image", TensorProto.FLOAT, "batch", 1, 8, 8)
@@ -76,7 +76,7 @@ class Embedder(torch.nn.Module):
 
 
 def test_rows_of_all_lengths_are_answered(make_context: Callable[[Trained], Context]) -> None:
-    """Batches by length, answers by row; what is beyond a batch's longest row is 0."""
+    """Rows are batched by length and answered in their order, with 0 after the end of a batch's rows."""
     lengths = np.random.default_rng(0).permutation(np.arange(1, 201))
     mask = (np.arange(200) < lengths[:, None]).astype(np.int64)
     rows = tuple(map(str, range(200)))
@@ -89,7 +89,7 @@ def test_rows_of_all_lengths_are_answered(make_context: Callable[[Trained], Cont
 def test_a_teacher_that_answers_nan_is_an_error(
     make_context: Callable[[Trained], Context], data: Data
 ) -> None:
-    """Nobody can learn from it."""
+    """A teacher that answers NaN is refused."""
 
     def ruin() -> torch.nn.Module:
         module = build()

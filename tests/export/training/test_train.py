@@ -29,7 +29,7 @@ Loss = Callable[[torch.nn.Module, Tensors, Any], torch.Tensor]
 
 @pytest.fixture(autouse=True)
 def _reproducible() -> Iterator[None]:
-    """As an export trains: on one thread."""
+    """Train on one thread with reproducible results, as an export does."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with reproducible():
@@ -43,7 +43,7 @@ def settings(**changes: Any) -> Training:
 
 
 def make_data(rows: int = 40, labels: bool = True) -> Data:
-    """Two classes, told apart by the sign of the first of four numbers."""
+    """Return two classes by the sign of the first of four numbers."""
     draw = np.random.default_rng(0)
     splits: dict[str, Any] = {}
     for name in ("train", "calibration", "search", "held_out"):
@@ -85,7 +85,7 @@ def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
 
 
 def test_learns(tmp_path: Path) -> None:
-    """A few epochs tell the sign of a number nearly always."""
+    """Twenty epochs give a score above 0.9."""
     note = run(tmp_path, make_module(), epochs=20, learning_rate=0.05)
     assert note["score"] > 0.9
 
@@ -108,7 +108,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 
 @pytest.mark.parametrize("moment", [1, 2, 3])
 def test_goes_on_after_an_error_between_epochs(tmp_path: Path, moment: int) -> None:
-    """Whatever epoch is interrupted, the same call afterwards ends with the very same weights."""
+    """After an error between epochs the same call ends with the same weights."""
     whole, cut = make_module(), make_module()
     run(tmp_path / "whole", whole)
     data = make_data()
@@ -150,7 +150,7 @@ with reproducible():
 
 
 def test_goes_on_after_kill_9(tmp_path: Path) -> None:
-    """A process that is killed after its second epoch is continued in the third, to the same weights."""
+    """A process killed after its second epoch continues with the third and ends with the same weights."""
     script = _KILLED.format(file=__file__, name=Path(__file__).stem, folder=str(tmp_path / "cut"))
     environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
     killed = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=False)
@@ -212,7 +212,7 @@ def scored(scores: list[float], **changes: Any) -> tuple[Any, list[torch.nn.Modu
 
 
 def test_keeps_the_best_epoch() -> None:
-    """The weights of the epoch with the highest score come out."""
+    """The result has the weights of the epoch with the highest score."""
     note, (module, *epochs) = scored([0.1, 0.9, 0.3, 0.2])
     assert note["best_epoch"] == 2
     assert note["score"] == 0.9
@@ -220,20 +220,20 @@ def test_keeps_the_best_epoch() -> None:
 
 
 def test_equally_good_epochs_go_to_the_last() -> None:
-    """Training on while the search split cannot tell still sharpens the weights."""
+    """Of epochs with equal scores the last one is kept."""
     note, (module, *epochs) = scored([0.5, 0.9, 0.9, 0.2])
     assert note["best_epoch"] == 3
     assert same(module, epochs[2])
 
 
 def test_patience_ends_it() -> None:
-    """Two epochs that are not better than the best before them are enough, equally good ones too."""
+    """Training ends after two epochs without a better score."""
     note, _ = scored([0.5, 0.9, 0.9, 0.9], patience=2, epochs=9)
     assert note["epochs_run"] == 4
 
 
 def test_a_score_that_is_no_number_is_an_error() -> None:
-    """It would never be the best, nor the worst."""
+    """A score of NaN is an error that recommends a lower learning rate."""
     with pytest.raises(StepFailed, match=r"the score became nan in epoch 2: .* lower learning_rate"):
         scored([0.5, float("nan")])
 
@@ -263,7 +263,7 @@ class Backbone(torch.nn.Module):
         self.head = torch.nn.Linear(6, 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Two scores."""
+        """Return two scores."""
         scores: torch.Tensor = self.head(self.body(x).relu())
         return scores
 
@@ -294,7 +294,7 @@ class Backbone(torch.nn.Module):
 def test_a_frozen_norm_without_weights_keeps_its_statistics(
     freeze: list[str], fixed: bool, held: bool
 ) -> None:
-    """It has nothing that could be trained, and would drift all the same."""
+    """A frozen norm without weights keeps its statistics."""
     before, module = Backbone(fixed=fixed), Backbone(fixed=fixed)
     fit(module, make_data(), settings(freeze=freeze), 0)
     mean = [each.body.get_buffer("1.running_mean") for each in (before, module)]
@@ -327,7 +327,7 @@ def test_pruned_zeros_stay(tmp_path: Path, optimizer: str) -> None:
 
 
 def test_l1_makes_weights_smaller() -> None:
-    """The sum of absolute weights is part of what is made small."""
+    """With `l1` the sum of absolute weights falls to less than half."""
     sizes = []
     for l1 in (0.0, 0.5):
         _, (module, *_) = scored([0.5] * 30, l1=l1, epochs=30)
@@ -375,6 +375,6 @@ def test_without_labels_there_is_another_way(split: str) -> None:
 
 
 def test_needs_rows_to_train_on() -> None:
-    """The train split may be missing, but not here."""
+    """Training without a train split is refused."""
     with pytest.raises(InvalidData, match="return the split 'train'"):
         learn_labels(replace(make_data(), train=None))

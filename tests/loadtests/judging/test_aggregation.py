@@ -21,7 +21,7 @@ def _estimate(estimate: Interval | None) -> Interval:
 
 
 def test_percentiles_are_measured_values() -> None:
-    """Of 1 to 1,000 ms the p50, p95 and p99 are 500, 950 and 990, and the mean is 500.5."""
+    """For 1 to 1,000 ms, the p50, p95 and p99 are 500, 950 and 990 ms, and the mean is 500.5 ms."""
     report = describe(make_samples(_THOUSAND), None, 1000)
     found = [_estimate(each).value for each in (report.p50_ms, report.p95_ms, report.p99_ms)]
     assert found == pytest.approx([500, 950, 990])
@@ -30,8 +30,7 @@ def test_percentiles_are_measured_values() -> None:
 
 @pytest.mark.parametrize(("q", "n"), [(0.5, 100), (0.95, 400), (0.99, 3000)])
 def test_intervals_hold_the_true_quantile(q: float, n: int) -> None:
-    """In at least 93 of 100 seeds, of 95 that are promised or more: fewer than 93 of intervals that hold it
-    in 96 would come once in 10."""
+    """In at least 93 of 100 seeds the interval, which promises 95 %, contains the true quantile."""
     held = 0
     for seed in range(100):
         values = np.sort(np.random.default_rng(seed).lognormal(size=n))
@@ -43,15 +42,14 @@ def test_intervals_hold_the_true_quantile(q: float, n: int) -> None:
 
 
 def test_too_few_samples_bound_nothing() -> None:
-    """The p99 of 100 values may be above all of them."""
+    """The p99 of 100 values has no upper bound, and there is none of no values."""
     estimate = _estimate(estimate_quantile(np.arange(1.0, 101), 0.99))
     assert (estimate.value, estimate.low, estimate.high) == (99, 97, None)
     assert estimate_quantile(np.zeros(0), 0.5) is None
 
 
 def test_what_was_never_answered_counts_with_the_time_it_waited() -> None:
-    """Two answers of 10 ms and two vain waits of 900 ms have a p95 of 900 ms, and the waits are over any
-    limit, while an error that came at once is neither fast nor late."""
+    """Unanswered requests count with their waiting time in the p95; immediate errors do not count."""
     samples = join(make_samples([10, 10]), make_unanswered([900, 900], pinned="fp32"), make_failed(3))
     report = describe(samples, 1000, 2)
     assert _estimate(report.p95_ms).value == pytest.approx(900)
@@ -67,7 +65,7 @@ def test_over_the_limit_is_counted_from_the_intended_start() -> None:
 
 
 def test_the_curve_reaches_as_far_as_the_samples() -> None:
-    """Ten points to a decade of the tail, from the fastest to the one that 1 of 1,000 exceeds."""
+    """The curve has ten points per decade of the tail, from the fastest to the value that 0.1 % exceed."""
     curve = describe(make_samples(_THOUSAND), None, 1000).curve
     assert len(curve) == 31
     assert curve[0] == pytest.approx((0, 1))
@@ -76,13 +74,13 @@ def test_the_curve_reaches_as_far_as_the_samples() -> None:
 
 
 def test_an_error_without_a_variant_is_of_unknown() -> None:
-    """It is counted, but against nobody."""
+    """An error without a known variant counts for `unknown`."""
     rows = split_by_variant(join(make_samples([1, 1]), make_failed(1)), ["fp32", "int8"])
     assert {name: len(samples) for name, samples in rows.items()} == {"fp32": 2, "int8": 0, UNKNOWN: 1}
 
 
 def test_an_error_on_a_pinned_request_is_of_its_pin() -> None:
-    """Who was asked is known, even where nobody answered."""
+    """An error of a pinned request counts for the pinned variant."""
     rows = split_by_variant(make_failed(2, pinned="int8"), ["int8"])
     assert {name: len(samples) for name, samples in rows.items()} == {"int8": 2}
     report = describe(rows["int8"], 50, 0)
@@ -90,13 +88,13 @@ def test_an_error_on_a_pinned_request_is_of_its_pin() -> None:
 
 
 def test_shares_are_of_right_answers() -> None:
-    """Who answered three of four has 75 %; who answered nothing has 0."""
+    """The share is that of correct answers: three of four give 0.75, and errors alone give 0."""
     assert describe(make_samples([1, 1, 1]), None, 4).share_served == 0.75
     assert describe(make_failed(2), None, 0).share_served == 0
 
 
 def test_the_timeline_shows_when_it_was() -> None:
-    """A second of errors, a second without any request, and a slow one, each in its own window."""
+    """The timeline has the errors, the gap and the slow answers each in their own second."""
     samples = join(
         make_samples([10, 20], at_s=[0.1, 0.2]),
         make_failed(3, at_s=[1.1, 1.2, 1.3]),
@@ -121,7 +119,7 @@ def test_a_timeline_has_at_most_30_windows_and_at_least_2() -> None:
 
 
 def test_the_sender_is_described_by_its_lateness() -> None:
-    """Of 1 to 100 ms p50 is 50, p99 is 99, the most 100; of 0.3 s in 1.5 s it had a fifth of its core."""
+    """For lateness from 1 to 100 ms, the p50 is 50 and the p99 is 99; 0.3 s in 1.5 s are 20 % of a core."""
     samples = join(*[make_samples([200], late_ms=ms) for ms in range(1, 101)])
     sender = describe_sender(make_measurement(samples, cpu_s=0.3, wall_s=1.5, pool_full=7))
     late = (sender.lateness_p50_ms, sender.lateness_p99_ms, sender.lateness_max_ms)
@@ -131,6 +129,6 @@ def test_the_sender_is_described_by_its_lateness() -> None:
 
 
 def test_a_sender_that_sent_nothing_was_not_punctual() -> None:
-    """No figure, never a zero."""
+    """Without requests, the sender's lateness and CPU share are None."""
     sender = describe_sender(make_measurement(make_samples([]), wall_s=0))
     assert (sender.lateness_p99_ms, sender.cpu_share, sender.in_flight) == (None, 0, 0)

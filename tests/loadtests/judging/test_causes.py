@@ -6,13 +6,13 @@ from tests.loadtests.made import make_failed, make_samples
 
 
 def fail(n: int, words: str) -> Samples:
-    """So many requests that failed with these words."""
+    """Return `n` failed requests with these words."""
     samples = make_failed(n)
     return replace(samples, words=tuple(words if word == "refused" else word for word in samples.words))
 
 
 def test_causes_come_by_how_often() -> None:
-    """Of all loads together; what went well has none."""
+    """Causes of all loads are counted together, the most frequent first."""
     measured = [make_samples([1, 2]), fail(2, "reset"), fail(1, "refused"), fail(2, "refused")]
     assert list(count_causes(measured).items()) == [("refused", 3), ("reset", 2)]
 

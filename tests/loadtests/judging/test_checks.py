@@ -21,7 +21,7 @@ _LIMITS = Limits(p99_ms=50, errors=0.01, slower_by=0.05)
 
 @pytest.mark.parametrize(("errors", "outcome"), [(0, PASS), (20, INVALID), (45, FAIL)])
 def test_errors_fail_when_shown_to_be_too_many(errors: int, outcome: CheckOutcome) -> None:
-    """Of 2,000, where 1 % may fail: none is shown to be good, 20 decide nothing, 45 are too many."""
+    """Of 2,000 requests with 1 % allowed, no error passes, 20 are undecided and 45 fail."""
     check = guard_errors("fp32", make_variant(2000, errors), _LIMITS)
     assert check.outcome is outcome
     assert check.name == "errors of fp32"
@@ -37,7 +37,7 @@ def test_p99_is_the_share_over_the_limit(over: int, outcome: CheckOutcome) -> No
 
 
 def test_a_few_requests_decide_nothing() -> None:
-    """An error rate of 0 of 10 may be one of 20 %: the fix is told."""
+    """Zero errors in 10 requests are undecided, and the message says to run longer."""
     check = guard_errors("fp32", make_variant(10, 0), _LIMITS)
     assert check.outcome is INVALID
     assert check.wanted.endswith("undecided: run longer")
@@ -49,7 +49,7 @@ def test_a_few_requests_decide_nothing() -> None:
     ids=["none", "2 %", "slow, but no more at the end", "growing evenly", "stopped"],
 )
 def test_answers_that_pile_up_fail(unanswered: int, at_half: int, outcome: CheckOutcome) -> None:
-    """Of 1,000 arrivals 98 % must be answered when the sending ends, or no more be out than half way."""
+    """The check passes if 98 % of 1,000 arrivals are answered, or no more are open than half way."""
     assert guard_backlog(1000, unanswered, at_half).outcome is outcome
 
 
@@ -66,7 +66,7 @@ def test_a_run_that_sent_nothing_kept_up_with_nothing() -> None:
 def test_a_limit_missed_while_others_have_the_cpu_is_undecided(
     failed: CheckOutcome, steal: float | None, outcome: CheckOutcome
 ) -> None:
-    """It may hold on a machine of one's own, and the fix is told."""
+    """A missed limit is undecided if others used the CPU, and the message asks for a quieter machine."""
     check = excuse(make_check("p99", outcome=failed), steal)
     assert check.outcome is outcome
     assert check.wanted.endswith("use a quieter machine") == (outcome is INVALID)
@@ -77,7 +77,7 @@ def test_a_limit_missed_while_others_have_the_cpu_is_undecided(
     [(0.9, 1.02, PASS), (1.01, 1.04, PASS), (0.98, 1.08, INVALID), (1.01, 1.08, FAIL), (1.2, 1.3, FAIL)],
 )
 def test_a_median_is_good_bad_or_undecided(low: float, high: float, outcome: CheckOutcome) -> None:
-    """Good: slower by no more than a twentieth; bad: shown to be slower, and not shown to be by so little."""
+    """A median passes if it is at most 5 % slower, and fails only if it is shown to be slower by more."""
     ratio = Ratio(figure="p50", value=(low + high) / 2, low=low, high=high)
     assert guard_ratio("int8", ratio, _LIMITS).outcome is outcome
 
@@ -86,7 +86,7 @@ def test_a_median_is_good_bad_or_undecided(low: float, high: float, outcome: Che
     ("harm", "safe", "outcome"), [(0, 3.5, PASS), (0, 2.9, INVALID), (6, 0, FAIL), (6, 3.5, FAIL)]
 )
 def test_what_a_rollout_calls_harm_fails(harm: float, safe: float, outcome: CheckOutcome) -> None:
-    """Harm counts before safety, and neither of them is undecided."""
+    """A figure fails if harm is shown, passes if safety is shown, and is otherwise undecided."""
     fields: dict[str, Any] = dict.fromkeys(("value", "low", "high"))
     weighed = WeighedEvents(
         figure="errors", seen="3 against 0", harm=harm, harm_at=5.3, safe=safe, safe_at=3, **fields
@@ -112,7 +112,7 @@ _GOOD = make_check("arrivals", kind="gate", used=0.99)
     ids=["a gate before what is bad", "what is bad before what is undecided", "undecided is no pass"],
 )
 def test_the_worst_check_decides(checks: list[Check], outcome: CheckOutcome, binding: str) -> None:
-    """Figures that cannot be trusted condemn nobody; every check that did not pass is told, in that order."""
+    """An invalid gate outranks a failed guard, which outranks an undecided one; each is a reason."""
     verdict = decide(checks)
     assert (verdict.outcome, verdict.binding) == (outcome, binding)
     assert len(verdict.reasons) == len(checks) - (_GOOD in checks)
@@ -120,18 +120,18 @@ def test_the_worst_check_decides(checks: list[Check], outcome: CheckOutcome, bin
 
 
 def test_a_pass_names_the_guard_that_came_closest() -> None:
-    """Not a gate: that the sender was almost late says nothing of the model."""
+    """A pass names the guard that came closest to its limit, and no gate."""
     verdict = decide([make_check("errors", used=0.2), make_check("p99", used=0.7), _GOOD])
     assert (verdict.outcome, verdict.binding, verdict.reasons) == (PASS, "p99", ())
 
 
 def test_a_pass_without_a_matter_of_degree_names_none() -> None:
-    """There is nothing to come close to."""
+    """A pass whose guards have no degree names none."""
     assert decide([make_check("backlog", used=None), _GOOD]).binding is None
 
 
 def test_a_caveat_decides_nothing() -> None:
-    """It takes trust from some figures, and the verdict rests on others."""
+    """A caveat does not change the verdict."""
     caveat = make_check("steady state", kind="caveat", outcome=CheckOutcome.INVALID)
     assert decide([caveat, _GOOD]).outcome is CheckOutcome.PASS
     assert decide([caveat, make_check("errors", outcome=CheckOutcome.FAIL)]).binding == "errors"

@@ -9,7 +9,7 @@ from loadtests.judging.contention import Contention, ContentionClock, is_contend
 
 
 def test_the_run_queue_is_a_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of ten seconds two were spent ready and without a core."""
+    """Two of ten seconds in the run queue give a share of 0.2."""
     scheduled, now_s = tmp_path / "schedstat", iter([100.0, 110.0])
     monkeypatch.setattr(contention, "_SCHEDULED", scheduled)
     monkeypatch.setattr(contention, "monotonic", lambda: next(now_s))

@@ -12,7 +12,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_without_file_and_words_there_are_the_defaults() -> None:
-    """Nothing is asked of p99 until somebody does."""
+    """Without a file and options the limits have their defaults, and p99 has no limit."""
     assert load_limits(None, []) == Limits()
     assert load_limits(None, []).p99_ms is None
 
@@ -24,13 +24,13 @@ def test_a_file_is_read(path: Path) -> None:
 
 
 def test_an_empty_file_asks_for_nothing(path: Path) -> None:
-    """It may hold comments alone."""
+    """A file with only comments gives the default limits."""
     path.write_text("# later\n")
     assert load_limits(path, []) == Limits()
 
 
 def test_a_word_stands_over_the_file(path: Path) -> None:
-    """And leaves the other names as they are; the last of two words counts."""
+    """An option overrides the file for its name, and the last of two options applies."""
     path.write_text("p99_ms: 50\nerrors: 0.002\n")
     assert load_limits(path, ["p99_ms=20", "p99_ms=30"]) == Limits(p99_ms=30, errors=0.002)
 
@@ -66,7 +66,7 @@ def test_an_unknown_name_is_told_with_the_right_one(path: Path, line: str, fix: 
     ],
 )
 def test_an_impossible_value_is_told(path: Path, line: str, told: str) -> None:
-    """With the name, what came and what is expected."""
+    """The error names the key, the value and what is expected."""
     path.write_text(line + "\n")
     with pytest.raises(LoadTestError, match=told):
         load_limits(path, [])
@@ -83,7 +83,7 @@ def test_an_impossible_value_is_told(path: Path, line: str, told: str) -> None:
     ],
 )
 def test_what_is_no_table_of_limits_is_told(path: Path, content: bytes, told: str) -> None:
-    """A list, a word, a broken file."""
+    """A file that is not a table of limits is refused."""
     path.write_bytes(content)
     with pytest.raises(LoadTestError, match=told):
         load_limits(path, [])

@@ -83,9 +83,7 @@ def test_a_stall_fails() -> None:
 
 
 def test_answers_that_pile_up_fail() -> None:
-    """A server of 95/s at 100/s is behind by half a second at the end, which no limit of p99 hides.
-
-    Here nothing is over the limit yet: that of the limits is above the longest wait."""
+    """A server that serves 95 of 100 requests a second fails, even if none is over the limit yet."""
     came = np.arange(1000) / 100
     done = (np.arange(1000) + 1) / 95
     limits = Limits(p99_ms=1000)
@@ -104,7 +102,7 @@ def test_what_was_never_answered_is_over_the_limit() -> None:
 
 
 def test_errors_fail_with_their_first_cause() -> None:
-    """The most frequent of them."""
+    """The reason of too many errors gives the most frequent cause."""
     at_s = np.linspace(0, 9.9, 40)
     samples = join(_steady(8, 940), make_failed(40, "reset", at_s=at_s), make_failed(20, at_s=at_s[:20]))
     probe = _judge(samples)
@@ -112,7 +110,7 @@ def test_errors_fail_with_their_first_cause() -> None:
 
 
 def test_a_late_sender_is_invalid() -> None:
-    """Everything was late by 60 ms, and by nobody's fault but ours: the server took 8 ms."""
+    """A probe whose requests were sent 60 ms late is INVALID."""
     probe = _judge(_steady(68, late_ms=60))
     assert (probe.outcome, probe.reason) == (
         CheckOutcome.INVALID,
@@ -121,7 +119,7 @@ def test_a_late_sender_is_invalid() -> None:
 
 
 def test_a_late_sender_does_not_excuse_a_slow_server() -> None:
-    """From the moment of sending it still took 90 ms, where 50 are allowed."""
+    """A probe fails if the server takes 90 ms from the moment of sending where 50 are allowed."""
     probe = _judge(_steady(150, late_ms=60))
     assert (probe.outcome, probe.reason) == (CheckOutcome.FAIL, "100.00% over 50 ms, 1% allowed")
 
@@ -134,7 +132,7 @@ def test_a_late_sender_does_not_excuse_a_slow_server() -> None:
 def test_a_rate_that_fails_while_others_have_the_cpu_is_invalid(
     steal: float | None, outcome: CheckOutcome
 ) -> None:
-    """The server lacked it, too; with what came of it, for who wonders."""
+    """A failed probe is INVALID if others used the CPU, and keeps its reason."""
     probe = _judge(_steady(150), steal=steal)
     assert probe.outcome is outcome
     assert probe.reason.endswith("100.00% over 50 ms, 1% allowed")
@@ -146,7 +144,7 @@ def test_a_rate_that_passes_while_others_have_the_cpu_passes() -> None:
 
 
 def test_a_sender_without_cpu_is_invalid_whatever_it_read() -> None:
-    """It reads answers late, and nobody can tell whose fault that is."""
+    """A probe whose sender used 90 % of its core is INVALID, whatever it measured."""
     probe = _judge(_steady(150), cpu_s=9.0)
     assert (probe.outcome, probe.reason) == (CheckOutcome.INVALID, "sender's CPU: 90% of its core")
 
@@ -193,12 +191,12 @@ def _live(done: int, *, over_limit: int = 0, errors: int = 0) -> Live:
     ],
 )
 def test_a_probe_ends_when_it_is_known(stage: str, live: Live, now_s: float, enough: bool) -> None:
-    """No sooner and no later."""
+    """The rule stops a probe as soon as its outcome is known, and not before."""
     assert StopRule(limits=_LIMITS, stage=stage)(live, now_s) == enough
 
 
 def test_what_hangs_is_over_the_limit_already() -> None:
-    """Of a server that has stopped answering it is known after a moment, without waiting for it."""
+    """Unanswered requests beyond the limit stop the probe."""
     live = _live(400)
     live.open.update({number: (5 + number / 100, 5 + number / 100, "fp32") for number in range(100)})
     assert StopRule(limits=_LIMITS, stage="search")(live, 6.5)

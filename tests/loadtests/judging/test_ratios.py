@@ -67,10 +67,10 @@ def test_equal_variants_are_found_equal(draw: Draw) -> None:
 
 @pytest.mark.usefixtures("few_draws")
 def test_a_variant_that_is_slower_by_a_twentieth_is_found() -> None:
-    """In at least 95 of 100 seeds, with 60 s at 50/s each, the whole interval lies above 1.
+    """In at least 95 of 100 seeds with 60 s at 50/s, the interval of a p50 ratio of 1.05 lies above 1.
 
-    The noise is that of a machine with little else to do: a p99 of 1.8 times the median. The median of 3,000
-    has a standard error of 1.25 * 0.25 / sqrt(3,000), and the ratio of two 0.8 %, of which 5 % are six."""
+    The noise is that of a quiet machine: the p99 is 1.8 times the median. The median of 3,000 has a
+    standard error of 1.25 * 0.25 / sqrt(3,000), and the ratio of two has 0.8 %, of which 5 % are six."""
     found = 0
     for seed in range(_SEEDS):
         ratio = _p50(compare_latency(*_arms(seed, _calm, 60, slower=1.05), 60, seed))
@@ -88,7 +88,7 @@ def test_a_ratio_is_the_candidates_over_the_baselines() -> None:
 
 
 def test_errors_are_not_timed() -> None:
-    """A refusal that came at once makes nobody fast."""
+    """Errors have no effect on the ratio of latencies."""
     at_s = np.arange(0.005, 20, 0.02)
     good = make_samples(np.full(1000, 8), at_s=at_s)
     refused = join(good, make_failed(1000, at_s=at_s + 0.01))
@@ -96,7 +96,7 @@ def test_errors_are_not_timed() -> None:
 
 
 def test_a_figure_needs_ten_samples_beyond_it() -> None:
-    """Of 999 on one side less than ten are beyond p99, of 199 less than ten beyond p95."""
+    """A p99 needs 1,000 samples on both sides, and a p95 needs 200."""
     thousand = make_samples(np.full(1000, 8), at_s=np.arange(0.005, 20, 0.02))
     for n, figures in ((1000, 4), (999, 3), (200, 3), (199, 2)):
         few = make_samples(np.full(n, 8), at_s=np.linspace(0, 19.9, n))
@@ -111,12 +111,12 @@ def test_too_short_a_run_gives_none(duration_s: float) -> None:
 
 
 def test_a_variant_without_an_answer_gives_none() -> None:
-    """There is nothing to divide by."""
+    """A variant without answers gives no ratio."""
     samples = make_samples(np.full(1000, 8), at_s=np.linspace(0, 19, 1000))
     assert compare_latency(samples, make_failed(5), 20, 0) == ()
 
 
 def test_a_seed_gives_the_same_interval() -> None:
-    """What is read from the raw records again is what was said."""
+    """The same seed gives the same interval."""
     arms = _arms(0, _independent, 12)
     assert compare_latency(*arms, 12, 7) == compare_latency(*arms, 12, 7)

@@ -50,7 +50,7 @@ def _read(desk: Desk, text: str) -> CpuReading:
 
 
 def test_a_meter_is_read_from_the_servers_metrics(desk: Desk) -> None:
-    """By model and variant, and by the part that the other processes play."""
+    """The meter has requests by model and variant, and CPU time by variant, gateway and other processes."""
     meter = _read(desk, _BEFORE)
     assert meter.requests == {("digits", "fp32"): 10, ("other", "fp32"): 5}
     assert (meter.runs_s, meter.variants_s) == ({("digits", "fp32"): 1}, {("digits", "fp32"): 3})
@@ -78,7 +78,7 @@ def test_cost_is_split_by_where_it_was_spent(desk: Desk) -> None:
 
 
 def test_the_price_leaves_out_the_client(desk: Desk) -> None:
-    """5.5 ms of a core at 0.036 an hour, a million times: 5,500 s, at 0.00001 a second."""
+    """The price counts 5.5 ms a request without the client: at 0.036 an hour a million cost 0.055."""
     costs = reckon(_read(desk, _BEFORE), _read(desk, _AFTER), "digits", 0.0015, _PRICED)
     assert costs["fp32"].price_per_million == pytest.approx(0.055)
 

@@ -83,8 +83,7 @@ def test_fresh_seeds_confirm() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_smooth_boundary_is_found(seed: int) -> None:
-    """Where a rate passes the less often the nearer it is to 50/s, half of the time there and nine times of
-    ten at 45, the rate found is one that mostly passes, and not far below."""
+    """If rates near 50/s pass with a smooth probability, the search returns one between 40 and 53/s."""
     rng = np.random.default_rng(seed)
 
     def server(trial: RateTrial, _: int) -> CheckOutcome:
@@ -97,10 +96,10 @@ def test_a_smooth_boundary_is_found(seed: int) -> None:
 
 
 def test_one_false_failure_in_ten_does_not_move_the_boundary() -> None:
-    """Of 100 searches of a cliff at 50/s none ends above, and at least 90 not more than two twentieths below.
+    """With 10 % false failures, none of 100 searches ends above the true 50/s, and 90 within two steps below.
 
-    A rate fails when it failed twice before it passed more often: 0.1 * (0.1 + 0.9 * 0.1) = 2 % of good ones
-    do in the search, and some 6 % in their three confirmations; most of those end one step lower."""
+    A rate fails after two failures before it passed more often: 0.1 * (0.1 + 0.9 * 0.1) = 2 % of good
+    rates fail in the search, and some 6 % in their three confirmations; most of those end one step lower."""
     near = 0
     for seed in range(100):
         rng = np.random.default_rng(seed)
@@ -116,7 +115,7 @@ def test_one_false_failure_in_ten_does_not_move_the_boundary() -> None:
 
 
 def test_a_rate_that_fails_its_confirmation_twice_is_given_up() -> None:
-    """Then a lower one is searched for, and confirmed in its turn."""
+    """After two failed confirmations the search finds and confirms a lower rate."""
     found, probes = _search(
         lambda trial, _: (
             FAIL if trial.rate_per_s > 50 or (trial.stage == "confirm" and trial.rate_per_s > 45) else PASS
@@ -128,7 +127,7 @@ def test_a_rate_that_fails_its_confirmation_twice_is_given_up() -> None:
 
 
 def test_a_server_that_always_fails_has_no_rate() -> None:
-    """It is asked for less and less, down to a request in two seconds."""
+    """A server that always fails has no capacity, and the search goes down below one request a second."""
     found, probes = _search(lambda trial, _: FAIL)
     assert (found.passed, found.trouble, found.confirmed) == (None, None, 0)
     assert _rate(found.breach) == min(probe.rate_per_s for probe in probes) < 1
@@ -143,14 +142,14 @@ def test_a_server_that_never_fails_is_not_searched_for_ever() -> None:
 
 
 def test_our_own_trouble_is_tried_again() -> None:
-    """Two INVALID in a row change nothing but the number of probes."""
+    """The search finds the same rate if two INVALID probes precede each valid one."""
     found, _ = _search(lambda trial, number: INVALID if number % 3 else _cliff(50)(trial, number))
     assert found.trouble is None
     assert 50 / GAP <= _rate(found.passed) <= 50
 
 
 def test_after_each_invalid_in_a_row_it_waits_longer() -> None:
-    """And not at all after one that was sound, in which the search begins anew."""
+    """The pause grows with each INVALID probe in a row, and is 0 after a valid one."""
     pauses: list[float] = []
 
     def server(trial: RateTrial, number: int) -> CheckOutcome:
@@ -163,7 +162,7 @@ def test_after_each_invalid_in_a_row_it_waits_longer() -> None:
 
 
 def test_more_invalid_in_a_row_than_it_waits_for_are_trouble() -> None:
-    """It ends with the reason, and with what had passed before."""
+    """After too many INVALID probes the search ends with the reason and the last rate that passed."""
     found, probes = _search(lambda trial, number: PASS if number < 2 else INVALID)
     assert found.trouble == "at 80/s: it is INVALID"
     assert _rate(found.passed) == 40
@@ -171,7 +170,7 @@ def test_more_invalid_in_a_row_than_it_waits_for_are_trouble() -> None:
 
 
 def test_a_boundary_that_moves_is_trouble_after_50_probes() -> None:
-    """A machine that is slower each time it is confirmed has no capacity that could be told."""
+    """A limit that falls by 3 % with each probe ends the search after 50 probes."""
     limit = {"per_s": 1e4}
 
     def server(trial: RateTrial, _: int) -> CheckOutcome:

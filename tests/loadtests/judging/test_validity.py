@@ -48,19 +48,19 @@ def _holds(check: Check) -> bool:
 def test_the_sender_is_on_time(
     late_ms: float, latency_ms: float, p99_ms: float | None, on_time: bool
 ) -> None:
-    """Its p99 may be 2 ms, or 5 % of the median, or 10 % of the limit, whichever is most."""
+    """The p99 of the lateness may be 2 ms, 5 % of the median or 10 % of the limit, whichever is most."""
     samples = make_samples([latency_ms] * 50, late_ms=late_ms)
     assert _holds(_gate("sender on time", samples, p99_ms=p99_ms)) == on_time
 
 
 def test_a_sender_that_sent_nothing_was_not_on_time() -> None:
-    """There is nothing to be trusted."""
+    """A sender without requests fails the gate."""
     assert not _holds(_gate("sender on time", make_samples([])))
 
 
 @pytest.mark.parametrize(("cpu_s", "room"), [(0.69, True), (0.71, False)])
 def test_the_sender_has_cpu_left(cpu_s: float, room: bool) -> None:
-    """Beyond 70 % of its core the load generator is part of what it measures."""
+    """The sender may use up to 70 % of its core."""
     check = _gate("sender's CPU", make_samples([1]), cpu_s=cpu_s)
     assert _holds(check) == room
     assert check.used == pytest.approx(cpu_s / 0.7)
@@ -68,7 +68,7 @@ def test_the_sender_has_cpu_left(cpu_s: float, room: bool) -> None:
 
 @pytest.mark.parametrize(("pool_full", "room"), [(0, True), (1, False)])
 def test_there_was_room_for_every_request(pool_full: int, room: bool) -> None:
-    """One that had to wait was not sent when it was meant to be."""
+    """The gate fails if a request had to wait for room."""
     assert _holds(_gate("room in flight", make_samples([1]), pool_full=pool_full)) == room
 
 
@@ -87,21 +87,21 @@ def test_even_arrivals_are_exact(sent: int, good: bool) -> None:
 
 
 def test_a_run_ended_early_is_not_off_schedule() -> None:
-    """Its missing arrivals were never due."""
+    """A run that ended early has no gate for its arrivals."""
     with pytest.raises(StopIteration):
         _gate("arrivals", make_samples([1]), complete=False)
 
 
 @pytest.mark.parametrize(("q", "answers", "good"), [(0.99, 1000, True), (0.99, 999, False), (0.5, 20, True)])
 def test_a_quantile_needs_ten_answers_beyond_it(q: float, answers: int, good: bool) -> None:
-    """Of the variant that has the fewest; errors are no answers."""
+    """Each variant needs ten answers beyond the quantile; errors do not count as answers."""
     few = join(make_samples(np.ones(answers)), make_failed(500))
     check = check_samples({"fp32": make_samples(np.ones(5000)), "int8": few}, q)
     assert _holds(check) == good
 
 
 def test_no_variant_is_not_enough() -> None:
-    """Nobody answered, so there is no quantile."""
+    """Without variants there are not enough samples."""
     assert not _holds(check_samples({}, 0.5))
 
 
@@ -120,12 +120,12 @@ def _thirds(*medians_ms: float, spread: float = 0.1, n: int = 300) -> Samples:
     ("medians_ms", "good"), [((10, 10, 10), True), ((10, 11, 12), True), ((10, 10, 13), False)]
 )
 def test_a_steady_run_has_one_median(medians_ms: tuple[float, ...], good: bool) -> None:
-    """Its thirds may differ by a quarter."""
+    """The medians of the run's thirds may differ by a quarter."""
     assert _holds(check_steady(_thirds(*medians_ms), 3)) == good
 
 
 def test_what_chance_explains_is_steady() -> None:
-    """Of a dozen answers each, 10 and 13 ms say nothing where single ones differ by a factor of three."""
+    """With a dozen answers per third and wide noise, medians of 10 and 13 ms are steady."""
     assert _holds(check_steady(_thirds(10, 10, 13, spread=1.1, n=12), 3))
 
 
@@ -133,17 +133,17 @@ def test_what_chance_explains_is_steady() -> None:
     ("low", "high", "good"), [(0.98, 1.01, True), (1.001, 1.02, False), (0.9, 0.99, False)]
 )
 def test_the_baseline_is_like_itself(low: float, high: float, good: bool) -> None:
-    """An interval between its own halves that leaves out 1 does not know the noise."""
+    """The interval between two halves of the baseline must contain 1."""
     assert _holds(check_twins(Ratio(figure="p50", value=1, low=low, high=high))) == good
 
 
 def test_a_baseline_that_cannot_be_halved_is_not_like_itself() -> None:
-    """Too short a run proves nothing."""
+    """A baseline that is too short to be halved fails the gate."""
     assert not _holds(check_twins(None))
 
 
 def test_an_unsteady_run_of_mixed_variants_is_a_caveat() -> None:
-    """What is drawn at random has its share of each moment, so the comparison holds."""
+    """An unsteady run is a caveat if variants are mixed at random, and a gate otherwise."""
     thirds = [
         make_samples([ms] * 100, at_s=np.linspace(start, start + 9, 100))
         for start, ms in ((0, 5), (10, 9), (20, 30))

@@ -22,8 +22,7 @@ sys.exit(main(["loadtest", "capacity", *sys.argv[1:]]))
 
 
 def test_the_capacity_is_found(tmp_path: Path) -> None:
-    """Of a server that serves exactly 200/s, by a search that begins close below it, so that it is short.
-    Above it answers pile up, which is a cliff; a machine that is busy with other things bears less."""
+    """The search finds at most the 200/s of the known server; a busy machine may find less."""
     path = tmp_path / "report.json"
     with open_known(only=Behaviour(per_s=200)) as url:
         options = ("--rate", "190", "--duration", "8", "--arrivals", "constant", "--set", "p99_ms=500")

@@ -1,7 +1,7 @@
-"""The tester tested: against a server whose behaviour is known its figures must come out within bounds that
-follow from it (tests/loadtests/bounds.py).
+"""The load tester against a known server: its figures must be within the bounds of tests/loadtests/bounds.py.
 
-A machine may be too busy for a verdict, so what is looked at are figures, not verdicts that depend on it."""
+A machine may be too busy for a verdict, so these tests check figures and no verdict that depends on the
+machine."""
 
 import json
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def _outcome(report: LoadReport, name: str) -> str:
 
 @pytest.fixture(scope="module")
 def mixed(load: Test) -> LoadReport:
-    """One run of 300/s, 50/s to each of six variants that know nothing of each other."""
+    """One run of 300/s, in which each of six independent variants gets 50/s."""
     behaviours = {
         "fixed": Behaviour(service_ms=30),
         "queue": Behaviour(per_s=62.5),
@@ -67,7 +67,7 @@ def mixed(load: Test) -> LoadReport:
 
 
 def test_as_many_are_sent_as_a_poisson_stream_has(mixed: LoadReport) -> None:
-    """In all, and to each variant: who gets a request is drawn at random."""
+    """The number of requests, in total and per variant, is that of a Poisson stream."""
     assert mixed.requests in arrivals(300, 8)
     assert all(variant.requests in arrivals(50, 8) for variant in mixed.variants.values())
 
@@ -79,15 +79,14 @@ def test_what_is_served_in_30_ms_takes_30_ms(mixed: LoadReport) -> None:
 
 
 def test_a_queue_waits_as_long_as_the_formula_says(mixed: LoadReport) -> None:
-    """Poisson arrivals at 80 % of what one worker can do wait twice as long as they are served."""
+    """At a load of 80 % the mean time is within the bounds of the M/D/1 queue's formula."""
     mean_ms = mixed.variants["queue"].mean_ms
     assert mean_ms is not None
     assert mean_ms in queue_mean_ms(50, 62.5, 8)
 
 
 def test_both_modes_of_a_latency_show(mixed: LoadReport) -> None:
-    """6 % of the answers take 800 ms more: so many are over a limit between, the median knows nothing of it,
-    and the p99 is one of them, since more than 1 % of 400 requests are but for a chance of 1 in a million."""
+    """If 6 % of the answers take 800 ms longer, as many are over the limit, and the p99 is one of them."""
     slow, fixed = mixed.variants["slow"], mixed.variants["fixed"]
     assert slow.over_limit is not None
     assert fixed.over_limit is not None
@@ -99,7 +98,7 @@ def test_both_modes_of_a_latency_show(mixed: LoadReport) -> None:
 
 
 def test_errors_are_counted(mixed: LoadReport) -> None:
-    """Where 2 % of the answers are HTTP 500, so many are errors."""
+    """The number of errors is within the bounds of 2 %."""
     faulty = mixed.variants["faulty"]
     assert faulty.errors in events(0.02, faulty.requests)
 
@@ -112,7 +111,7 @@ def test_one_variant_that_fails_is_the_one_that_is_blamed(mixed: LoadReport) -> 
 
 
 def test_a_wrong_body_is_an_error(mixed: LoadReport) -> None:
-    """A status of 200 alone is no success; each cause is told in the server's own words, or in ours."""
+    """A status of 200 with a wrong body is an error, and each cause has its message."""
     wrong, failed = mixed.variants["html"], mixed.variants["faulty"].errors + mixed.variants["broken"].errors
     assert mixed.errors_by_cause == {
         "the body is not JSON": wrong.requests,
@@ -132,8 +131,7 @@ def test_a_stall_shows_in_the_p99(load: Test) -> None:
 
 
 def test_a_server_that_dies_half_way_leaves_a_report(load: Test) -> None:
-    """What it answered before its 100th request stands in it, what it did not is an error, and nobody waits
-    for it for ever. Answers that were on their way died with it."""
+    """If the server dies, the report has the earlier answers, and the other requests are errors."""
     with open_known(only=Behaviour(dies_at=100)) as url:
         report = load("run", url, "--rate", "100", "--duration", "3", "--warmup", "0")
     assert 1 <= report.requests - report.errors <= 99
@@ -142,8 +140,8 @@ def test_a_server_that_dies_half_way_leaves_a_report(load: Test) -> None:
 
 @pytest.fixture(scope="module")
 def compared(load: Test, tmp_path_factory: pytest.TempPathFactory) -> Compared:
-    """A baseline of 200 ms, one that is exactly like it, and one that takes twice as long and fails; and the
-    raw records."""
+    """The report and the raw records of a baseline of 200 ms, an equal variant, and one that takes 400 ms and
+    fails at times."""
     behaviours = {
         "base": Behaviour(service_ms=200, cpu_ms=4),
         "twin": Behaviour(service_ms=200, cpu_ms=4),
@@ -165,16 +163,15 @@ def _ratio(report: LoadReport, candidate: str) -> Ratio:
 
 
 def test_a_variant_that_is_slower_is_found(compared: Compared) -> None:
-    """Its median is shown to be above the baseline's, and not by much more than it is: what the way there
-    adds to both brings 400/200 nearer to 1, and a tenth is for noise."""
+    """The median of the slower variant is shown to be above the baseline's, and below 2.2 times it."""
     ratio = _ratio(compared[0], "slow")
     assert ratio.low > 1
     assert ratio.value < 2.2
 
 
 def test_a_variant_that_is_alike_is_not_found_to_differ(compared: Compared) -> None:
-    """The interval holds 1. It does in 99 of 100 runs; made twice as wide, as here, it would miss by 5
-    standard deviations, which is less than 1 in a million."""
+    """The interval of an equal variant contains 1. A 99 % interval of twice the width misses it in less than
+    one of a million runs."""
     ratio = _ratio(compared[0], "twin")
     half = (ratio.high - ratio.low) / 2
     assert ratio.low - half <= 1 <= ratio.high + half

@@ -82,7 +82,7 @@ def _figures(server: str, connections: int, rate_per_s: float | None, late_ms: f
 
 @pytest.fixture
 def report() -> ServingReport:
-    """Of one part: one server that is quick, one that did not keep up, one that was not there."""
+    """The report of one part with a quick server, one that did not keep up, and one that is absent."""
     entries = (
         ServerFigures(name="quick", requirements=(), idle_cores=0.125, failure=None),
         ServerFigures(

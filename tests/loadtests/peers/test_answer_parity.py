@@ -12,7 +12,7 @@ from loadtests.peers.peer_servers import Server
 
 
 def test_right_answers_pass(peer: Server, truth: Onnxruntime, tmp_path: Path) -> None:
-    """They are onnxruntime's own, over HTTP."""
+    """Answers over HTTP that equal onnxruntime's pass the check."""
     with peer.process(tmp_path) as process:
         process.wait_until_ready()
         check_answers(peer, process.url, truth, "fp32")

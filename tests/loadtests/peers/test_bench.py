@@ -34,9 +34,8 @@ def run(
 def test_every_server_gets_its_figures(
     run: Run, peer: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """For each number of connections, on screen, as JSON and as a picture.
-
-    Requests cost CPU time, and no more of it than all cores have; clock ticks allow 0.02 s in the 0.5 s."""
+    """Each server has figures for each number of connections, on screen, as JSON and as a picture. Its CPU
+    time is at most that of all cores, plus 0.02 s in 0.5 s for clock ticks."""
     assert run(peer, replace(peer, name="twin")) == 0
     report = ServingReport.model_validate(json.loads((tmp_path / "bench.json").read_text()))
     (part,) = report.parts
@@ -54,7 +53,7 @@ def test_every_server_gets_its_figures(
 
 
 def test_a_peer_that_cannot_be_installed_is_left_out(run: Run, peer: Server, tmp_path: Path) -> None:
-    """The others are measured all the same; the exit code and the report tell."""
+    """A server that cannot be installed is reported and left out; the exit code is 1."""
     absent = replace(peer, name="absent", requirements=(str(tmp_path / "no-such-package"),))
     assert run(absent, peer) == 1
     (part,) = json.loads((tmp_path / "bench.json").read_text())["parts"]

@@ -27,7 +27,7 @@ ARRAYS = {"image": np.array([[[0.1, 2.0]]], np.float32), "ids": np.array([[7]])}
     ids=["protocol", "row", "rows"],
 )
 def test_one_request_is_said_in_every_form(form: BodyForm, expected: object) -> None:
-    """The same numbers, a float by its shortest text."""
+    """A request in each form has the same numbers, floats in their shortest text."""
     assert json.loads(form.encode(ARRAYS)) == expected
 
 

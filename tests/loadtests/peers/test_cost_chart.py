@@ -18,7 +18,7 @@ def test_the_picture_shows_every_figure(report: ServingReport) -> None:
 
 
 def test_the_picture_needs_nothing_from_elsewhere(report: ServingReport) -> None:
-    """No font, script or image by URL, and colours for a light page and a dark one of its own."""
+    """The picture loads nothing from other addresses and has colours for light and dark pages."""
     content = draw_costs(report)
     assert not re.findall(r"""(?:href=|src=|url\()["']?http""", content)
     assert "prefers-color-scheme: dark" in content

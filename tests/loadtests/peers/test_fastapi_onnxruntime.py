@@ -12,7 +12,7 @@ from loadtests.sending.payloads import make_payloads
 
 @pytest.mark.anyio
 async def test_the_peer_speaks_the_protocol(onnx_file: Path) -> None:
-    """Its metadata is the protocol's, and its answer to a made input passes the load test's own check."""
+    """The reference server has the protocol's metadata, and its answer passes the load test's check."""
     transport = httpx2.ASGITransport(create_app(onnx_file))
     async with httpx2.AsyncClient(transport=transport, base_url="http://peer") as client:
         metadata = ModelMetadata.model_validate((await client.get("/v2/models/digits")).json())

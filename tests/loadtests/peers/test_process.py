@@ -60,7 +60,7 @@ with ServerProcess("idle", [sys.executable, "-c", "import time; time.sleep(600)"
 
 
 def test_a_server_that_dies_is_quoted(peer: Server, tmp_path: Path) -> None:
-    """Its own last words say why it never got ready."""
+    """The error of a server that ends at its start has the server's output."""
     broken = replace(peer, variables={MODEL_VARIABLE: str(tmp_path / "none.onnx")})
     with (
         broken.process(tmp_path) as process,
@@ -81,7 +81,7 @@ def test_cpu_time_of_the_tree_is_counted() -> None:
 
 
 def test_a_frozen_server_uses_no_cpu_until_it_is_thawed() -> None:
-    """Its whole tree stands still, and goes on later."""
+    """A frozen server's processes use no CPU time until they are thawed."""
     busy = "import os\nos.fork()\nwhile True: pass"
     with ServerProcess("busy", [sys.executable, "-c", busy], {}) as server:
         while len(server.processes()) < 2:

@@ -36,7 +36,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_
 def test_a_server_that_dies_under_load_is_left_out(
     peer: Server, workload: Workload, truth: Onnxruntime, wrk: None, tmp_path: Path
 ) -> None:
-    """Its end is told, and the others are measured all the same."""
+    """A server that ends under load is reported and left out, and the others are measured."""
     (tmp_path / "frail.py").write_text(_FRAIL)
     frail = replace(
         peer, name="frail", command=lambda programs: [sys.executable, str(tmp_path / "frail.py"), "{port}"]

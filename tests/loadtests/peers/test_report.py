@@ -2,7 +2,7 @@ from loadtests.peers.report import ServingReport, table
 
 
 def test_the_table_says_what_was_measured(report: ServingReport) -> None:
-    """Every load of every server, idle work, and who is left out and why."""
+    """The table has each load of each server, the idle CPU, and the servers that were left out."""
     words = " ".join(table(report).split())
     assert "1 connection quick 0.250 0.010 1234 1.50 1500.00" in words
     assert "40.6 requests/s quick 0.250" in words
@@ -12,7 +12,7 @@ def test_the_table_says_what_was_measured(report: ServingReport) -> None:
 
 
 def test_a_p99_of_few_requests_is_marked(report: ServingReport) -> None:
-    """Below 1,000 it rests on fewer than ten of them."""
+    """A p99 of fewer than 1,000 requests is marked with `~`."""
     (part,) = report.parts
     thin = part.figures[0].model_copy(update={"requests": 999})
     text = table(report.model_copy(update={"parts": (part.model_copy(update={"figures": (thin,)}),)}))

@@ -7,14 +7,14 @@ from loadtests.peers.virtual_environment import make_environment, requirements_o
 
 
 def test_an_environment_is_kept(tmp_path: Path) -> None:
-    """One that was made of the same requirements is not made again."""
+    """An environment with the same requirements is used again."""
     (tmp_path / "ready.txt").write_text("one==1\ntwo==2")
     assert make_environment(tmp_path, ("one==1", "two==2")) == tmp_path / "bin"
     assert [path.name for path in tmp_path.iterdir()] == ["ready.txt"]
 
 
 def test_what_cannot_be_installed_is_named(tmp_path: Path) -> None:
-    """With pip's own words, and nothing that the next run could take for an environment."""
+    """The error has pip's output, and the failed environment is not marked as ready."""
     missing = str(tmp_path / "no-such-package")
     with pytest.raises(LoadTestError, match=r"no-such-package ended with 1: (.|\n)*no-such-package"):
         make_environment(tmp_path / "peer", (missing,))

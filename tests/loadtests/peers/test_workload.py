@@ -19,7 +19,7 @@ def models(tmp_path: Path) -> Path:
 
 
 def test_a_repository_holds_what_gets_traffic(models: Path, tmp_path: Path) -> None:
-    """And no other variant, whose process would be counted as ours."""
+    """The copied repository has only the variants that get traffic."""
     folder = copy_repository(models, DIGITS, tmp_path / "copy")
     assert sorted(path.name for path in (folder / "digits").iterdir()) == ["fp32", "slim-int8"]
     assert (folder / "digits" / "fp32" / "model.onnx").read_bytes() == b"graph"
@@ -41,7 +41,7 @@ def test_a_missing_bundle_is_named(models: Path, tmp_path: Path) -> None:
 
 
 def test_rows_differ_and_are_the_same_in_every_run() -> None:
-    """So that one row's answer cannot pass for another's."""
+    """The rows differ from one another and are the same in each run."""
     rows, again = draw_rows(MINILM, 5), draw_rows(MINILM, 5)
     assert all(row["input_ids"].shape == (1, 32) for row in rows)
     assert len({row["input_ids"].tobytes() for row in rows}) == 5

@@ -24,7 +24,7 @@ def test_refused_requests_make_a_run_invalid(peer: Server, wrk: None, tmp_path: 
 
 
 def test_a_steady_rate_is_kept(peer: Server, truth: Onnxruntime, wrk: None, tmp_path: Path) -> None:
-    """Random moments: the number of requests lies within four standard deviations of what was asked for."""
+    """The number of requests is within four standard deviations of the Poisson mean."""
     with peer.process(tmp_path) as process:
         process.wait_until_ready()
         body = peer.form.encode(truth.rows[0])

@@ -46,7 +46,7 @@ LIMITS = ("p99_ms=9000", "errors=0.5", "rate_per_s=100", "duration_s=2", "agreem
 
 
 def judge_each_look(control: LocalControl, *evidence: Evidence) -> None:
-    """At each look the rollout is judged on the next evidence, four seconds later each time."""
+    """Let the rollout be judged on the next evidence at each look, four seconds later each time."""
     left, ago_s = list(evidence), itertools.count(-4, -4)
 
     def judge(operation: str) -> None:
@@ -65,7 +65,7 @@ class Qualify:
     limits: tuple[str, ...] = field(default=LIMITS)
 
     def run(self, *arguments: str) -> Finished:
-        """To its end."""
+        """Run the command to its end."""
         with self.started(*arguments) as process:
             out, err = process.communicate(timeout=200)
         return Finished(code=process.returncode, out=out, err=err)
@@ -89,7 +89,7 @@ class Qualify:
                 process.kill()
 
     def interrupted(self, *arguments: str) -> Finished:
-        """With Ctrl-C as soon as the rollout runs."""
+        """Run the command and interrupt it as soon as the rollout runs."""
         with self.started(*arguments) as process:
             while not self.is_running and process.poll() is None:
                 time.sleep(0.05)

@@ -15,7 +15,7 @@ from tests.loadtests.qualify.views import LIMITS, canary, canary_view, shadow_vi
 
 
 def make_run(*, mine: int = 1000, late: int = 0) -> LoadRun:
-    """A load of which int8, the candidate, answered so many, these too late, and fp32 a thousand."""
+    """Return a load with `mine` answers of the candidate int8, `late` of them late, and 1,000 of fp32."""
     latency_ms = np.where(np.arange(mine) < late, 150.0, 5.0)
     samples = join(make_samples(np.full(1000, 5.0)), make_samples(latency_ms, variant="int8"))
     by_variant = split_by_variant(samples, ("fp32", "int8"))
@@ -63,7 +63,7 @@ def test_an_open_agreement_asks_for_more_time() -> None:
 
 @pytest.mark.parametrize(("made", "said"), [(True, True), (False, False)])
 def test_disagreement_on_noise_asks_for_real_inputs(made: bool, said: bool) -> None:
-    """Only where the inputs were made up."""
+    """If made-up inputs disagree, the check asks for real ones; with a file it does not."""
     stage = check_shadow(shadow_view(2000, 104), LIMITS, made=made)
     assert ("give real ones with --inputs" in find(stage, "agreement").wanted) is said
 
@@ -84,7 +84,7 @@ def test_a_trial_that_ends_in_its_shadow_for_another_reason_tells_it() -> None:
 
 
 def test_a_trial_that_fell_in_its_shadow_has_no_canary() -> None:
-    """Nobody got an answer of the candidate."""
+    """A trial that failed in its shadow has no canary stage."""
     assert check_canary(shadow_view(2000, 104), make_run(), "int8") is None
 
 
@@ -110,7 +110,7 @@ def test_a_good_canary_passes() -> None:
 def test_each_guard_of_the_rollout_is_a_check(
     view: Mapping[str, Any], name: str, outcome: CheckOutcome
 ) -> None:
-    """Harm fails; what was not proven is undecided."""
+    """Each guard of the rollout is a check: harm fails, and missing proof is undecided."""
     stage = check_canary(view, make_run(), "int8")
     assert find(stage, name).outcome is outcome
     assert find(stage, "rollout").outcome is outcome
@@ -119,7 +119,7 @@ def test_each_guard_of_the_rollout_is_a_check(
 
 
 def test_a_rollout_that_still_runs_says_what_is_missing() -> None:
-    """Such as time and traffic."""
+    """A rollout that still runs has a check that says what is missing."""
     stage = check_canary(canary_view(canary(50)), make_run(), "int8")
     assert find(stage, "rollout").seen.startswith("STEP: at 50 % of the traffic: 50 of 600 requests")
 
@@ -129,6 +129,6 @@ def test_a_rollout_that_still_runs_says_what_is_missing() -> None:
     [(1000, 0, CheckOutcome.PASS), (1000, 30, CheckOutcome.FAIL), (100, 1, CheckOutcome.INVALID)],
 )
 def test_the_limit_holds_for_the_candidate_by_itself(mine: int, late: int, outcome: CheckOutcome) -> None:
-    """By what the load test measured of it, however slow the baseline is."""
+    """The candidate's p99 is checked against the limit, independently of the baseline."""
     stage = check_canary(canary_view(canary(20_000)), make_run(mine=mine, late=late), "int8")
     assert find(stage, "p99 of int8").outcome is outcome

@@ -37,7 +37,7 @@ def search(baseline: float | None, candidate: float | None) -> LoadReport:
 def test_the_candidate_must_bear_as_much_as_is_asked(
     baseline: float, candidate: float, wanted: float, outcome: CheckOutcome
 ) -> None:
-    """As a ratio to what the baseline bears, to the twentieth that it is known to."""
+    """The ratio of the capacities is checked against the wanted one, with 5 % of tolerance."""
     limits = LIMITS.model_copy(update={"capacity_ratio": wanted})
     stage = check_capacity(search(baseline, candidate), "fp32", "slim-int8", limits)
     assert stage.outcome is outcome
@@ -46,7 +46,7 @@ def test_the_candidate_must_bear_as_much_as_is_asked(
 
 
 def test_both_rates_stand_in_words() -> None:
-    """The candidate's first, and the ratio."""
+    """The check gives the candidate's rate, the baseline's rate and their ratio."""
     stage = check_capacity(search(200, 400), "fp32", "slim-int8", LIMITS)
     assert stage.checks[-1].seen == "slim-int8 400 requests/s, fp32 200: 2.00x"
 

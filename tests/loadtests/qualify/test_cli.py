@@ -73,7 +73,7 @@ def test_what_the_server_cannot_do_is_refused_at_the_door(qualify: Make, desk: A
 
 
 def test_a_record_that_the_server_does_not_take_is_an_error(qualify: Make) -> None:
-    """The files are there all the same, and the table is printed; the message says what is missing."""
+    """If the server refuses the record, the exit code is 2, and the table and files are written."""
     mine = qualify(*GOOD)
 
     judge = mine.endpoint.control.before
@@ -95,7 +95,7 @@ def test_a_record_that_the_server_does_not_take_is_an_error(qualify: Make) -> No
 
 
 def test_a_server_that_dies_is_the_first_error(qualify: Make) -> None:
-    """That the routes could not be put back is told besides."""
+    """The first error is that of the server; failing to restore the routes is reported before it."""
     mine = qualify()
     control = mine.endpoint.control
 
@@ -117,7 +117,7 @@ def test_a_server_that_dies_is_the_first_error(qualify: Make) -> None:
 
 
 def test_help_needs_no_locust() -> None:
-    """It patches the process, so it is imported only when a load is run."""
+    """`--help` does not import locust or gevent, which patch the process."""
     script = (
         "import sys; from loadtests.qualify.cli import qualify\n"
         "try: qualify(['--help'])\n"

@@ -13,7 +13,7 @@ EARLY = make_found(stage("quality", CheckOutcome.PASS), complete=False)
 
 
 class _Reader(HTMLParser):
-    """What a reader sees: the text; the tags, and what they refer to."""
+    """The page as a reader sees it: its text, its tags and their references."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
@@ -50,24 +50,24 @@ def _good() -> str:
     ids=["good", "failed", "early"],
 )
 def test_the_outcome_is_a_sentence_with_its_reasons(found: QualificationRecord, words: str) -> None:
-    """For somebody who sees such a page for the first time."""
+    """The page states the outcome in a sentence with its reasons."""
     assert words in _Reader(page(found)).text
 
 
 def test_what_decided_is_named() -> None:
-    """Or, where all is well, what came closest to its limit."""
+    """The page names the check that decided, or the one that came closest to its limit."""
     assert "Closest to its limit: canary: p99 of slim-int8." in _Reader(_good()).text
     assert "What decided: shadow: guard 0." in _Reader(page(FAILED)).text
 
 
 def test_what_was_asked_is_told() -> None:
-    """Each limit with its unit."""
+    """The page lists each limit."""
     asked = "p99_ms 50, errors 0.01, rate_per_s 20, duration_s 60, agreement 0.98, capacity_ratio 1"
     assert asked in _Reader(_good()).text
 
 
 def test_the_chain_shows_what_is_missing() -> None:
-    """All four stages, also those that did not take place."""
+    """The page lists all four stages with their outcomes, including those that were not run."""
     text = _Reader(page(FAILED)).text
     assert "1. quality PASS 2. capacity not run 3. shadow FAIL 4. canary not" in text
 
@@ -78,7 +78,7 @@ def test_what_was_ended_early_says_so() -> None:
 
 
 def test_the_load_tests_are_drawn() -> None:
-    """Of both stages that have one: throughput against latency, percentiles, and the course."""
+    """The page has pictures of the load tests."""
     assert _Reader(_good()).tags.count("svg") >= 3
 
 

@@ -33,7 +33,7 @@ QUALITY, CAPACITY, SHADOW, CANARY = (
 def test_the_stages_come_to_one_word(
     stages: tuple[StageRecord, ...], fitness: Outcome, binding: str | None
 ) -> None:
-    """A sound no is a no, whatever became of the others; a yes needs all four."""
+    """A failed stage gives NOT_QUALIFIED; otherwise all four stages must pass, or the outcome is INVALID."""
     assert conclude(stages, complete=True)[:2] == (fitness, binding)
 
 
@@ -50,7 +50,7 @@ def test_what_is_bad_is_told_before_what_is_undecided() -> None:
 
 
 def test_what_was_ended_early_is_undecided() -> None:
-    """Even with four stages that passed so far."""
+    """A qualification that was ended early is INVALID, even if all stages passed."""
     found = conclude((QUALITY, CAPACITY, SHADOW, CANARY), complete=False)
     assert found == (Outcome.INVALID, None, ("it was ended early",))
 
@@ -61,6 +61,6 @@ def test_a_failure_stands_though_it_was_ended_early() -> None:
 
 
 def test_a_record_comes_back_from_its_json() -> None:
-    """To the last figure of the load tests in it."""
+    """A record is the same after a round trip through JSON."""
     found = make_found()
     assert type(found).model_validate_json(found.model_dump_json()) == found

@@ -4,7 +4,7 @@ from tests.loadtests.qualify.found import make_found, make_strange, stage
 
 
 def test_the_outcome_comes_first() -> None:
-    """Then what came closest, then a row for each stage."""
+    """The table starts with the outcome and the binding check, followed by a row per stage."""
     lines = table(make_found()).splitlines()
     assert lines[:2] == ["QUALIFIED: slim-int8 against fp32 of digits", "binding: canary: p99 of slim-int8"]
     assert [line.split()[:2] for line in lines[5:9]] == [
@@ -13,7 +13,7 @@ def test_the_outcome_comes_first() -> None:
 
 
 def test_every_reason_is_told() -> None:
-    """Each on a line of its own."""
+    """Each reason has a line of its own."""
     text = table(make_found(stage("capacity", CheckOutcome.FAIL), stage("shadow", CheckOutcome.INVALID)))
     assert [line.partition(": ")[0] for line in text.splitlines() if line.startswith("- ")] == [
         "- capacity",

@@ -74,7 +74,7 @@ def check(limits: Limits | None = None, **changes: Any) -> Any:
 
 
 def test_what_the_export_measured_is_told() -> None:
-    """All figures that the bundle has."""
+    """The check lists all quality figures of the bundle."""
     stage = check()
     assert stage.outcome is CheckOutcome.PASS
     assert stage.checks[0].seen == "accuracy 0.9000, macro f1 0.9000, agreement 1.0000 on 10 held-out rows"
@@ -111,14 +111,14 @@ def test_accuracy_is_judged_by_its_interval(low: float, high: float, outcome: Ch
 
 
 def test_no_drop_at_all_may_be_asked() -> None:
-    """It is then no matter of degree."""
+    """`accuracy_drop=0` passes for a variant without a drop, and has no degree."""
     stage = check(Limits(accuracy_drop=0), figures=figures(0, 0.01))
     assert stage.outcome is CheckOutcome.PASS
     assert stage.checks[-1].used is None
 
 
 def test_accuracy_that_was_never_measured_cannot_be_asked_for() -> None:
-    """Such as a model's that gives embeddings."""
+    """A limit for accuracy is INVALID for a model without accuracy."""
     said = figures(0, 0)
     said["quality"]["accuracy"] = None
     assert check(Limits(accuracy_drop=0.01), figures=said).outcome is CheckOutcome.INVALID

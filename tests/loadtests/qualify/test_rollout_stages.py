@@ -38,12 +38,12 @@ def client(endpoint: Endpoint) -> Client:
 
 @pytest.fixture
 def said() -> list[str]:
-    """What was told besides errors."""
+    """The messages besides errors."""
     return []
 
 
 def set_routes(endpoint: Endpoint, weights: dict[str, float], shadows: dict[str, float]) -> None:
-    """In the gateway, which tells them, and in the keeper, who changes them."""
+    """Set the routes in the keeper and in the gateway."""
 
     async def route() -> None:
         wanted = RoutesWanted(weights=weights, shadows=shadows)
@@ -54,14 +54,14 @@ def set_routes(endpoint: Endpoint, weights: dict[str, float], shadows: dict[str,
 
 
 def are_put_back(endpoint: Endpoint) -> bool:
-    """Whether the routes are what they were, and no rollout runs."""
+    """Return whether the routes are the original ones and no rollout runs."""
     keeper = endpoint.control.keeper
     routes = (keeper.routes.weights, keeper.routes.shadows)
     return not keeper.running and routes == ({"base": 0.25, "light": 0.75}, {})
 
 
 def lose(endpoint: Endpoint) -> None:
-    """From now on it refuses everything, and the load fails for that."""
+    """Make the server refuse all requests, and raise the load's error."""
     endpoint.control.error = StoreFailed("no more")
     raise LoadTestError("the server is gone")
 
@@ -76,7 +76,7 @@ def lose(endpoint: Endpoint) -> None:
     ids=["default", "most", "least"],
 )
 def test_limits_are_a_policy_that_the_server_takes(limits: Limits) -> None:
-    """It ends before all traffic, waiting for a person, and within the time of the load."""
+    """The limits give a policy that waits for approval before all traffic and ends within the load's time."""
     policy = Policy.parse(policy_of(limits), "the policy")
     assert [step.approval for step in policy.steps] == [False, True]
     assert policy.guards.latency.limit_ms == limits.p99_ms
@@ -86,7 +86,7 @@ def test_limits_are_a_policy_that_the_server_takes(limits: Limits) -> None:
 def test_the_rollout_runs_while_the_context_lasts(
     endpoint: Endpoint, client: Client, said: list[str]
 ) -> None:
-    """In its shadow first; afterwards the routes are as they were."""
+    """The rollout starts in its shadow, and the routes are restored when the context ends."""
     with trial(client, "linear", "light", LIMITS, said.append) as follower:
         assert follower.phase == Phase.SHADOW
         assert endpoint.control.keeper.routes.shadows == {"light": 1}
@@ -119,7 +119,7 @@ def test_whatever_ends_the_load_the_routes_are_put_back(
 def test_ctrl_c_while_the_rollout_begins_waits_for_it(
     endpoint: Endpoint, client: Client, said: list[str]
 ) -> None:
-    """Nobody could end a rollout whose name was never heard."""
+    """Ctrl-C during the start of the rollout ends the rollout and restores the routes."""
 
     def interrupt(operation: str) -> None:
         if operation == "start":
@@ -135,7 +135,7 @@ def test_ctrl_c_while_the_rollout_begins_waits_for_it(
 def test_a_rollout_that_is_over_already_is_left_alone(
     endpoint: Endpoint, client: Client, said: list[str]
 ) -> None:
-    """It may have ended since the last look."""
+    """A rollout that is over when the context ends raises no error."""
     with trial(client, "linear", "light", LIMITS, said.append) as follower:
         name = follower.view["rollout"]["rollout"]
         client.post(f"/control/rollouts/{name}/abort", {})
@@ -144,7 +144,7 @@ def test_a_rollout_that_is_over_already_is_left_alone(
 
 
 def test_a_second_rollout_is_refused(client: Client, said: list[str]) -> None:
-    """With the server's own words, and nothing of the first is touched."""
+    """A second rollout is refused with the server's message, and the first goes on."""
     with trial(client, "linear", "light", LIMITS, said.append) as first:
         with (
             pytest.raises(LoadTestError, match=r"answered 409: .* the traffic of 'linear'; abort it"),
@@ -168,7 +168,7 @@ def test_a_model_whose_rollout_runs_is_refused_at_once(
 def test_the_load_ends_when_everything_is_proven(
     endpoint: Endpoint, client: Client, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not before, and the last step is never taken."""
+    """The load ends once everything is proven, and the last step is not taken."""
     monkeypatch.setattr("loadtests.qualify.rollout_stages._LOOK_EVERY_S", 0)
     keeper = endpoint.control.keeper
     with trial(client, "linear", "light", LIMITS, said.append) as follower:
@@ -183,7 +183,7 @@ def test_the_load_ends_when_everything_is_proven(
 
 
 def test_it_looks_once_a_second(endpoint: Endpoint, client: Client, said: list[str]) -> None:
-    """However often it is asked, so a second question in the same moment tells the same."""
+    """The follower reads the rollout at most once a second."""
     with trial(client, "linear", "light", LIMITS, said.append) as follower:
         follower(LIVE, 0)
         client.post(f"/control/rollouts/{follower.view['rollout']['rollout']}/abort", {})
@@ -202,7 +202,7 @@ def test_one_look_in_vain_is_no_end(monkeypatch: pytest.MonkeyPatch, desk: Any) 
 
 
 def test_a_lost_server_hides_no_error(endpoint: Endpoint, client: Client, said: list[str]) -> None:
-    """What happened first is the error; that nothing could be put back, and what it was, is told besides."""
+    """If the server is lost, the first error is raised, and failures to restore are messages."""
     with pytest.raises(LoadTestError) as first, trial(client, "linear", "light", LIMITS, said.append):
         lose(endpoint)
     assert str(first.value) == "the server is gone"
@@ -213,7 +213,7 @@ def test_a_lost_server_hides_no_error(endpoint: Endpoint, client: Client, said: 
 
 
 def test_what_cannot_be_undone_is_an_error(endpoint: Endpoint, client: Client, said: list[str]) -> None:
-    """When nothing went wrong before."""
+    """If the rollout cannot be ended and nothing failed before, that is the error."""
     with (
         pytest.raises(LoadTestError, match="may still run: "),
         trial(client, "linear", "light", LIMITS, said.append),

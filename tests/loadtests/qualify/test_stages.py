@@ -31,7 +31,7 @@ def good(qualify: Make) -> Qualify:
 
 
 def test_four_stages_that_pass_are_qualified(good: Qualify) -> None:
-    """With exit code 0; the trail has the record, and no rollout runs. All load is sent as asked."""
+    """Four passed stages give QUALIFIED and exit code 0, and the trail has the record."""
     finished, record = run(good, "--binary")
     assert finished.code == 0, finished.err
     assert record["outcome"] == "QUALIFIED"
@@ -53,7 +53,7 @@ def test_four_stages_that_pass_are_qualified(good: Qualify) -> None:
 def test_one_stage_that_fails_is_enough(
     qualify: Make, evidence: tuple[Evidence, ...], stages: int, reason: str
 ) -> None:
-    """With exit code 1 and the reason; this stands in the trail, too."""
+    """A failed stage gives NOT_QUALIFIED and exit code 1, and the trail has the record."""
     mine = qualify(*evidence)
     finished, record = run(mine)
     assert finished.code == 1, finished.err
@@ -66,7 +66,7 @@ def test_one_stage_that_fails_is_enough(
 
 
 def test_what_was_not_shown_is_invalid(qualify: Make) -> None:
-    """With exit code 3: ten pairs prove nothing, and the load ends before there are more."""
+    """Ten pairs prove nothing, which gives INVALID and exit code 3."""
     finished, record = run(qualify(Evidence(shadow=shadowed(10, 0))), "--set", "duration_s=0.2")
     assert finished.code == 3, finished.err
     assert record["complete"] is True
@@ -74,8 +74,7 @@ def test_what_was_not_shown_is_invalid(qualify: Make) -> None:
 
 
 def test_ctrl_c_ends_it_with_what_there_is(qualify: Make) -> None:
-    """With exit code 130, also before the first request: the files are there, marked incomplete; the trail
-    has nothing, and all traffic is the baseline's again."""
+    """Ctrl-C gives exit code 130 and an incomplete file, ends the rollout and writes no record."""
     mine = qualify()
     path = mine.folder / "found.json"
     finished = mine.interrupted("--json", str(path))

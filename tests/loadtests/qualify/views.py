@@ -1,4 +1,4 @@
-"""Views: what the control API tells of a trial, each verdict by the real judge."""
+"""Views of a trial as the control API gives them, with verdicts by the real judge."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -34,7 +34,7 @@ def view_of(*evidence: Evidence, lasting_s: float = 200) -> Mapping[str, Any]:
 
 
 def shadow_view(pairs: int, differ: int, *, dropped: int = 0, lasting_s: float = 200) -> Mapping[str, Any]:
-    """A trial that was judged once, in its shadow."""
+    """Return a trial that was judged once, in its shadow."""
     return view_of(Evidence(shadow=shadowed(pairs, differ), dropped=dropped), lasting_s=lasting_s)
 
 

@@ -17,7 +17,7 @@ def _suite(report: LoadReport) -> Element:
 
 
 def test_a_check_is_a_case() -> None:
-    """Named by kind, model, and whether it is a gate or a guard."""
+    """Each check is a test case, named by kind, model, and gate or guard."""
     cases = _suite(make_report("compare")).findall("testcase")
     assert [(case.get("classname"), case.get("name")) for case in cases] == [
         ("counterweight.compare.digits.gate", "sender on time"),
@@ -40,7 +40,7 @@ def test_a_fail_is_a_failure() -> None:
 
 
 def test_an_invalid_is_an_error() -> None:
-    """Not the model is at fault then, but the measurement."""
+    """A check that is INVALID is an error and not a failure."""
     suite = _suite(make_invalid())
     assert (suite.get("failures"), suite.get("errors")) == ("0", "2")
     assert [error.get("type") for error in suite.findall("testcase/error")] == [
@@ -50,7 +50,7 @@ def test_an_invalid_is_an_error() -> None:
 
 
 def test_a_verdict_that_no_check_shows_is_a_case() -> None:
-    """Or a CI system would show green for a run that was ended early."""
+    """A verdict that no check explains is a test case of its own."""
     verdict = LoadVerdict(outcome=CheckOutcome.INVALID, reasons=("ended early",), binding=None)
     suite = _suite(make_report(verdict=verdict))
     case = suite.findall("testcase")[-1]
@@ -60,7 +60,7 @@ def test_a_verdict_that_no_check_shows_is_a_case() -> None:
 
 
 def test_properties_say_what_to_repeat() -> None:
-    """Seed, address, model, and what the host took meanwhile."""
+    """The properties have the seed, the address, the model and the steal share."""
     properties = {item.get("name"): item.get("value") for item in _suite(make_report()).iter("property")}
     assert properties == {
         "seed": "0",
@@ -74,13 +74,13 @@ def test_properties_say_what_to_repeat() -> None:
 
 @pytest.mark.parametrize(("kind", "seconds"), [("run", 60), ("soak", 600), ("capacity", 23 * 20)])
 def test_the_time_is_what_was_measured(kind: Kind, seconds: float) -> None:
-    """Of a search that is all of its 23 probes of 20 s."""
+    """The time is the measured one; for a search it is that of all probes."""
     assert float(_suite(make_report(kind)).get("time", "")) == seconds
 
 
 @pytest.mark.parametrize("report", [*ALL, make_failed(), make_invalid(), make_hostile()])
 def test_it_keeps_the_usual_schema(report: LoadReport) -> None:
-    """Elements in the order, and attributes of the form, that Ant's JUnit schema and its readers ask for."""
+    """The elements and attributes follow the JUnit schema of Ant."""
     suite = _suite(report)
     order = [child.tag for child in suite]
     cases = len(suite.findall("testcase"))

@@ -9,7 +9,7 @@ from tests.loadtests.reports import make_failed, make_hostile, make_invalid, mak
 
 
 def _html(text: str) -> str:
-    """What a forge makes of it."""
+    """Return the markdown as a forge renders it to HTML."""
     return str(MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(text))
 
 
@@ -21,7 +21,7 @@ def test_the_verdict_is_the_first_line() -> None:
 
 
 def test_a_comparison_has_the_columns_of_a_review() -> None:
-    """Baseline, candidate, difference in per cent, interval, and whether it is significant."""
+    """The table has baseline, candidate, difference in per cent, interval and significance."""
     html = _html(markdown(make_report("compare")))
     heads = re.findall(r"<th[^>]*>(.*?)</th>", html)[:6]
     assert heads == ["latency", "fp32", "slim-int8", "difference", "99 % interval", "significant?"]
@@ -30,7 +30,7 @@ def test_a_comparison_has_the_columns_of_a_review() -> None:
 
 
 def test_an_interval_round_nothing_is_not_significant() -> None:
-    """A p99 7 % lower, or as well 7.8 % higher."""
+    """An interval that contains 0 is not significant."""
     assert "| [-19.8, +7.8] % | no |".replace("[", "\\[").replace("]", "\\]") in markdown(
         make_report("compare")
     )
@@ -63,7 +63,7 @@ def test_it_says_what_to_run_again_and_what_went_wrong() -> None:
 
 @pytest.mark.parametrize("kind", ["run", "compare", "capacity"])
 def test_a_server_cannot_write_the_comment(kind: Kind) -> None:
-    """Its text makes no tag, link, heading or mention, and ends no cell: all rows of a table are as long."""
+    """Text from a server makes no tag, link, heading or mention, and no additional cell."""
     text = markdown(make_hostile(kind))
     html = _html(text)
     assert "<script" not in html

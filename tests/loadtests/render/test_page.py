@@ -122,12 +122,12 @@ def test_every_check_is_shown_with_its_use() -> None:
 
 
 def test_a_bar_never_leaves_its_frame() -> None:
-    """365 % of what is allowed fills it, and the figure says the rest."""
+    """A bar for 365 % of the limit is 100 % wide."""
     assert re.findall(r'<i style="width: ([\d.]+)%', page(make_invalid())) == ["100", "5.0"]
 
 
 def test_it_says_how_to_do_it_again() -> None:
-    """The plan, the seed, the machine, and what to type."""
+    """The page has the plan, the seed, the machine, the limits and the command to repeat the run."""
     text = _Reader(_page("run")).text
     assert "seed 0" in text
     assert "A processor, 2 cores" in text
@@ -138,7 +138,7 @@ def test_it_says_how_to_do_it_again() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_needs_nothing_from_elsewhere(kind: Kind) -> None:
-    """No script, no font, no picture, no address that a browser would load."""
+    """The page has no script and loads nothing from other addresses."""
     source = _page(kind)
     assert not {"script", "link", "img", "iframe", "object", "image"} & set(_Reader(source).tags)
     assert "@import" not in source
@@ -150,7 +150,7 @@ def test_it_needs_nothing_from_elsewhere(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_pictures_do_not_share_names(kind: Kind) -> None:
-    """Or one would be cut by the frame of another. (Groups' names are only for people.)"""
+    """The ids to which pictures refer are unique on the page."""
     source = _page(kind)
     used = set(re.findall(r"url\(#([^)]*)\)", source)) | set(re.findall(r'href="#([^"]*)"', source))
     names = re.findall(r'id="([^"]*)"', source)
@@ -160,7 +160,7 @@ def test_pictures_do_not_share_names(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", ["run", "compare", "capacity"])
 def test_a_server_cannot_write_the_page(kind: Kind) -> None:
-    """Its text is text, also in pictures and in their labels."""
+    """Text from a server is escaped, also in pictures and their labels."""
     reader = _Reader(page(make_hostile(kind)))
     assert "script" not in reader.tags
     assert "<script>alert(1)</script>" in reader.text
@@ -168,7 +168,7 @@ def test_a_server_cannot_write_the_page(kind: Kind) -> None:
 
 
 def test_odd_reports_have_a_page() -> None:
-    """Nothing asked, nothing answered, no window: what is not there is left out."""
+    """A report without limits and answers has a page without pictures and guards."""
     nothing = LoadVerdict(outcome=CheckOutcome.PASS, reasons=(), binding=None)
     silent = {"int8": make_silent(), "unknown": make_silent(3)}
     source = page(

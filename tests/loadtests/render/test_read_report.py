@@ -33,7 +33,7 @@ def test_other_json_is_told(tmp_path: Path, content: object) -> None:
 
 
 def test_another_version_is_told(tmp_path: Path) -> None:
-    """Both versions, and what to do."""
+    """The error gives both versions and the fix."""
     path = tmp_path / "report.json"
     path.write_text('{"schema_version": 1}')
     with pytest.raises(LoadTestError, match=r"has schema version 1, expected 2; measure again"):
@@ -50,7 +50,7 @@ def test_another_version_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_report_is_told_by_the_field(tmp_path: Path, name: str, value: object, fault: str) -> None:
-    """Every fault with its place."""
+    """The error names each invalid field."""
     path = tmp_path / "report.json"
     path.write_text(json.dumps(json.loads(make_report().model_dump_json()) | {name: value}))
     with pytest.raises(LoadTestError, match=fault):

@@ -38,7 +38,7 @@ def _row(text: str, name: str) -> list[str]:
     ],
 )
 def test_the_verdict_comes_first(report: LoadReport, line: str) -> None:
-    """In one line, with its first reason, or with what came closest to its limit."""
+    """The first line has the verdict with its first reason, or the check closest to its limit."""
     assert table(report).splitlines()[0] == line
 
 
@@ -46,32 +46,32 @@ def test_the_verdict_comes_first(report: LoadReport, line: str) -> None:
     ("checks", "why"), [((), "there were no checks"), ((make_check(),), "the only check held")]
 )
 def test_a_pass_that_nothing_binds_says_so(checks: tuple[Check, ...], why: str) -> None:
-    """No check came closest where none is a matter of degree."""
+    """A pass without a binding check says so."""
     verdict = LoadVerdict(outcome=CheckOutcome.PASS, reasons=(), binding=None)
     assert table(make_report(checks=checks, verdict=verdict)).startswith(f"PASS: {why}\n")
 
 
 def test_the_headline_says_what_was_sent() -> None:
-    """Kind, model, address, load and seed."""
+    """The second line has the kind, the model, the address, the load and the seed."""
     line = table(make_report("compare")).splitlines()[1]
     assert line == "compare: digits at http://127.0.0.1:8000: 100/s for 60 s, seed 0"
 
 
 def test_a_profile_is_told_by_its_points() -> None:
-    """And by its average: 10 s at 50 and 10 s at 150 are 100 a second."""
+    """A profile is written with its points and its average."""
     plan = LoadPlan(url="http://h", model="m", profile=((0, 50), (10, 50), (10, 150), (20, 150)))
     said = "100/s on average for 20 s (50/s at 0 s, 50/s at 10 s, 150/s at 10 s, 150/s at 20 s), seed 0"
     assert said in table(make_report(plan=plan))
 
 
 def test_a_run_that_was_ended_early_says_so() -> None:
-    """Its figures are of the part that ran."""
+    """The line of an incomplete run says that it ended early."""
     assert table(make_invalid()).splitlines()[1].endswith("seed 0 (ended early)")
     assert "ended early" not in table(make_report())
 
 
 def test_a_variant_is_a_row() -> None:
-    """Requests, errors, share, mean, percentiles, the p99's interval, and how many were over the limit."""
+    """The row of a variant has requests, errors, share, latencies, the p99's interval and the late ones."""
     cells = _row(table(make_report()), "fp32")
     assert cells == [
         "fp32",
@@ -104,7 +104,7 @@ def test_a_thin_p99_is_marked(requests: int, marked: bool) -> None:
 
 
 def test_a_bound_that_no_sample_gives_is_a_question() -> None:
-    """Of 400 answers none can bound the p99 from above."""
+    """A missing bound of an interval is written as `?`."""
     thin = make_variant(400, p99_ms=Interval(value=30, low=25, high=None))
     assert "[25.00, ?]" in table(make_report(variants={"fp32": thin}))
 
@@ -115,14 +115,14 @@ def test_without_a_limit_nothing_is_over_it() -> None:
 
 
 def test_a_comparison_stands_side_by_side() -> None:
-    """Baseline, candidate, ratio and interval, and in words what they show."""
+    """A comparison has baseline, candidate, ratio, interval and a word for the result."""
     text = table(make_report("compare"))
     assert _row(text, "p50 ms") == ["p50", "ms", "8.20", "7.63", "0.930", "[0.905,", "0.958]", "faster"]
     assert _row(text, "p99 ms")[-3:] == ["no", "difference", "shown"]
 
 
 def test_a_slower_candidate_is_called_slower() -> None:
-    """When the whole interval lies above 1."""
+    """A ratio whose interval lies above 1 is called slower."""
     report = make_report("compare")
     ratio = report.comparisons[0].ratios[0].model_copy(update={"value": 1.1, "low": 1.04, "high": 1.2})
     comparison = report.comparisons[0].model_copy(update={"ratios": (ratio,)})
@@ -131,7 +131,7 @@ def test_a_slower_candidate_is_called_slower() -> None:
 
 
 def test_rates_carry_the_odds_of_the_sequential_test() -> None:
-    """e^3.4 = 30 of e^3 = 20.1 needed is enough; where nothing happened there is no ratio."""
+    """Rates have their odds beside the needed ones; without events there is no ratio."""
     text = table(make_report("compare"))
     assert "30 of 20.1  shown safe" in text
     assert _row(text, "errors")[-10:] == ["-", "-", "1", "of", "200", "1", "of", "20.1", "not", "decided"]
@@ -149,14 +149,15 @@ def test_overwhelming_odds_are_not_counted_out() -> None:
 
 
 def test_a_capacity_is_a_row() -> None:
-    """The rate, the ratio to the first variant, its confirmations, what failed above it, and why."""
+    """The row of a capacity has the rate, its ratio, the confirmations and the failed rate with its
+    reason."""
     cells = _row(table(make_report("capacity")), "slim-int8")
     assert cells[:9] == ["slim-int8", "418", "1.80x", "3", "of", "3", "432", "smooth", "2.11"]
     assert "1.6 % over 50 ms [1.1, 2.3]" in table(make_report("capacity"))
 
 
 def test_no_capacity_is_a_dash() -> None:
-    """A variant for which no rate passed, beside one for which none failed."""
+    """A capacity that was not found, and a missing failed rate, are dashes."""
     report = make_report("capacity")
     none = report.capacities["fp32"].model_copy(update={"rate_per_s": None, "boundary": None, "cost": None})
     all_ = report.capacities["slim-int8"].model_copy(update={"infeasible_per_s": None, "first_breach": None})
@@ -166,28 +167,28 @@ def test_no_capacity_is_a_dash() -> None:
 
 
 def test_a_soak_compares_its_thirds() -> None:
-    """Medians of three windows each: 8.1 against 8.5 ms, and 514 against 524 MiB."""
+    """A soak compares the medians of its first and last thirds."""
     text = table(make_report("soak"))
     assert _row(text, "fp32 p50")[-4:] == ["8.10", "8.50", "+4.9", "%"]
     assert _row(text, "memory")[-4:] == ["514", "524", "+1.9", "%"]
 
 
 def test_a_cost_is_split() -> None:
-    """Model, gateway, proxy, all of the server, the load generator, and the money for a million."""
+    """A cost is split into model, gateway, proxy, server, load generator and price per million."""
     cells = ["fp32", "0.420", "1.100", "0.900", "2.420", "1.400", "0.034"]
     assert cells in [line.split() for line in table(make_report()).splitlines()]
     assert "What a request costs" not in table(make_report(variants={"fp32": make_variant()}))
 
 
 def test_what_did_not_hold_is_listed() -> None:
-    """Gates and guards with what was seen and what was wanted; what held is not."""
+    """The table lists only the checks that did not pass, with what was seen and wanted."""
     lines = table(make_invalid()).splitlines()
     assert "INVALID gate sender on time: lateness p99 7.3 ms; wanted: at most 2.0 ms" in lines
     assert "arrivals on schedule" not in table(make_invalid())
 
 
 def test_the_sender_gives_account_of_itself() -> None:
-    """Lateness, its share of a core, what was in flight, and what the host took."""
+    """The sender's line has its lateness, its CPU share, the requests in flight and the steal share."""
     assert (
         "sender: lateness p50 0.12 ms, p99 0.90 ms, max 3.10 ms; 12 % of one core; at most 31 in flight; "
         "0.3 % of the machine's CPU time went to other guests"
@@ -198,7 +199,7 @@ def test_the_sender_gives_account_of_itself() -> None:
 
 
 def test_causes_are_told_by_how_often() -> None:
-    """Ten of them, and the rest in one line."""
+    """The ten most frequent causes have lines of their own, and the others share one."""
     causes = {f"cause {number}": number for number in range(1, 13)}
     lines = [line for line in table(make_report(errors_by_cause=causes)).splitlines() if "error: " in line]
     assert lines[0] == "error: 12 x cause 12"
@@ -207,7 +208,7 @@ def test_causes_are_told_by_how_often() -> None:
 
 
 def test_notes_come_last() -> None:
-    """Such as why there is no cost."""
+    """The last lines are the notes."""
     assert table(make_report(notes=("no cost: /metrics is closed",))).endswith(
         "\nnote: no cost: /metrics is closed"
     )
@@ -215,7 +216,7 @@ def test_notes_come_last() -> None:
 
 @pytest.mark.parametrize("kind", ["run", "compare", "capacity"])
 def test_a_server_cannot_steer_the_terminal(kind: Kind) -> None:
-    """Whatever characters it chose, only printable ones and our own ends of lines come out."""
+    """Text from a server is printed without control characters and starts no line of its own."""
     text = table(make_hostile(kind))
     assert all(letter.isprintable() for letter in text.replace("\n", ""))
     assert "\\x1b[2J\\x00\\x9b\\u202e" in text

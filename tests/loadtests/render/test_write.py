@@ -10,7 +10,7 @@ from tests.loadtests.reports import make_hostile, make_report
 
 
 def test_each_file_holds_what_its_name_says(tmp_path: Path) -> None:
-    """JSON, page, markdown and JUnit, and nothing besides."""
+    """Each format is written to its path, and no other file is made."""
     paths = {name: tmp_path / name for name in ("json", "html", "markdown", "junit")}
     write_all(make_report(), **paths)
     begins = {"json": "{", "html": "<!doctype html>", "markdown": "**PASS**", "junit": "<?xml version"}
@@ -26,14 +26,14 @@ def test_only_what_is_asked_is_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("report", [make_report("capacity"), make_hostile("compare")])
 def test_the_json_reads_back(tmp_path: Path, report: LoadReport) -> None:
-    """As the very same report, so that everything can be made from it again."""
+    """A report is the same after it is written and read."""
     path = tmp_path / "report.json"
     write_all(report, json=path)
     assert read_report(path) == report
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
-    """A link stays a link, what it names is new."""
+    """Writing to a symbolic link replaces its target."""
     target, link = tmp_path / "real.json", tmp_path / "link.json"
     target.write_text("old")
     link.symlink_to(target)
@@ -43,7 +43,7 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    """The folder vanished meanwhile: told as a fault of the path, and no scrap is left."""
+    """A write that fails raises an error and leaves no file."""
     with pytest.raises(LoadTestError, match=r"cannot write .*No such file"):
         write_all(make_report(), json=tmp_path / "gone" / "report.json")
     folder = tmp_path / "report.md"
@@ -54,7 +54,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_good_paths_pass(tmp_path: Path) -> None:
-    """New files, and such as are there already."""
+    """New paths and existing files pass the check and are not changed."""
     there = tmp_path / "there.json"
     there.write_text("old")
     check_paths(json=there, html=tmp_path / "new.html", markdown=None, junit=None)
@@ -70,7 +70,7 @@ def test_a_missing_folder_is_refused_at_the_door(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", [Path(), Path("/dev/null")])
 def test_what_is_no_file_is_refused(path: Path) -> None:
-    """To rename something over a device would end it."""
+    """A path that is not a regular file is refused."""
     with pytest.raises(LoadTestError, match=r"--junit .* is not a regular file"):
         check_paths(junit=path)
 

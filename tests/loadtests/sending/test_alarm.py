@@ -56,8 +56,8 @@ def heard() -> Any:
 
 
 def test_it_rings_when_it_is_time(heard: Any) -> None:
-    """Never before its moment; and half of the times at most 5 ms after it, or ten times as late as a thread
-    is that sleeps until then: a busy machine makes both late."""
+    """The alarm never rings early, and half of the time at most 5 ms late, or ten times as late as a sleeping
+    thread."""
     assert heard["late_ms"][0] >= 0
     assert heard["late_ms"][25] < max(5, 10 * heard["plainly_late_ms"][25])
 
@@ -68,5 +68,5 @@ def test_a_moment_that_is_over_is_not_waited_for(heard: Any) -> None:
 
 
 def test_a_stopped_alarm_leaves_no_thread(heard: Any) -> None:
-    """Also when it was to ring in a minute only."""
+    """A stopped alarm leaves no thread, even if it would ring in a minute."""
     assert heard["threads"] == [1, 0]

@@ -91,7 +91,7 @@ def test_another_status_is_told_in_the_servers_words(metadata: ModelMetadata, bo
 
 
 def test_without_versions_any_version_is_right(metadata: ModelMetadata) -> None:
-    """A server that tells its variants not apart may leave `model_version` out."""
+    """Without versions in the metadata, an answer needs no `model_version`."""
     plain = metadata.model_copy(update={"versions": ()})
     assert _check(plain, _answer(model_version=None)) == UNVERSIONED
     assert _check(plain, _answer(model_version="3")) == "3"

@@ -29,7 +29,7 @@ def test_another_seed_gives_another_schedule() -> None:
 
 
 def test_pins_and_payloads_leave_the_times_alone() -> None:
-    """Two variants measured one after the other get requests at the same times."""
+    """Pins and payloads do not change the times of a schedule."""
     assert np.array_equal(_schedule().at_s, _schedule(pinned=("int8",), payloads=1000).at_s)
 
 
@@ -60,7 +60,7 @@ def test_gaps_are_exponential() -> None:
 
 
 def test_constant_arrivals_are_even() -> None:
-    """One each 5 ms, the first after half of that."""
+    """Constant arrivals are 5 ms apart, and the first comes after 2.5 ms."""
     times = _schedule(arrivals="constant").at_s
     assert len(times) == 10_000
     assert times[0] == pytest.approx(0.0025)
@@ -68,7 +68,7 @@ def test_constant_arrivals_are_even() -> None:
 
 
 def test_a_ramp_is_the_integral_of_its_line() -> None:
-    """From 0 to 200/s within 50 s come 2 t^2 requests by t: at 25 s a quarter of all."""
+    """On a ramp from 0 to 200/s in 50 s, 2 t^2 requests arrive by t."""
     times = _schedule(profile=((0, 0), (50, 200)), arrivals="constant").at_s
     assert len(times) == 5000
     assert 2 * times**2 == pytest.approx(np.arange(0.5, 5000))
@@ -82,14 +82,14 @@ def test_a_spike_has_its_own_rate() -> None:
 
 
 def test_a_pause_sends_nothing() -> None:
-    """At a rate of 0 there is silence, and what comes after is in its place."""
+    """At a rate of 0 nothing is sent, and later requests keep their times."""
     times = _schedule(profile=((0, 100), (10, 100), (10, 0), (20, 0), (20, 100), (30, 100))).at_s
     assert not np.any((times > 10) & (times < 20))
     assert times[-1] > 29
 
 
 def test_the_warmup_lies_below_0() -> None:
-    """It is sent at the first rate, and what is counted lasts as long as asked."""
+    """The warm-up is sent at the first rate before 0, and the counted part keeps its length."""
     times = _schedule(warmup_s=5, arrivals="constant").at_s
     assert (times < 0).sum() == 1000
     assert times[0] == pytest.approx(-5 + 0.0025)
@@ -109,7 +109,7 @@ def test_without_pins_the_split_decides() -> None:
 
 
 def test_every_payload_is_used() -> None:
-    """10,000 draws from 7 miss one of them with a probability of 7 * (6/7)^10000, which is none."""
+    """10,000 draws use all seven payloads."""
     assert set(_schedule().payload.tolist()) == set(range(7))
 
 
@@ -124,7 +124,7 @@ def test_shares_are_the_whole() -> None:
 
 
 def test_an_endless_schedule_begins_like_one_that_ends() -> None:
-    """Whoever stops after 60 s has sent what a run of 60 s with this seed sends."""
+    """An endless schedule starts like one of 60 s with the same seed."""
     plan = LoadPlan.model_validate(
         {"url": "http://host", "model": "digits", "profile": steady(50, 1), "seed": 3}
     )
@@ -144,7 +144,7 @@ def test_an_endless_schedule_goes_on_with_other_draws() -> None:
 
 
 def test_a_schedule_is_walked_request_by_request() -> None:
-    """Each with its moment, the variant to ask for, or None for the split, and its input."""
+    """Iterating over a schedule gives each request's time, variant (None for the split) and input."""
     schedule = Schedule(
         at_s=np.array([0.5, 1.5]), pin=np.array([1, SPLIT]), payload=np.array([4, 2]), variants=("a", "b")
     )

@@ -45,7 +45,8 @@ def test_json_carries_the_id() -> None:
     ],
 )
 def test_tensors_travel_as_bytes(datatype: str, array: Any, tail: bytes) -> None:
-    """Little-endian, row-major, and each text behind its length; the JSON says how many bytes there are."""
+    """Binary tensors are little-endian and row-major, texts have a length prefix, and the JSON has the
+    size."""
     content, behind = _read(encode_binary({"x": array}, _metadata(datatype)), 7)
     (tensor,) = content["inputs"]
     assert behind == tail

@@ -8,13 +8,13 @@ from loadtests.sending.client import Client
 
 
 def test_json_goes_both_ways(desk: Any) -> None:
-    """What is posted comes in as JSON, and the answer's JSON comes back."""
+    """A JSON body is posted, and the JSON answer is returned."""
     client = Client(url=desk({}))
     assert client.post("/echo", {"a": [1]}) == {"a": [1]}
 
 
 def test_a_token_opens_what_is_closed(desk: Any) -> None:
-    """It travels as a bearer token."""
+    """The token is sent as a bearer token."""
     assert Client(url=desk({}), token="secret").get("/closed") == {"open": True}
 
 
@@ -57,7 +57,7 @@ def test_what_is_wrong_is_told(desk: Any, status: int, content: Any, complaint: 
 
 @pytest.mark.parametrize("content", ["Not Found", {"detail": "Not Found"}], ids=str)
 def test_a_server_without_a_control_api_is_told(desk: Any, content: Any) -> None:
-    """Others that speak the protocol have none."""
+    """The error for a server without a control API says which servers have one."""
     with pytest.raises(
         LoadTestError, match=r"answered 404.*; only a server that was started by `counterweight"
     ):
@@ -65,7 +65,7 @@ def test_a_server_without_a_control_api_is_told(desk: Any, content: Any) -> None
 
 
 def test_what_is_refused_for_now_says_itself_what_to_do(desk: Any) -> None:
-    """There is nothing wrong with the address."""
+    """The error of a 409 is the server's message without further advice."""
     with pytest.raises(LoadTestError, match=r"answered 409: r1 runs; abort it first$"):
         Client(url=desk({"/x": (409, {"error": "r1 runs; abort it first"})})).get("/x")
 

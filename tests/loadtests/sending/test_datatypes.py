@@ -6,7 +6,7 @@ from loadtests.sending.datatypes import DTYPES, from_bytes, to_bytes
 
 @pytest.mark.parametrize("datatype", [name for name in DTYPES if name != "BYTES"])
 def test_bytes_give_back_what_went_in(datatype: str) -> None:
-    """Of every datatype of numbers, whatever the array's layout in memory."""
+    """Numbers of each datatype are the same after a round trip through bytes, whatever the memory layout."""
     array = np.array([[0, 1], [1, 0]]).astype(DTYPES[datatype]).T
     assert from_bytes(to_bytes(array, datatype), datatype).tolist() == array.ravel().tolist()
 

@@ -10,7 +10,7 @@ from loadtests.sending.endings import heeded, interrupting
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_each_is_as_ctrl_c_is(number: signal.Signals) -> None:
-    """What was measured so far is kept; afterwards the signal means what it meant before."""
+    """Each signal raises KeyboardInterrupt in the context, and its handler is restored afterwards."""
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt), interrupting():
         os.kill(os.getpid(), number)

@@ -15,7 +15,7 @@ def _metadata(*inputs: tuple[str, str, list[int]]) -> ModelMetadata:
 
 
 def test_whole_numbers_convert_to_the_models_floats(tmp_path: Path) -> None:
-    """Pixels saved as bytes fit a model of floats."""
+    """Integers in a file are converted to the model's FP32."""
     np.savez(tmp_path / "rows.npz", x=np.array([[0, 255]], np.uint8))
     rows = read_rows(tmp_path / "rows.npz", _metadata(("x", "FP32", [-1, 2])))
     assert rows["x"].dtype == np.float32
@@ -24,7 +24,7 @@ def test_whole_numbers_convert_to_the_models_floats(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("shape", "came"), [([-1], (2,)), ([-1, 1], (2, 1)), ([1, -1], (2, 1))])
 def test_lines_are_texts(tmp_path: Path, shape: list[int], came: tuple[int, ...]) -> None:
-    """A text file is one row a line, whatever the rank, the line's end and a byte order mark."""
+    """Each line of a text file is a row; a byte order mark and line ends are removed."""
     (tmp_path / "texts.txt").write_bytes("\ufeffeins\r\nzwei, drei\u2028vier\n".encode())
     rows = read_rows(tmp_path / "texts.txt", _metadata(("text", "BYTES", shape)))
     assert rows["text"].shape == came
@@ -90,7 +90,7 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
     ids=str,
 )
 def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, arrays: dict[str, Any], complaint: str) -> None:
-    """The message says which array, what came and what was expected."""
+    """The error names the array, what it has and what is expected."""
     np.savez(tmp_path / "rows.npz", **arrays)
     with pytest.raises(LoadTestError, match=complaint):
         read_rows(tmp_path / "rows.npz", _metadata(("x", "FP32", [-1, 2]), ("ids", "INT32", [-1, 1])))

@@ -2,7 +2,7 @@ from loadtests.sending.live import Live
 
 
 def test_ends_are_counted() -> None:
-    """Right and wrong, in time and too late, each from its intended start."""
+    """Answers are counted as correct, wrong or late, from their intended start."""
     live = Live(limit_ms=50)
     live.note(1.0, 1.049, right=True)
     live.note(1.0, 1.051, right=True)
@@ -26,7 +26,7 @@ def test_what_is_out_for_longer_than_the_limit_is_overdue() -> None:
 
 
 def test_without_a_limit_nothing_is_late() -> None:
-    """There is nothing to be later than."""
+    """Without a limit no request is late or overdue."""
     live = Live(limit_ms=None)
     live.open[0] = (1.0, 1.0, None)
     live.note(1.0, 9.0, right=True)

@@ -8,7 +8,7 @@ from loadtests.sending.machine import StealClock, read_environment
 
 
 def test_the_machine_is_named() -> None:
-    """Whose figures they are: its processor, and how much of it this process may use."""
+    """The environment has the processor, its cores, the Python version and the steal share."""
     environment = read_environment(0.02)
     assert environment.cpu
     assert environment.cores >= 1
@@ -27,7 +27,7 @@ def _times(**cpu_s: float) -> SimpleNamespace:
 
 
 def test_stolen_time_is_a_share_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 10 CPU seconds since it was made the host gave 2 to others; what guests used is in user already."""
+    """Steal is the share of the CPU time since the clock was made."""
     readings = [_times(idle=5, steal=1), _times(user=3, idle=10, steal=3, guest=3)]
     monkeypatch.setattr(psutil, "cpu_times", lambda: readings.pop(0))
     assert StealClock().share() == pytest.approx(0.2)

@@ -55,7 +55,7 @@ def _most_in_flight(found: Any) -> int:
 
 @pytest.mark.parametrize(("variant", "duration_s"), [("stall", 3), ("slow", 2), ("hangs", 0.5)])
 def test_every_arrival_is_recorded_once(measured: Any, variant: str, duration_s: float) -> None:
-    """Whatever became of it, and the warm-up's too: at the very times of the schedule."""
+    """Each arrival is recorded once at its scheduled time, warm-up included."""
     assert measured[variant]["intended_s"] == pytest.approx(_times(duration_s))
 
 
@@ -80,9 +80,7 @@ def test_a_stall_is_waited_for_by_all_who_came(measured: Any) -> None:
 
 
 def test_slow_answers_do_not_slow_the_sender(measured: Any) -> None:
-    """100 requests a second that take 0.4 s each are 40 at once, and all of them are let out.
-
-    Locust by itself would let out 10 at once."""
+    """100 requests a second that take 0.4 s each are sent on time, with more than 20 in flight."""
     latency_s = _latency_s(measured["slow"])
     assert latency_s.min() >= 0.4
     assert _most_in_flight(measured["slow"]) > 20
@@ -98,7 +96,7 @@ def test_what_is_unanswered_at_the_end_has_failed(measured: Any) -> None:
 
 
 def test_a_run_ends_when_it_is_enough(measured: Any) -> None:
-    """In order, and what was out is waited for: 50 answers need half a second of 60."""
+    """A run ends when its rule says so, and the open requests are awaited."""
     found = measured["enough"]
     assert found["complete"]
     assert 0.4 < found["sent_until_s"] < 30

@@ -10,7 +10,7 @@ _NOW = json.dumps({**METADATA, "versions": ["fp32", "int8", "slim"]}).encode()
 
 
 def test_a_variant_that_the_server_has_now_is_known() -> None:
-    """It stands behind those that were there before."""
+    """A newly loaded variant is added behind the known ones."""
     newcomers = Newcomers()
     assert newcomers.has("slim", lambda: _NOW)
     joined = newcomers.joined(ModelMetadata.model_validate(METADATA))
@@ -18,7 +18,7 @@ def test_a_variant_that_the_server_has_now_is_known() -> None:
 
 
 def test_the_server_is_asked_once_about_each() -> None:
-    """However many requests it answers, and whether it is there or not."""
+    """The server is asked once per variant name, whether the variant exists or not."""
     newcomers, asked = Newcomers(), []
 
     def ask() -> bytes:
@@ -31,5 +31,5 @@ def test_the_server_is_asked_once_about_each() -> None:
 
 
 def test_what_is_no_metadata_names_no_variant() -> None:
-    """Such as an error's page."""
+    """A body that is not metadata names no variant."""
     assert not Newcomers().has("slim", lambda: b"<html>")

@@ -32,8 +32,7 @@ def test_inputs_are_made_for_every_datatype(datatype: str, kind: type) -> None:
 
 
 def test_made_texts_differ_in_length() -> None:
-    """Texts have 4 to 60 words, and 64 of them come close to both ends: with 57 lengths alike, none within 9
-    of an end has a chance of (47/57)^64, one in 200,000, and the seed does not change."""
+    """64 random texts have 4 to 60 words, and come within nine of both ends."""
     payloads = make_payloads(_metadata(("text", "BYTES", [-1])), seed=0)
     words = [len(str(payloads.arrays(index)["text"][0]).split()) for index in range(payloads.count)]
     assert 4 <= min(words) < 14
@@ -57,13 +56,13 @@ def test_made_inputs_depend_on_seed_and_index() -> None:
     ],
 )
 def test_what_cannot_be_made_is_refused(inputs: Any, complaint: str) -> None:
-    """A datatype that the protocol does not know is told before the run."""
+    """A datatype that the protocol does not have is refused before the run."""
     with pytest.raises(LoadTestError, match=complaint):
         make_payloads(_metadata(*inputs), seed=0)
 
 
 def test_rows_of_a_file_travel_exactly(tmp_path: Path) -> None:
-    """Each payload is one row, flat and row-major, and every FP32 arrives as it was."""
+    """Each row of a file is a payload in row-major order, and each FP32 is exact."""
     rows = np.random.default_rng(0).normal(size=(3, 2, 2)).astype(np.float32)
     np.savez(tmp_path / "rows.npz", x=rows)
     payloads = read_payloads(tmp_path / "rows.npz", _metadata(("x", "FP32", [-1, 2, 2])))
@@ -74,7 +73,7 @@ def test_rows_of_a_file_travel_exactly(tmp_path: Path) -> None:
 
 
 def _image(limit: int) -> ModelMetadata:
-    """A model whose inputs are images of 3 x 64 x 64; its server tells how large a body may be."""
+    """Return a model with images of 3 x 64 x 64 as inputs, whose server has this body limit."""
     tensor = {"name": "x", "datatype": "FP32", "shape": [-1, 3, 64, 64]}
     parameters = {"max_body_bytes": limit}
     return ModelMetadata.model_validate(
@@ -83,7 +82,7 @@ def _image(limit: int) -> ModelMetadata:
 
 
 def test_an_image_that_is_too_large_as_json_is_refused_before_it_is_sent() -> None:
-    """It says both sizes, and that bytes are the way."""
+    """An image that is too large as JSON is refused; the error gives both sizes and `--binary`."""
     payloads = make_payloads(_image(100_000), 0)
     with pytest.raises(LoadTestError, match=r"has 13\d,\d{3} bytes, .* takes 100,000; add --binary, .* 49,"):
         payloads.encode(0, binary=False)
@@ -91,7 +90,7 @@ def test_an_image_that_is_too_large_as_json_is_refused_before_it_is_sent() -> No
 
 
 def test_an_image_that_is_too_large_at_all_asks_for_another_limit() -> None:
-    """Then bytes are no way either."""
+    """An image that is too large in any form is refused; the error names the server's setting."""
     payloads = make_payloads(_image(10_000), 0)
     for binary in (False, True):
         with pytest.raises(LoadTestError, match="start the server with --set max_body_bytes="):

@@ -22,7 +22,7 @@ def _told(out: io.StringIO, *moments_s: float) -> list[str]:
 
 
 def test_a_log_gets_a_line_now_and_then() -> None:
-    """It says where the run is, and what has gone wrong so far."""
+    """A log line gives the elapsed time and the counts so far."""
     lines = _told(io.StringIO(), 0.25, EVERY_S, EVERY_S + 0.25, 2 * EVERY_S + 0.5)
     assert lines == [
         "load on digits: 10 of 120 s, 500 answered, 2 failed, 3 over 50 ms, 0 in flight",

@@ -37,7 +37,7 @@ def test_only_right_answers_and_vain_waits_are_timed() -> None:
 
 
 def test_nothing_recorded_is_no_samples() -> None:
-    """Without records, as after an early Ctrl-C, the samples are empty."""
+    """Without records the samples are empty."""
     samples = Recorder().samples()
     assert (len(samples), samples.names, len(samples.of("fp32"))) == (0, [], 0)
 
@@ -55,13 +55,13 @@ def test_a_variant_has_what_it_answered_and_what_it_was_asked_for() -> None:
 
 
 def test_in_flight_is_what_was_sent_and_not_yet_answered() -> None:
-    """At 1.5 s, two of three requests are in flight."""
+    """A request is in flight from its sending to its answer."""
     samples = join(make_samples([100, 1000], at_s=[1, 1.2]), make_unanswered([5000], at_s=[1.1]))
     assert [samples.unanswered_at(at_s) for at_s in (0.5, 1.15, 1.5, 3, 7)] == [0, 1, 2, 1, 0]
 
 
 def test_records_are_one_json_object_a_line(tmp_path: Path) -> None:
-    """Every field is there, null where there is nothing to say."""
+    """Each record is a line of JSON with every field, null where there is no value."""
     path = tmp_path / "records.jsonl"
     write_records(path, _recorder().samples())
     first, second, _ = map(json.loads, path.read_text().splitlines())
@@ -79,7 +79,7 @@ def test_records_are_one_json_object_a_line(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The records appear whole or not at all, and no scrap stays behind."""
+    """A write that fails leaves the old file and no temporary file."""
     path = tmp_path / "records.jsonl"
     path.write_text("old")
 

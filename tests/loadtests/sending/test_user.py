@@ -35,7 +35,7 @@ Sent = tuple[FakeServer, LoadReport, list[dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sent]:
-    """A server that answers rightly and what it saw, the report, and the raw records."""
+    """The server with the bodies it got, the report and the raw records of a run."""
     folder = tmp_path_factory.mktemp("sent")
     np.savez(folder / "rows.npz", image=_ROWS)
     options = ["--inputs", str(folder / "rows.npz"), "--records", str(folder / "records.jsonl")]
@@ -46,7 +46,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sent]:
 
 
 def test_every_arrival_of_the_schedule_is_sent(sent: Sent) -> None:
-    """As many requests reach the server as the seed's schedule has arrivals, none of them twice."""
+    """The server gets each arrival of the seed's schedule once."""
     server, report, _ = sent
     expected = len(make_schedule(_PLAN, 3))
     assert report.requests == expected == len(server.bodies) == len({body["id"] for body in server.bodies})
@@ -54,7 +54,7 @@ def test_every_arrival_of_the_schedule_is_sent(sent: Sent) -> None:
 
 
 def test_each_input_is_the_one_that_was_drawn(sent: Sent) -> None:
-    """With a file every input is one of its rows, and the seed says which; the id says whose it is."""
+    """Each input is the row of the file that the schedule draws for its id."""
     server, _, _ = sent
     drawn = make_schedule(_PLAN, 3).payload
     assert {body["inputs"][0]["name"] for body in server.bodies} == {"image"}
@@ -63,7 +63,7 @@ def test_each_input_is_the_one_that_was_drawn(sent: Sent) -> None:
 
 
 def test_records_hold_every_request(sent: Sent) -> None:
-    """The raw records and the report tell the same story."""
+    """The records have each request of the schedule and give the report's p50."""
     _, report, records = sent
     assert [record["intended_s"] for record in records] == pytest.approx(make_schedule(_PLAN, 3).at_s)
     assert {(record["pinned"], record["variant"], record["error"]) for record in records} == {
@@ -77,7 +77,7 @@ def test_records_hold_every_request(sent: Sent) -> None:
 
 
 def test_what_the_server_does_not_tell_is_noted(sent: Sent) -> None:
-    """Without metrics there is no cost."""
+    """Without CPU time in the metrics there is no cost, and a note says so."""
     _, report, _ = sent
     assert report.variants["fp32"].cost is None
     assert report.notes == ("no cost: the server's /metrics does not report the CPU time of its processes",)
@@ -85,7 +85,7 @@ def test_what_the_server_does_not_tell_is_noted(sent: Sent) -> None:
 
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> LoadReport:
-    """Of a server that answers wrongly in each way in turn, all requests pinned to int8."""
+    """The report of a server that answers wrongly in each way in turn, all requests pinned to int8."""
 
     def leave_out_outputs(request: Request, body: dict[str, Any]) -> Response:
         return JSONResponse(json.loads(bytes(answer_rightly(request, body).body)) | {"outputs": []})
@@ -125,7 +125,7 @@ def test_each_fault_is_counted_with_its_cause(faulty: LoadReport) -> None:
 
 
 def test_faults_are_the_pinned_variants(faulty: LoadReport) -> None:
-    """Also where another one answered: who was asked did not."""
+    """Errors count for the pinned variant, even if another one answered."""
     assert list(faulty.variants) == ["int8"]
     int8 = faulty.variants["int8"]
     assert (int8.requests, int8.errors) == (faulty.requests, sum(faulty.errors_by_cause.values()))
@@ -134,7 +134,7 @@ def test_faults_are_the_pinned_variants(faulty: LoadReport) -> None:
 
 @pytest.mark.parametrize("listed", [True, False])
 def test_a_variant_that_was_loaded_meanwhile_is_no_error(tmp_path: Path, listed: bool) -> None:
-    """It answers rightly and the server has it now; one that the server does not have is an error."""
+    """Answers of a newly loaded variant are correct if the server lists it, and errors otherwise."""
 
     def answer(request: Request, body: dict[str, Any]) -> Response:
         if listed and "slim" not in server.versions:

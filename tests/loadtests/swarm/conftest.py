@@ -17,7 +17,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start_locust() -> Iterator[Start]:
-    """Starts `locust -f loadtests/locustfile.py`; whatever still runs at the end is killed."""
+    """Start `locust -f loadtests/locustfile.py`; processes that still run at the end are killed."""
     with contextlib.ExitStack() as stack:
 
         def start(url: str, *arguments: str) -> "subprocess.Popen[str]":

@@ -34,8 +34,8 @@ def _free_port() -> str:
 
 
 def test_two_workers_send_the_schedule_of_one(start_locust: Any, options: Any, tmp_path: Path) -> None:
-    """Each takes every second request, and the master's report has those of both: more than one has alone,
-    and no more than there are. The exit code is the verdict's."""
+    """Two workers together send more than half of the schedule and at most all of it. The exit code is that
+    of the verdict."""
     port = _free_port()
     ports = ("--master-bind-port", port, "--master-port", port)
     with open_known(a=Behaviour(), b=Behaviour()) as url:
@@ -50,7 +50,7 @@ def test_two_workers_send_the_schedule_of_one(start_locust: Any, options: Any, t
 
 
 def test_ctrl_c_leaves_a_report(start_locust: Any, options: Any, tmp_path: Path) -> None:
-    """An endless load that is interrupted has been measured until then: what was in flight is waited for."""
+    """Ctrl-C ends an endless load with a report, after the open requests are answered."""
     with open_known(only=Behaviour(service_ms=500)) as url:
         locust = start_locust(url, *options, "--headless")
         _await_requests(url, locust)
@@ -63,7 +63,7 @@ def test_ctrl_c_leaves_a_report(start_locust: Any, options: Any, tmp_path: Path)
 
 
 def test_a_worker_that_dies_makes_the_report_invalid(start_locust: Any, options: Any, tmp_path: Path) -> None:
-    """Whatever the others measured, the load was not what was asked for."""
+    """The report is INVALID and incomplete if one of two workers dies."""
     port = _free_port()
     master = ("--headless", "-t", "10s", "--master", "--expect-workers", "2", "--master-bind-port", port)
     with open_known(only=Behaviour()) as url:
@@ -91,7 +91,7 @@ def test_a_worker_that_dies_makes_the_report_invalid(start_locust: Any, options:
 def test_what_cannot_be_done_is_refused(
     start_locust: Any, options: Any, changed: Any, complaint: str
 ) -> None:
-    """In our words, before anything is sent, and with the exit code of bad input."""
+    """Bad options are refused with exit code 2 before a request is sent."""
     with open_known(only=Behaviour()) as url:
         locust = start_locust(url, *options, *changed, "--headless", "-t", "20s")
         said, _ = locust.communicate(timeout=200)

@@ -32,8 +32,7 @@ def page() -> Iterator[Page]:
 
 
 def test_a_load_is_started_and_stopped_on_locusts_page(page: Page, start_locust: Any, tmp_path: Path) -> None:
-    """Our options stand in its form, each variant that answers has a row in its table, and stopping the test
-    writes our report."""
+    """Locust's page has our options and a row per variant, and stopping the test writes the report."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
     report = tmp_path / "report.json"

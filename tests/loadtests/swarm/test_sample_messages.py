@@ -30,7 +30,7 @@ def test_what_is_packed_comes_out_as_it_was() -> None:
 
 
 def test_samples_of_several_are_one_in_order_of_time() -> None:
-    """Each part numbers its words by itself; together they mean what they meant."""
+    """Samples of several workers are joined in the order of time, with their words."""
     one, other = [(0.0, "a", "a", None), (2.0, "a", None, "gone")], [(1.0, None, "b", None)]
     assert _rows(join([_samples(*one), _samples(*other)])) == [one[0], other[0], one[1]]
 

@@ -68,14 +68,13 @@ def test_a_version_in_the_path_pins_the_variant(endpoint: Endpoint) -> None:
 
 
 def test_weight_zero_gets_no_request(endpoint: Endpoint) -> None:
-    """Two hundred requests, none of them to the variant without weight."""
+    """None of 200 requests is answered by the variant whose weight is 0."""
     answers = [endpoint.client.post(INFER, json=BODY).json() for _ in range(200)]
     assert {answer["model_version"] for answer in answers} == {"base"}
 
 
 def test_an_index_that_the_graph_refuses_is_400(endpoint: Endpoint) -> None:
-    """The client hears the input, its value and what is taken; the next request is answered, and no variant
-    has an error."""
+    """The error names the input, its value and the valid range; the next request is answered."""
     refused = look_up(endpoint, 7)
     assert refused.status_code == 400
     assert refused.json()["error"] == (
@@ -118,7 +117,7 @@ def test_a_large_body_is_413(endpoint: Endpoint) -> None:
 
 
 def test_a_large_body_without_a_length_is_413_too(endpoint: Endpoint) -> None:
-    """The limit holds for chunks whose length nobody declared."""
+    """The body limit also holds for chunks without a declared length; the next request is answered."""
     assert endpoint.client.post(INFER, content=iter([b" " * 1000] * 3)).status_code == 413
     assert endpoint.client.post(INFER, json=BODY).status_code == 200
 
@@ -148,7 +147,7 @@ def test_the_sticky_header_decides(two_models: Path) -> None:
 
 
 def test_the_baseline_answers_for_a_host_that_is_lost(two_models: Path) -> None:
-    """Marked in the answer, seen on the health routes; who pins the lost one hears when to try again."""
+    """The answer names the lost variant; a request pinned to it gets 503 with `retry-after`."""
     cluster = Cluster()
     with Endpoint(
         repository=two_models, weights={"linear": {"base": 0, "light": 1}}, place=cluster.place
@@ -165,7 +164,7 @@ def test_the_baseline_answers_for_a_host_that_is_lost(two_models: Path) -> None:
 
 
 def test_a_request_whose_time_is_up_is_504(two_models: Path) -> None:
-    """By its header, or by its parameter in microseconds."""
+    """A timeout in the header (seconds) or in the parameter (microseconds) gives 504."""
     stuck = Stuck()
     with Endpoint(repository=two_models, place=stuck.place) as endpoint:
         by_header = endpoint.client.post(INFER, json=BODY, headers={"x-request-timeout-seconds": "0.05"})
@@ -175,7 +174,7 @@ def test_a_request_whose_time_is_up_is_504(two_models: Path) -> None:
 
 
 def test_a_full_queue_is_503_before_the_body_is_read(two_models: Path) -> None:
-    """With the seconds after which another try may pay."""
+    """The 503 has a `retry-after`, and the waiting requests are answered later."""
     stuck, settings = Stuck(), Settings(max_queue_rows=1, max_batch_rows=1)
     with Endpoint(repository=two_models, place=stuck.place, settings=settings) as endpoint:
         with ThreadPoolExecutor() as clients:

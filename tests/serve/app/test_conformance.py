@@ -1,4 +1,4 @@
-"""The control API answers as it documents, whatever is sent."""
+"""Every answer of the control API matches its documentation, whatever request is sent."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -39,7 +39,7 @@ EXAMPLES = settings(
 
 
 def narrowed() -> dict[str, Any]:
-    """The control API's part of the document, with names that are known here beside some that are not."""
+    """The control API's part of the document, with known and unknown names as parameters."""
     document = deepcopy(openapi())
     paths = document["paths"]
     document["paths"] = {path: paths[path] for path in paths if path.startswith("/control")}
@@ -51,7 +51,7 @@ def narrowed() -> dict[str, Any]:
 
 
 def operations() -> Iterator[Any]:
-    """All of them."""
+    """Return all operations of the document."""
     for found in schemathesis.openapi.from_dict(narrowed()).get_all_operations():
         yield found.ok()  # type: ignore[union-attr]
 

@@ -42,7 +42,7 @@ def test_a_file_says_what_it_is(client: TestClient, name: str, media_type: str) 
 
 
 def test_every_file_is_served(client: TestClient) -> None:
-    """Whatever the page may ask for."""
+    """Each file of the dashboard's folder is served with 200."""
     names = [path.name for path in FOLDER.iterdir()]
     assert {client.get(f"/dashboard/{name}").status_code for name in names} == {200}
 
@@ -62,7 +62,7 @@ def test_a_file_that_is_known_is_not_sent_again(client: TestClient) -> None:
 
 
 def test_the_browser_is_told_to_take_nothing_from_elsewhere(client: TestClient) -> None:
-    """And to show the page in nobody's frame."""
+    """The page may load and frame nothing from other hosts, and the browser sends no referrer."""
     headers = client.get("/").headers
     policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
     assert policy["default-src"] == policy["frame-ancestors"] == "'none'"

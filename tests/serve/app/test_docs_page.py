@@ -51,7 +51,7 @@ def client() -> TestClient:
 
 
 def test_every_operation_is_on_the_page(page: Page) -> None:
-    """With its path, and what it is for."""
+    """The page shows the path and the summary of each operation."""
     for path, methods in openapi()["paths"].items():
         assert path in page.text
         for operation in methods.values():
@@ -65,7 +65,7 @@ def test_the_page_is_whole(page: Page) -> None:
 
 
 def test_the_page_needs_nothing_else(page: Page) -> None:
-    """No script, no font, no other host."""
+    """The page has no script and loads no font or other file."""
     assert page.loaded == []
     assert "<script" not in render(openapi())
 
@@ -85,21 +85,21 @@ def test_a_command_names_the_method_that_is_not_its_default(page: Page) -> None:
 
 
 def test_a_parameter_says_where_it_stands(page: Page) -> None:
-    """In the path, in the query, or as a header."""
+    """The page says of each parameter whether it stands in the path, in the query or in a header."""
     assert "modelstring in the path" in page.text
     assert "afterinteger in the query" in page.text
     assert "x-counterweight-keystring, a header" in page.text
 
 
 def test_what_the_document_says_is_never_markup() -> None:
-    """A description that looks like an element is shown as it was written."""
+    """A description that looks like an HTML element is escaped."""
     document = openapi()
     document["info"]["description"] = "Less than <b> is `<i>`."
     assert "Less than &lt;b&gt; is <code>&lt;i&gt;</code>." in render(document)
 
 
 def test_commands_name_the_server_as_the_reader_does(client: TestClient) -> None:
-    """By the host under which the page was asked for."""
+    """The example commands name the host from which the reader loaded the page."""
     answer = client.get("/docs")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "curl http://models.example:9000/v2/health/live" in answer.text
@@ -113,17 +113,17 @@ def test_a_forged_host_is_no_markup(client: TestClient) -> None:
 
 
 def test_the_browser_is_told_to_run_nothing(client: TestClient) -> None:
-    """Even if something got in."""
+    """The content security policy of the page is `default-src 'none'`."""
     assert "default-src 'none'" in client.get("/docs").headers["content-security-policy"]
 
 
 def test_the_document_is_served(client: TestClient) -> None:
-    """As it is, for programs."""
+    """`/openapi.json` returns the OpenAPI document unchanged, for programs."""
     assert client.get("/openapi.json").json() == openapi()
 
 
 def test_a_quote_in_an_example_ends_no_word_of_the_command() -> None:
-    """The shell reads the body as it is meant."""
+    """A quote in an example is escaped for the shell in the curl command."""
     document = openapi()
     body = document["paths"]["/v1/embeddings"]["post"]["requestBody"]["content"]["application/json"]
     body["examples"] = {"one": {"summary": "One", "value": {"input": "it's"}}}

@@ -28,7 +28,7 @@ from serve.engine.registry import Registry
 from serve.engine.session import open_session
 from serve.http.http_server import HttpServer
 from serve.observe.observer import Observer
-from serve.openapi.request_schemas import INFER_EXAMPLES
+from serve.openapi.protocol_examples import INFER_EXAMPLES
 from serve.openapi.schema_text import resolve
 from tests.conftest import make_bundle
 from tests.serve.local_control import LocalControl
@@ -53,10 +53,10 @@ class Index:
         return [IndexEntry(name="digits", version="fp32", state="READY", reason="")]
 
     async def load(self, model: str, variant: str | None) -> None:
-        """Done."""
+        """Accept the load and do nothing."""
 
     async def unload(self, model: str, variant: str | None) -> None:
-        """Done."""
+        """Accept the unload and do nothing."""
 
 
 def digits_graph() -> bytes:
@@ -117,7 +117,7 @@ async def ask_everything(repository: Path) -> dict[Asked, httpx2.Response]:
 
 
 def prepare(path: str) -> None:
-    """Something that there is to resume or to accept, and nothing in the way of other routes and a start."""
+    """Bring the rollout to a state in which the request of `path` is allowed."""
     CONTROL.forget()
     if path.endswith("/resume"):
         CONTROL.keeper.act("pause", "ann")
@@ -128,7 +128,7 @@ def prepare(path: str) -> None:
 
 
 def examples() -> Iterator[tuple[Asked, str, Any]]:
-    """What is asked, where, and with which body."""
+    """Return the method, URL and body of each example in the document."""
     for path, methods in DOCUMENT["paths"].items():
         for method, operation in methods.items():
             url = path
@@ -158,19 +158,19 @@ ASKED = [asked for asked, _, _ in examples()]
 
 
 def test_the_document_is_valid() -> None:
-    """By OpenAPI 3.1's own schema, examples and all."""
+    """The document is valid by the schema of OpenAPI 3.1, including its examples."""
     assert [str(error) for error in OpenAPIV31SpecValidator(DOCUMENT).iter_errors()] == []
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=str)
 def test_every_example_works(asked: Asked, answers: Mapping[Asked, httpx2.Response]) -> None:
-    """What a person copies from the page is answered."""
+    """A request that is copied from the page succeeds."""
     assert answers[asked].is_success, answers[asked].text
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=str)
 def test_every_answer_is_as_documented(asked: Asked, answers: Mapping[Asked, httpx2.Response]) -> None:
-    """Its media type, its body and its headers."""
+    """The media type, the body and the headers of each answer are as the document declares."""
     documented = DOCUMENT["paths"][asked[1]][asked[0]]["responses"][str(answers[asked].status_code)]
     media_type = answers[asked].headers["content-type"].partition(";")[0]
     assert media_type in documented["content"]
@@ -186,7 +186,7 @@ def test_every_path_of_the_server_is_documented() -> None:
 
 
 def test_every_status_of_an_error_is_documented() -> None:
-    """Somewhere, for each class of error that a request can meet."""
+    """The document has a response for the status of each error class."""
     statuses = {str(error.status) for error in CounterweightError.__subclasses__()}
     assert statuses <= set(DOCUMENT["components"]["responses"])
 
@@ -207,8 +207,8 @@ def test_every_status_of_an_error_is_documented() -> None:
     ids=str,
 )
 def test_what_the_server_refuses_the_schema_refuses(change: dict[str, Any]) -> None:
-    """So that generated requests are valid when they are meant to be."""
-    schema = {"$ref": "#/components/schemas/InferRequest", "components": DOCUMENT["components"]}
+    """The schema rejects each changed request that the server rejects, and accepts the original."""
+    schema = {"$ref": "#/components/schemas/InferenceBody", "components": DOCUMENT["components"]}
     valid = Draft202012Validator(schema)
     request = INFER_EXAMPLES["A handwritten zero"]
     assert valid.is_valid(request)

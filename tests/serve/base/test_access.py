@@ -19,13 +19,13 @@ def tokens(folder: Path, *entries: Any) -> Path:
 
 
 def access(folder: Path, *roles: Role) -> Access:
-    """A server beyond this machine that knows a token for each role: its name, sixteen characters wide."""
+    """A server on a public address with one token per role, each at least 16 characters long."""
     entries = [{"name": role, "role": role, "token": f"{role:=<16}"} for role in roles]
     return Access(grants=read_grants(tokens(folder, *entries)), loopback=False)
 
 
 def bearer(role: Role) -> str:
-    """The header of whoever has that role's token."""
+    """Return the authorization header with the token of `role`."""
     return f"Bearer {role:=<16}"
 
 
@@ -34,7 +34,7 @@ def bearer(role: Role) -> str:
     [("view", {"view", "operate"}), ("operate", {"operate"}), ("infer", {"infer", "operate"})],
 )
 def test_a_role_is_good_for_what_it_includes(tmp_path: Path, role: Role, suffices: set[Role]) -> None:
-    """Whoever may change things may look at them, and ask models."""
+    """A token is admitted for its own role and for each role that this role includes."""
     given = access(tmp_path, "view", "operate", "infer")
     for shown in ("view", "operate", "infer"):
         if shown in suffices:
@@ -53,7 +53,7 @@ def test_on_this_machine_without_tokens_everything_is_open(role: Role) -> None:
 
 @pytest.mark.parametrize("role", ["view", "operate"])
 def test_beyond_it_without_tokens_all_but_inference_is_closed(role: Role) -> None:
-    """And the refusal says how to open it."""
+    """Without tokens on a public address only inference is open; the refusal names `--tokens`."""
     closed = Access(loopback=False)
     assert closed.closed
     assert closed.admit("infer", None) == LOCAL
@@ -62,7 +62,7 @@ def test_beyond_it_without_tokens_all_but_inference_is_closed(role: Role) -> Non
 
 
 def test_tokens_count_on_this_machine_too(tmp_path: Path) -> None:
-    """Whoever writes them down means them."""
+    """On a loopback address that has tokens, a request without a token is refused."""
     given = access(tmp_path, "view").model_copy(update={"loopback": True})
     with pytest.raises(UnknownToken):
         given.admit("view", None)
@@ -77,14 +77,14 @@ def test_inference_asks_for_a_token_only_if_one_is_for_that(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("header", [None, "", "Basic dmlldzp2aWV3", "operate========="])
 def test_without_a_token_one_is_asked_for(tmp_path: Path, header: str | None) -> None:
-    """With the role it must have, and how to send it."""
+    """The refusal names the roles that suffice and the header to send."""
     with pytest.raises(UnknownToken, match=r"view or operate.*authorization: Bearer"):
         access(tmp_path, "operate").admit("view", header)
 
 
 @pytest.mark.parametrize("token", ["operate========", "operate==========", "OPERATE=========", "ä" * 16, ""])
 def test_a_token_is_known_to_the_last_character(tmp_path: Path, token: str) -> None:
-    """And the refusal does not repeat it."""
+    """A token that differs in one character is refused, and the refusal does not repeat it."""
     with pytest.raises(UnknownToken, match="does not know the token") as raised:
         access(tmp_path, "operate").admit("operate", f"Bearer {token}")
     assert not token or token not in str(raised.value)
@@ -96,7 +96,7 @@ def test_the_scheme_is_written_in_any_case(tmp_path: Path) -> None:
 
 
 def test_every_token_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In constant time, to the last one also when the first is the right one: the time tells nothing."""
+    """The check compares all three tokens even after a match, so its time reveals nothing."""
     given, compared = access(tmp_path, "view", "operate", "infer"), []
 
     def compare(one: str, other: str) -> bool:
@@ -109,7 +109,7 @@ def test_every_token_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_token_itself_is_kept_nowhere(tmp_path: Path) -> None:
-    """Neither in what is written out nor in what is sent along."""
+    """Neither the repr nor the JSON of the access rules contains the token."""
     given = Access(grants=read_grants(tokens(tmp_path, ENTRY)), loopback=False)
     assert given.admit("operate", f"Bearer {SECRET}") == "ann"
     assert SECRET not in repr(given) + given.model_dump_json()
@@ -137,7 +137,7 @@ def test_the_token_itself_is_kept_nowhere(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, entries: list[Any], message: str) -> None:
-    """With the entry and the fix, and without any token, wherever it slipped to."""
+    """The error names the entry and the fix, and contains no part of a token."""
     with pytest.raises(InvalidRecord, match=message) as raised:
         read_grants(tokens(tmp_path, *entries))
     assert SECRET[:15] not in str(raised.value)
@@ -146,7 +146,7 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, entries: list[Any],
 
 @pytest.mark.parametrize("content", [f"- *{SECRET}", f"- !{SECRET} x", f"- [{SECRET}", f"{SECRET}\0"])
 def test_a_file_that_is_no_yaml_is_not_quoted(tmp_path: Path, content: str) -> None:
-    """YAML's own messages name what they stumble over."""
+    """The error for invalid YAML names the file and does not quote its content."""
     path = tmp_path / "tokens.yaml"
     path.write_text(content)
     with pytest.raises(InvalidRecord, match=r"tokens\.yaml") as raised:
@@ -155,7 +155,7 @@ def test_a_file_that_is_no_yaml_is_not_quoted(tmp_path: Path, content: str) -> N
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
-    """With what it should be."""
+    """The error names the missing file and what it should contain."""
     with pytest.raises(
         InvalidRecord, match=r"none\.yaml: No such file or directory; give the path of a list"
     ):
@@ -186,5 +186,5 @@ def test_roles_and_names_are_taken_as_written(tmp_path: Path) -> None:
     ],
 )
 def test_this_machine_is_known_by_its_address(host: str, expected: bool) -> None:
-    """A name that only somebody else's server could explain is not this machine."""
+    """Only loopback addresses count as this machine; a name that needs a lookup does not."""
     assert is_loopback(host) is expected

@@ -22,7 +22,7 @@ def test_refuses_an_unknown_key_with_the_nearest_known_one() -> None:
 
 
 def test_names_every_fault_with_its_place_and_what_came() -> None:
-    """One run tells a person everything that is wrong."""
+    """One error lists every invalid field with its path and its value."""
     with pytest.raises(
         InvalidRecord, match=r"name: .*missing.*|steps\.0\.epochs: .*\(got: 'ten'\)"
     ) as caught:
@@ -42,12 +42,12 @@ def test_refuses_nan() -> None:
 
 
 def test_is_frozen() -> None:
-    """What was validated stays as it was validated."""
+    """Setting a field of a validated record raises an error."""
     record = Inner(epochs=1)
     with pytest.raises(ValueError, match="frozen"):
         record.epochs = 2
 
 
 def test_nearest_lists_all_names_when_none_is_close() -> None:
-    """Without a good guess the hint shows what there is."""
+    """If no name is close, the hint lists all known names."""
     assert nearest("zzz", ["fp32", "int8"]) == "known: fp32, int8"

@@ -27,7 +27,7 @@ def test_random_points_follow_the_weights() -> None:
 
 
 def test_all_keys_of_a_bucket_get_one_variant() -> None:
-    """All but the one bucket that the end of the candidate's 5 % cuts: 51.2 buckets of 1,024."""
+    """Only one bucket of 1,024 holds keys of both variants: the one in which the candidate's 5 % end."""
     split = routes(base=95, light=5)
     points = [point_of("digits", f"user-{number}") for number in range(100_000)]
     seen = {(bucket_of(point), choose(split, point)) for point in points}
@@ -36,7 +36,7 @@ def test_all_keys_of_a_bucket_get_one_variant() -> None:
 
 
 def test_keys_follow_the_weights() -> None:
-    """100,000 different keys split like random points: the same chi-squared bound."""
+    """100,000 different keys split 90 to 10 as random points would, by a chi-squared test."""
     split = routes(base=90, light=10)
     counts = Counter(choose(split, point_of("digits", f"user-{number}")) for number in range(100_000))
     assert chisquare([counts["base"], counts["light"]], [90_000, 10_000]).pvalue > 1e-6
@@ -56,10 +56,7 @@ def test_the_same_key_always_gets_the_same_variant() -> None:
 
 
 def test_keys_of_one_model_say_nothing_about_another() -> None:
-    """The unlucky tenth of one rollout is not the unlucky tenth of the next.
-
-    With independent points, 10,000 keys share a half in two models 5,000 times, standard deviation 50;
-    the bound is six of them."""
+    """Two models assign keys independently: 10,000 keys agree in 5,000 +- 300 cases (6 deviations)."""
     split = routes(base=50, light=50)
     keys = [f"user-{number}" for number in range(10_000)]
     same = sum(choose(split, point_of("a", key)) == choose(split, point_of("b", key)) for key in keys)
@@ -68,7 +65,7 @@ def test_keys_of_one_model_say_nothing_about_another() -> None:
 
 @given(point=st.floats(0, 1, exclude_max=True))
 def test_the_order_of_the_weights_moves_nobody(point: float) -> None:
-    """What counts is how much each variant gets, not where somebody wrote it."""
+    """The order in which the weights are written does not change which variant a point gets."""
     one, other = routes(base=80, light=15, slim=5), routes(slim=5, light=15, base=80)
     assert choose(one, point) == choose(other, point)
 
@@ -77,7 +74,7 @@ def test_the_order_of_the_weights_moves_nobody(point: float) -> None:
 def test_raising_a_candidate_moves_points_only_from_the_baseline_to_it(
     low: int, high: int, other: int, point: float
 ) -> None:
-    """Whatever the other candidate has, nobody else is moved."""
+    """Raising one candidate's weight moves points only from the baseline to that candidate."""
     low, high = sorted((low, high))
     before = choose(routes(base=200 - low - other, light=low, slim=other), point)
     after = choose(routes(base=200 - high - other, light=high, slim=other), point)
@@ -86,7 +83,7 @@ def test_raising_a_candidate_moves_points_only_from_the_baseline_to_it(
 
 @given(weights=st.lists(WEIGHTS, min_size=2, max_size=6).filter(any), point=st.floats(0, 1, exclude_max=True))
 def test_weight_zero_means_no_request_at_all(weights: list[int], point: float) -> None:
-    """No point, not even the last one before 1, falls to a variant of weight 0."""
+    """No point falls to a variant of weight 0, not even the last one before 1."""
     split = routes(**dict(zip(["base", *"vwxyz"], map(float, weights), strict=False)))
     assert split.weights[choose(split, point)] > 0
 
@@ -107,7 +104,7 @@ def test_refuses_weights_that_make_no_split(weights: dict[str, float], message: 
 
 
 def test_reads_weights_as_a_person_writes_them() -> None:
-    """The form of the command line."""
+    """Weights are parsed from the form that the command line uses."""
     assert parse_weights("digits:fp32=90,slim-int8=10") == ("digits", {"fp32": 90.0, "slim-int8": 10.0})
 
 

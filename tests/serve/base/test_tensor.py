@@ -22,5 +22,5 @@ from serve.base.tensor import TensorSpec
     ],
 )
 def test_numbers_are_told_from_what_is_none(datatype: str, array: NDArray[np.generic], finite: bool) -> None:
-    """In every datatype that has NaN and infinity; the others have nothing but numbers."""
+    """NaN and infinity are found in each floating-point datatype; other datatypes are always finite."""
     assert TensorSpec(name="y", datatype=datatype, shape=("batch",)).is_finite(array) == finite

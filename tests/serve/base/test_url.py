@@ -7,7 +7,7 @@ LONG = f"http://{'a' * 70}.org"
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "https://ann:p@host/a?b=c", "http://[::1]:80/"])
 def test_a_url_of_http_has_its_parts(url: str) -> None:
-    """Together they are what was written."""
+    """A parsed URL gives the same text again."""
     assert parse_url(url).geturl() == url
 
 

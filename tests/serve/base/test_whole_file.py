@@ -1,4 +1,4 @@
-"""A file is replaced whole, or is as it was, with nothing beside it."""
+"""A file is replaced whole or not changed, and no temporary file remains."""
 
 import os
 from pathlib import Path
@@ -12,13 +12,13 @@ from serve.base.whole_file import replacing, write_whole
     ("content", "bytes_"), [("größer\n", "größer\n".encode()), (b"\x00\r\n", b"\x00\r\n")]
 )
 def test_text_is_utf_8_and_bytes_are_as_they_are(tmp_path: Path, content: bytes | str, bytes_: bytes) -> None:
-    """On every machine."""
+    """Text is written as UTF-8 and bytes unchanged."""
     write_whole(tmp_path / "file", content)
     assert (tmp_path / "file").read_bytes() == bytes_
 
 
 def test_an_error_in_the_middle_leaves_the_old_file(tmp_path: Path) -> None:
-    """As when what is written cannot be made, or the disk is full."""
+    """If writing fails in the middle, the old file remains and no temporary file does."""
     write_whole(tmp_path / "file", "old")
     lines = (b"%d" % (1 // number) for number in (1, 0))
     with pytest.raises(ZeroDivisionError), replacing(tmp_path / "file") as file:
@@ -27,7 +27,7 @@ def test_an_error_in_the_middle_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_readers_see_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -> None:
-    """Also what was flushed."""
+    """Readers see the old file until the block ends, even after a flush."""
     write_whole(tmp_path / "file", "old")
     with replacing(tmp_path / "file") as file:
         file.write(b"new")
@@ -45,7 +45,7 @@ def test_two_who_write_at_once_do_not_mix(tmp_path: Path) -> None:
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
-    """What it leads to is replaced."""
+    """Writing to a symbolic link replaces the file to which the link points."""
     (tmp_path / "link").symlink_to(tmp_path / "file")
     write_whole(tmp_path / "link", "new")
     assert (tmp_path / "link").is_symlink()

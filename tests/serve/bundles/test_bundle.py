@@ -17,7 +17,7 @@ def test_reads_back_what_was_written(tmp_path: Path, make_bundle: MakeBundle) ->
 def test_a_manifest_is_replaced_whole(
     tmp_path: Path, make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that cannot be finished leaves the old one; the next replaces it and leaves nothing beside it."""
+    """A failed write leaves the old manifest; the next write replaces it and leaves no other file."""
     written = make_bundle(tmp_path, "base")
     folder = tmp_path / "linear" / "base"
     moved = written.model_copy(update={"position": 3})
@@ -47,7 +47,7 @@ def test_refuses_a_file_that_was_changed(tmp_path: Path, make_bundle: MakeBundle
 
 
 def test_refuses_a_link(tmp_path: Path, make_bundle: MakeBundle) -> None:
-    """A bundle's files are in its folder, not somewhere else."""
+    """A model file that is a symbolic link is refused."""
     bundle = make_bundle(tmp_path, "base")
     folder = tmp_path / "linear" / "base"
     (folder / MODEL).rename(tmp_path / "elsewhere.onnx")
@@ -85,7 +85,7 @@ def test_says_so_when_the_manifest_is_no_json(tmp_path: Path) -> None:
 
 
 def test_replaces_a_bundle_whole(tmp_path: Path, make_bundle: MakeBundle) -> None:
-    """A second write leaves the second bundle and nothing of the first."""
+    """A second write leaves only the second bundle."""
     make_bundle(tmp_path, "base", scale=1.0)
     second = make_bundle(tmp_path, "base", scale=2.0)
     folder = tmp_path / "linear" / "base"
@@ -114,7 +114,7 @@ def test_a_failed_write_leaves_the_old_bundle(
 def test_a_failed_rename_puts_the_old_bundle_back(
     tmp_path: Path, make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the two renames there is a way back."""
+    """If the second of the two renames fails, the old bundle is restored."""
     first = make_bundle(tmp_path, "base")
     folder = tmp_path / "linear" / "base"
     rename = Path.rename
@@ -131,7 +131,7 @@ def test_a_failed_rename_puts_the_old_bundle_back(
 
 
 def test_the_digest_is_of_the_files_alone(tmp_path: Path, make_bundle: MakeBundle) -> None:
-    """The same graph is the same bundle, whatever was measured."""
+    """Bundles with the same graph have the same digest, even if one of them was rejected."""
     one = make_bundle(tmp_path, "base")
     rejected = make_bundle(tmp_path, "base", rejected="too bad")
     other = make_bundle(tmp_path, "base", scale=2.0)

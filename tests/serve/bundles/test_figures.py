@@ -1,4 +1,4 @@
-"""What is read off the measured figures."""
+"""The figures that are derived from the measured ones."""
 
 import pytest
 
@@ -50,7 +50,8 @@ def test_a_larger_batch_that_costs_more_a_row_is_never_full() -> None:
 
 
 def test_of_several_lengths_the_largest_batch_that_pays_is_full() -> None:
-    """Short texts pay in larger batches than long ones."""
+    """The full batch is the largest one that pays at any measured length: 32 rows here, 1 without texts of
+    16."""
     short = ((1, 2.0, 16), (8, 10.0, 16), (32, 34.0, 16))
     long = ((1, 20.0, 128), (8, 160.0, 128), (32, 640.0, 128))
     assert speed(*short, *long).full_rows(0) == 32
@@ -58,8 +59,8 @@ def test_of_several_lengths_the_largest_batch_that_pays_is_full() -> None:
 
 
 def test_the_common_batch_was_measured_of_all_at_every_length() -> None:
-    """Long texts were measured up to 8 rows only, and one variant up to 16; what was not measured is no
-    obstacle."""
+    """The common batch was measured for all variants at every length; variants without figures are
+    ignored."""
     both = speed((1, 1, 16), (8, 8, 16), (32, 32, 16), (1, 5, 128), (8, 40, 128))
     assert find_common_rows([both, speed((1, 1, 16), (8, 8, 16), (16, 16, 16)), speed()]) == 8
     assert find_common_rows([STEADY, speed((1, 1, None))]) == 1

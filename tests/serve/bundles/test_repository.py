@@ -16,19 +16,19 @@ def test_serves_accepted_bundles_only(repository: Path) -> None:
 
 
 def test_refuses_a_rejected_variant_with_the_reason(repository: Path) -> None:
-    """Whoever asks for it hears why it is not to be had."""
+    """The error for a rejected variant gives the reason of the rejection."""
     with pytest.raises(RejectedBundle, match=r"'poor' of 'linear' was rejected: accuracy 0\.50"):
         read_model(repository / "linear").require_servable("poor")
 
 
 def test_refuses_an_unknown_variant_with_the_nearest(repository: Path) -> None:
-    """A misspelt variant is answered with the one that was meant."""
+    """The error for a misspelt variant suggests the nearest one."""
     with pytest.raises(UnknownVariant, match="did you mean 'light'"):
         read_model(repository / "linear").require_servable("ligth")
 
 
 def test_does_not_see_a_bundle_that_is_being_written(repository: Path) -> None:
-    """Hidden folders are nobody's variant."""
+    """A hidden folder is neither a model nor a variant."""
     (repository / "linear" / ".int8.tmp").mkdir()
     (repository / ".other").mkdir()
     assert list(read_repository(repository)) == ["linear"]
@@ -70,6 +70,6 @@ def test_says_what_to_do_when_there_is_nothing(tmp_path: Path) -> None:
 
 
 def test_what_was_rejected_is_told_with_the_reason(repository: Path) -> None:
-    """For whoever asks for it by its name."""
+    """The repository keeps the reason for each rejected variant."""
     stored = read_model(repository / "linear")
     assert stored.rejected == {"poor": "accuracy 0.50 is 0.40 below the baseline's, floor 0.02"}

@@ -7,7 +7,7 @@ SERVED = {"base": 1, "light": 2}
 
 
 def test_a_variant_that_is_served_is_no_matter() -> None:
-    """Also where another version of it was rejected, or could not be loaded."""
+    """A served variant passes the check, even if another version of it was rejected or failed to load."""
     Unserved(rejected={"light": "poor"}, absent={"light": "broken"}).require("linear", "light", SERVED)
 
 
@@ -21,7 +21,7 @@ def test_a_rejected_variant_says_so_and_why() -> None:
 
 
 def test_a_variant_that_could_not_be_loaded_says_why() -> None:
-    """It is not there until somebody loads it again."""
+    """The error gives the reason why the variant was not loaded, and lists the served ones."""
     with pytest.raises(
         UnknownVariant, match=r"serves no variant 'slim': model\.onnx was changed; served: base, light"
     ):
@@ -35,6 +35,6 @@ def test_a_variant_that_is_missing_here_may_come_back() -> None:
 
 
 def test_an_unknown_variant_says_what_was_probably_meant() -> None:
-    """The nearest that is served."""
+    """The error for an unknown variant suggests the nearest served one."""
     with pytest.raises(UnknownVariant, match="serves no variant 'lihgt'; did you mean 'light'"):
         Unserved().require("linear", "lihgt", SERVED)

@@ -1,4 +1,4 @@
-"""What people ask for, and what they are refused."""
+"""The commands of the control API and their refusals."""
 
 from typing import Any
 
@@ -34,14 +34,14 @@ def set_routes(keeping: Keeping, model: str = "digits", **wanted: Any) -> Any:
 
 
 def test_a_rollout_is_named_after_its_model_and_its_moment(keeping: Keeping) -> None:
-    """So that a list of them can be read."""
+    """A rollout's name has its model and its start time; the view has its phase and who started it."""
     view = keeping.start()
     assert view.rollout.rollout.rpartition("-")[0] == "digits-20010909-014640"
     assert (view.rollout.phase, view.rollout.by, view.routes.shadows) == (Phase.SHADOW, "ann", {"int8": 1.0})
 
 
 def test_what_is_not_named_stays_as_it_is(keeping: Keeping) -> None:
-    """Weights, shadows and the sticky key by themselves."""
+    """Weights, shadows and the sticky key are set independently."""
     set_routes(keeping, weights={"fp32": 9, "int8": 1}, sticky="x-user-id")
     routes = set_routes(keeping, shadows={"slim": 0.5})
     assert (routes.weights, routes.shadows, routes.sticky) == (
@@ -84,7 +84,7 @@ def test_who_set_the_routes_is_kept(keeping: Keeping) -> None:
 def test_routes_that_cannot_be_are_refused(
     keeping: Keeping, wanted: dict[str, Any], error: type[CounterweightError], message: str
 ) -> None:
-    """With what came and what would do, and nothing changes."""
+    """The error names the value and the fix, and the routes stay unchanged."""
     with pytest.raises(error, match=message):
         set_routes(keeping, **wanted)
     assert (keeping.routes.weights, keeping.routes.revision) == ({"fp32": 100.0}, 1)
@@ -99,13 +99,13 @@ def test_a_stale_revision_comes_with_the_current_one(keeping: Keeping) -> None:
 
 
 def test_weights_that_are_not_named_stay(keeping: Keeping) -> None:
-    """Beside 100 of the baseline's, 50 are a third of the requests and not all of them."""
+    """Setting `int8=50` keeps the baseline at 100, so `int8` gets a third of the requests."""
     routes = set_routes(keeping, weights={"int8": 50})
     assert routes.weights == {"fp32": 100.0, "int8": 50.0}
 
 
 def test_no_routes_are_set_while_a_rollout_runs(keeping: Keeping) -> None:
-    """It would count what somebody else chose."""
+    """Routes cannot be set while a rollout controls the traffic; the error says to abort it."""
     view = keeping.start()
     with pytest.raises(RefusedAction, match=f"{view.rollout.rollout} .* the traffic of .*; abort it"):
         set_routes(keeping, shadows={"slim": 1})
@@ -121,13 +121,13 @@ def test_no_routes_are_set_while_a_rollout_runs(keeping: Keeping) -> None:
 def test_a_rollout_to_nobody_is_refused(
     keeping: Keeping, candidate: str, error: type[CounterweightError], message: str
 ) -> None:
-    """With the nearest that there is."""
+    """The error for an unknown candidate suggests the nearest one."""
     with pytest.raises(error, match=message):
         keeping.start(candidate=candidate)
 
 
 def test_of_two_rollouts_one_runs(keeping: Keeping) -> None:
-    """The second is told of the first."""
+    """A second rollout of a model is refused, and the error names the first."""
     first = keeping.start()
     with pytest.raises(
         RefusedAction, match=f"{first.rollout.rollout} to 'int8' of 'digits' is in progress; wait for its end"
@@ -136,7 +136,7 @@ def test_of_two_rollouts_one_runs(keeping: Keeping) -> None:
 
 
 def test_a_rollout_begins_with_all_traffic_at_the_baseline(keeping: Keeping) -> None:
-    """Or it would take what somebody gave to another variant; it is said how to give it back."""
+    """The start is refused while another variant has traffic; the error gives the command to undo that."""
     set_routes(keeping, weights={"fp32": 3, "slim": 1})
     with pytest.raises(
         RefusedAction, match=r"gets 75 % .*: counterweight routes digits --set fp32=100,slim=0$"
@@ -145,7 +145,7 @@ def test_a_rollout_begins_with_all_traffic_at_the_baseline(keeping: Keeping) -> 
 
 
 def test_shadows_of_others_stay_while_a_rollout_runs(keeping: Keeping, gateway: Gateway) -> None:
-    """They get copies of what the baseline answers, whoever else does."""
+    """Shadows of other variants keep their share before, during and after a rollout."""
     set_routes(keeping, shadows={"slim": 0.5})
     keeping.start()
     assert keeping.routes.shadows == {"slim": 0.5, "int8": 1.0}
@@ -178,7 +178,7 @@ def test_a_person_goes_through_all_that_can_be_done(keeping: Keeping) -> None:
 
 
 def test_more_than_half_of_the_traffic_is_given_back_by_a_line_that_works(keeping: Keeping) -> None:
-    """The command asks for --yes there."""
+    """The command in the error has `--yes`, because it moves more than half of the traffic."""
     set_routes(keeping, weights={"fp32": 1, "slim": 3})
     with pytest.raises(RefusedAction, match=r"--set fp32=100,slim=0 --yes$"):
         keeping.start()
@@ -186,7 +186,7 @@ def test_more_than_half_of_the_traffic_is_given_back_by_a_line_that_works(keepin
 
 @pytest.mark.parametrize("name", ["pause", "promote", "abort"])
 def test_a_reason_stands_in_the_trail(keeping: Keeping, name: str) -> None:
-    """In the person's words, beside the name; and so it does where a rollout is looked at."""
+    """The rollout and the trail have the reason without surrounding spaces, beside the person's name."""
     keeping.start()
     view = act(keeping, name, reason=" wrong prices in the shop ")
     assert (view.rollout.by, view.rollout.reason) == ("bob", "wrong prices in the shop")
@@ -200,26 +200,26 @@ def test_an_act_without_a_reason_says_what_was_done(keeping: Keeping) -> None:
 
 
 def test_what_was_decided_on_old_news_is_refused(keeping: Keeping) -> None:
-    """With the entry that changed it, and where it stands now."""
+    """An act on an outdated entry is refused; the error names the entry that changed the rollout."""
     view = keeping.start(SLOW)
     act(keeping, "promote", view.number)
     with pytest.raises(StaleRevision, match=f"entry {view.number}, .*STEP at step 1; ") as refused:
         act(keeping, "promote", view.number)
-    assert (refused.value.current, keeping.rollout.step) == (keeping.situation.changed, 1)
+    assert (refused.value.current, keeping.rollout.step) == (keeping.state.changed, 1)
 
 
 def test_a_verdict_that_changed_nothing_is_no_news(keeping: Keeping, gateway: Gateway) -> None:
-    """It comes every few seconds: whoever looked a minute ago has seen the same phase."""
+    """A verdict that did not change the phase does not make an act stale."""
     view = keeping.start(SLOW)
     turn(keeping, gateway)
     turn(keeping, gateway)
-    assert keeping.situation.present.number > view.number
+    assert keeping.state.present.number > view.number
     assert act(keeping, "pause", view.number).rollout.phase is Phase.PAUSED
 
 
 @pytest.mark.parametrize("name", ["pause", "resume", "promote", "abort"])
 def test_a_rollout_that_is_over_stays_so(keeping: Keeping, name: str) -> None:
-    """In words that say what phase it is in."""
+    """An act on a finished rollout is refused, and the error names its phase."""
     keeping.start()
     act(keeping, "abort")
     with pytest.raises(RefusedAction, match=f"cannot {name} rollout .* in phase ROLLED_BACK"):
@@ -227,7 +227,7 @@ def test_a_rollout_that_is_over_stays_so(keeping: Keeping, name: str) -> None:
 
 
 def test_a_rollout_before_the_last_one_is_over(keeping: Keeping) -> None:
-    """Whatever is done to it must not reach its successor."""
+    """An act on an earlier rollout is refused and does not change the running one."""
     first = keeping.start()
     act(keeping, "abort")
     keeping.start()

@@ -17,13 +17,13 @@ QUALIFIED = POLICY.model_copy(update={"qualified": True})
 
 
 def qualify(keeping: Keeping, fields: dict[str, Any] = PASSED, **changes: Any) -> QualificationView:
-    """What bob found of what is loaded."""
+    """Write bob's qualification of the loaded versions."""
     found = Qualification.model_validate(fields | {"digests": LOADED} | changes)
     return keeping.commands.qualify("digits", found, "bob")
 
 
 def test_it_is_kept_with_who_and_when(keeping: Keeping) -> None:
-    """As an entry of the sealed trail, which tells it in one line."""
+    """A qualification is an entry of the sealed trail, with its author and its time."""
     view = qualify(keeping)
     assert (view.number, view.by, view.at_s) == (2, "bob", keeping.clock.now_s)
     assert keeping.commands.qualifications("digits") == (view,)
@@ -33,13 +33,13 @@ def test_it_is_kept_with_who_and_when(keeping: Keeping) -> None:
 
 
 def test_they_come_newest_first(keeping: Keeping) -> None:
-    """All of them, whatever came of it."""
+    """Qualifications are listed newest first, whatever their outcome."""
     views = [qualify(keeping, fields) for fields in (FAILED, PASSED)]
     assert keeping.commands.qualifications("digits") == tuple(reversed(views))
 
 
 def test_a_keeper_made_anew_knows_them(keeping: Keeping) -> None:
-    """From the store, to the last check."""
+    """A new keeper reads all qualifications from the store."""
     view = qualify(keeping)
     again = keeping.killed()
     assert again.commands.qualifications("digits") == (view,)
@@ -86,7 +86,7 @@ def test_what_was_found_of_something_else_is_refused(
 
 
 def test_a_policy_may_ask_for_it(keeping: Keeping) -> None:
-    """Without it the start is refused, with the command that mends it; with it the rollout starts."""
+    """With `qualified: true` a start without a qualification is refused; the error gives the command."""
     with pytest.raises(RefusedAction) as refused:
         keeping.start(QUALIFIED)
     assert str(refused.value) == (
@@ -98,13 +98,13 @@ def test_a_policy_may_ask_for_it(keeping: Keeping) -> None:
 
 
 def test_a_policy_that_does_not_ask_starts_without(keeping: Keeping) -> None:
-    """Even after it was not qualified."""
+    """Without `qualified: true` a candidate starts even after it failed its qualification."""
     qualify(keeping, FAILED)
     assert keeping.start().rollout.phase is Phase.SHADOW
 
 
 def test_another_version_must_be_qualified_anew(keeping: Keeping) -> None:
-    """It is not what was weighed."""
+    """A qualification of another version of the candidate does not count."""
     qualify(keeping)
     keeping.controller.settle("digits", "fp32", VERSIONS | {"int8": "d" * 64}, None)
     with pytest.raises(RefusedAction, match="another version of 'int8' is loaded than was qualified by bob"):
@@ -112,7 +112,7 @@ def test_another_version_must_be_qualified_anew(keeping: Keeping) -> None:
 
 
 def test_it_makes_nothing_stale_that_was_decided_meanwhile(keeping: Keeping) -> None:
-    """Whoever looked at a rollout before may still act on it, and its evidence stays."""
+    """A qualification does not make an act on a rollout stale, and a replay finds no fault."""
     before = keeping.start()
     qualify(keeping)
     keeping.tick()

@@ -20,7 +20,7 @@ def test_an_unknown_rollout_is_named(keeping: Keeping, ask: str) -> None:
 
 @pytest.mark.parametrize("ask", ["rollouts", "trail", "curves", "feedback"])
 def test_an_unknown_model_is_named(keeping: Keeping, ask: str) -> None:
-    """With the nearest that there is."""
+    """The error for an unknown model suggests the nearest one."""
     arguments = {"trail": (0,), "feedback": (Outcomes(outcomes=()), "ann")}.get(ask, ())
     with pytest.raises(UnknownModel, match="did you mean 'digits'"):
         getattr(keeping.commands, ask)("digit", *arguments)
@@ -49,7 +49,7 @@ def test_a_view_has_the_share_as_it_came(keeping: Keeping, gateway: Gateway) -> 
 
 
 def test_a_rollout_that_is_over_is_shown_as_it_ended(keeping: Keeping, gateway: Gateway) -> None:
-    """Also when another one runs by now: its evidence, its verdict and its routes."""
+    """The view of an earlier rollout has its own evidence, verdict and routes."""
     first = keeping.start()
     turn(keeping, gateway, differ=500)
     keeping.clock.now_s += 60
@@ -60,7 +60,7 @@ def test_a_rollout_that_is_over_is_shown_as_it_ended(keeping: Keeping, gateway: 
 
 
 def test_the_trail_is_read_on_from_a_number(keeping: Keeping, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So many entries at a time, each as it was numbered."""
+    """The trail returns a limited number of entries after a given number."""
     monkeypatch.setattr("serve.control.commands._MOST_ENTRIES", 3)
     for _ in range(5):
         keeping.commands.set_routes("digits", RoutesWanted(weights={"int8": 1}), "bob")

@@ -14,7 +14,7 @@ PATH = "/control/models/linear/feedback"
 
 
 def test_outcomes_reach_the_keeper(endpoint: Endpoint) -> None:
-    """Which tells what became of each."""
+    """The keeper gets the outcomes and says of each whether it was counted, double, late or unknown."""
     answers = [answered("a", rollout=RUNNING), answered("b", rollout=RUNNING), answered("c", rollout=FAILED)]
     endpoint.control.keeper.store.answered.note("linear", answers, NOW_S)
     outcomes = [{"request_id": name, "correct": name == "a"} for name in ["a", "b", "a", "c", "d"]]
@@ -32,7 +32,7 @@ def test_outcomes_reach_the_keeper(endpoint: Endpoint) -> None:
 
 
 def test_a_thousand_outcomes_are_the_most(module_repository: Path) -> None:
-    """One more is 400, and none of them counts."""
+    """1,000 outcomes are accepted; 1,001 give 400 and none is counted."""
     outcomes = [{"request_id": str(number), "correct": True} for number in range(1001)]
     with Endpoint(repository=module_repository) as endpoint:
         few = endpoint.client.post(PATH, json={"outcomes": outcomes[1:]})
@@ -58,7 +58,7 @@ def test_a_thousand_outcomes_are_the_most(module_repository: Path) -> None:
 def test_an_outcome_that_says_nothing_or_two_things_is_400(
     endpoint: Endpoint, outcome: dict[str, Any]
 ) -> None:
-    """Which of them it is stands in the message."""
+    """The error names the position of the invalid outcome."""
     answer = endpoint.client.post(PATH, json={"outcomes": [outcome]})
     assert answer.status_code == 400
     assert "outcomes.0" in answer.json()["error"]
@@ -66,7 +66,7 @@ def test_an_outcome_that_says_nothing_or_two_things_is_400(
 
 
 def test_a_label_is_the_class_by_number_or_name(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The keeper gets numbers; which class has which name is known here."""
+    """The gateway translates a class name into its number before the keeper gets it."""
     monkeypatch.setattr(endpoint.registry.models["linear"], "labels", ("cat", "dog"))
     outcomes = [{"request_id": "a", "label": 7}, {"request_id": "b", "label": "dog"}]
     assert endpoint.client.post(PATH, json={"outcomes": outcomes}).status_code == 200
@@ -81,7 +81,7 @@ def test_a_label_is_the_class_by_number_or_name(endpoint: Endpoint, monkeypatch:
 def test_a_class_that_there_is_not_is_named(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], hint: str
 ) -> None:
-    """With the nearest there is, and nothing counts."""
+    """The error for an unknown class suggests the nearest one, and nothing is counted."""
     monkeypatch.setattr(endpoint.registry.models["linear"], "labels", names)
     answer = endpoint.client.post(PATH, json={"outcomes": [{"request_id": "a", "label": "dogs"}]})
     assert (answer.status_code, answer.json()["error"]) == (
@@ -102,7 +102,7 @@ def test_curl_may_say_what_it_says_of_every_body(endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize("header", ["origin", "referer"])
 def test_a_form_of_a_page_is_refused(endpoint: Endpoint, header: str) -> None:
-    """Any page can make a browser send a form here, and the browser says so; of our own pages none does."""
+    """A form that a browser sends is refused with 415, even from our own origin."""
     own = str(endpoint.client.base_url).rstrip("/")
     answer = endpoint.client.post(PATH, content=BODY, headers={**FORM, header: own})
     assert answer.status_code == 415

@@ -18,7 +18,7 @@ def test_lists_the_models(endpoint: Endpoint) -> None:
 
 
 def test_lists_the_models_that_are_rolling_out(endpoint: Endpoint) -> None:
-    """So that a page can open on one of them."""
+    """The list of models names those with a running rollout."""
     endpoint.watched("linear-1")
     shown = endpoint.client.get("/control/models").json()
     endpoint.watched(None)
@@ -26,7 +26,7 @@ def test_lists_the_models_that_are_rolling_out(endpoint: Endpoint) -> None:
 
 
 def test_shows_what_a_shadow_has_come_to(endpoint: Endpoint) -> None:
-    """Also where no rollout looks at it."""
+    """The model's page shows a shadow's counts even without a rollout."""
     tally = endpoint.registry.models["linear"].served["light"].queue.tally
     tally.copies, tally.disagreements, tally.drops = 640, 9, 17
     shown = endpoint.client.get("/control/models/linear").json()["variants"]["light"]
@@ -35,7 +35,7 @@ def test_shows_what_a_shadow_has_come_to(endpoint: Endpoint) -> None:
 
 
 def test_shows_the_split_and_the_counts(endpoint: Endpoint) -> None:
-    """What was asked for stands beside what was served; an error counts as a request."""
+    """The answer has each variant's share and counts; an error counts as a request."""
     path = "/control/models/linear"
     before = endpoint.client.get(path).json()["variants"]
     endpoint.client.post("/v2/models/linear/versions/base/infer", json=BODY)
@@ -58,7 +58,7 @@ def test_what_was_never_asked_has_no_latency(endpoint: Endpoint) -> None:
 
 
 def test_all_gateways_count_together(endpoint: Endpoint) -> None:
-    """Whichever of them is asked."""
+    """The counts include the requests of the other gateways."""
     alone = endpoint.client.get("/control/models/linear").json()["variants"]["base"]["requests"]
     theirs = Tally()
     theirs.requests = 1000
@@ -71,7 +71,7 @@ def test_all_gateways_count_together(endpoint: Endpoint) -> None:
 
 
 def test_tells_which_rollout_runs(endpoint: Endpoint) -> None:
-    """And null when none does."""
+    """`rollout` names the running rollout, or is null."""
     endpoint.watched("linear-1")
     running = endpoint.client.get("/control/models/linear").json()["rollout"]
     endpoint.watched(None)
@@ -80,7 +80,7 @@ def test_tells_which_rollout_runs(endpoint: Endpoint) -> None:
 
 
 def test_a_variant_that_is_down_is_not_ready(module_repository: Path) -> None:
-    """As its gateway sees it."""
+    """A variant whose host is lost is shown as not ready."""
     cluster = Cluster()
     with Endpoint(repository=module_repository, place=cluster.place) as endpoint:
         endpoint.call(cluster.hosts["linear/light"].kill())
@@ -90,7 +90,7 @@ def test_a_variant_that_is_down_is_not_ready(module_repository: Path) -> None:
 
 
 def test_shows_the_last_minutes(endpoint: Endpoint) -> None:
-    """As the keeper tells them, to the last null."""
+    """The curves equal those of the keeper, including null for missing values."""
     shown = endpoint.client.get("/control/models/linear/curves")
     told = endpoint.control.keeper.commands.curves("linear")
     assert Curves.model_validate_json(shown.content) == told
@@ -98,7 +98,7 @@ def test_shows_the_last_minutes(endpoint: Endpoint) -> None:
 
 
 def test_shows_what_was_measured_of_each_bundle(endpoint: Endpoint) -> None:
-    """As the keeper tells it, down to the figures."""
+    """The bundles equal those of the keeper; a rejected bundle is not loaded, and an unknown model is 404."""
     shown = endpoint.client.get("/control/models/linear/bundles")
     told = endpoint.call(endpoint.control.ask(BUNDLES, "linear"))
     assert Bundles.model_validate_json(shown.content) == told

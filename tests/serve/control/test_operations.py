@@ -17,7 +17,8 @@ KEEPERS = {"bundles"}
     "operation", OPERATIONS, ids=lambda operation: f"{operation.method} {operation.path}"
 )
 def test_every_operation_has_a_method_that_takes_its_arguments(operation: Operation[object]) -> None:
-    """The names in the path, what is fixed, the number, the body, and who asks, in this order."""
+    """Each method takes the path's names, the fixed word, the number, the body and the caller, in this
+    order."""
     if operation.name in KEEPERS:
         return
     owners = [owner for owner in (GatewayCommands, Commands) if hasattr(owner, operation.name)]

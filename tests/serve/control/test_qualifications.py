@@ -20,12 +20,12 @@ FIELDS = {
 
 @pytest.fixture
 def found(endpoint: Endpoint) -> dict[str, Any]:
-    """What was found of the versions that are loaded."""
+    """Return a qualification of the loaded versions."""
     return FIELDS | {"digests": endpoint.control.keeper.plan.digests}
 
 
 def test_it_is_written_down(endpoint: Endpoint, found: dict[str, Any]) -> None:
-    """201, with who and when; the keeper gets it as it was sent."""
+    """The answer is 201 with the author, and the keeper gets the qualification as it was sent."""
     answer = endpoint.client.post(PATH, json=found)
     assert answer.status_code == 201
     view = QualificationView.model_validate_json(answer.content)
@@ -34,7 +34,7 @@ def test_it_is_written_down(endpoint: Endpoint, found: dict[str, Any]) -> None:
 
 
 def test_it_is_told_newest_first_and_in_the_trail(endpoint: Endpoint, found: dict[str, Any]) -> None:
-    """One line for people, all of it for programs."""
+    """The list has whole qualifications, newest first; the trail has one line for each."""
     failed = found | {"outcome": "INVALID", "reasons": ["the sender was late"]}
     views = [endpoint.client.post(PATH, json=fields).json() for fields in (found, failed)]
     assert endpoint.client.get(PATH).json() == {"qualifications": views[::-1]}
@@ -48,14 +48,14 @@ def test_it_is_told_newest_first_and_in_the_trail(endpoint: Endpoint, found: dic
 
 
 def test_any_json_comes_back(endpoint: Endpoint, found: dict[str, Any]) -> None:
-    """Limits and checks are as whoever checked wrote them, down to numbers that no machine counts in."""
+    """Limits may hold any JSON, even integers of 100 bits, and come back unchanged."""
     odd = {"x": [10**30, -0.5, None, {"": "\u0000"}]}
     assert endpoint.client.post(PATH, json=found | {"limits": odd}).json()["limits"] == odd
     assert endpoint.client.get(PATH).json()["qualifications"][0]["limits"] == odd
 
 
 def test_what_was_found_of_another_version_is_409(endpoint: Endpoint, found: dict[str, Any]) -> None:
-    """It says nothing of what is loaded."""
+    """A qualification of a version that is not loaded gives 409."""
     other = found | {"digests": {**found["digests"], "light": sha256(b"new")}}
     assert endpoint.client.post(PATH, json=other).status_code == 409
 

@@ -24,13 +24,13 @@ def test_lists_rollouts_newest_first(endpoint: Endpoint) -> None:
 
 
 def test_shows_a_rollout_as_the_keeper_sees_it(endpoint: Endpoint) -> None:
-    """All of it: evidence, verdict and disagreements survive the wire."""
+    """The answer equals the keeper's view of the rollout."""
     shown = endpoint.client.get(PATH)
     assert RolloutView.model_validate_json(shown.content) == endpoint.control.keeper.command("view", RUNNING)
 
 
 def test_starts_a_rollout(endpoint: Endpoint) -> None:
-    """201, with what was started; the policy comes to the keeper as it was sent."""
+    """The answer is 201 with the rollout, and the keeper gets the policy as it was sent."""
     endpoint.client.post(f"{PATH}/abort", json={})
     endpoint.control.told.clear()
     wanted = {"candidate": "light", "policy": {"shadow": {"share": 0.5}}}
@@ -41,7 +41,7 @@ def test_starts_a_rollout(endpoint: Endpoint) -> None:
 
 
 def test_a_policy_that_cannot_be_is_400_with_its_faults(endpoint: Endpoint) -> None:
-    """With the place of each."""
+    """An invalid policy gives 400, and the error names the place of the fault."""
     steps = [{"share": 0.5}, {"share": 0.1}, {"share": 1}]
     wanted = {"candidate": "light", "policy": {"steps": steps}}
     answer = endpoint.client.post(OF_MODEL, json=wanted)
@@ -53,7 +53,7 @@ def test_a_policy_that_cannot_be_is_400_with_its_faults(endpoint: Endpoint) -> N
 @pytest.mark.parametrize("act", [act for act in get_args(Act) if act not in ("resume", "accept")])
 @pytest.mark.parametrize(("body", "number"), [(b"", None), (b"{}", None), (b'{"number": 9}', 9)], ids=repr)
 def test_acts_on_a_rollout(endpoint: Endpoint, act: Act, body: bytes, number: int | None) -> None:
-    """With or without the entry on which it was decided; the answer is what came of it."""
+    """An act works with or without an entry number, and the answer is the new view."""
     answer = endpoint.client.post(f"{PATH}/{act}", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 200
     assert answer.json()["number"] == 10
@@ -76,7 +76,7 @@ def test_accepts_what_is_done(endpoint: Endpoint) -> None:
 
 
 def test_an_act_on_an_old_entry_is_409_with_the_current_one(endpoint: Endpoint) -> None:
-    """Somebody, or the judge, was faster."""
+    """An act on an outdated entry gives 409 with the number of the current entry."""
     answer = endpoint.client.post(f"{PATH}/promote", json={"number": 3})
     assert (answer.status_code, answer.json()["current"]) == (409, 9)
 
@@ -94,13 +94,13 @@ def test_an_unknown_act_is_404(endpoint: Endpoint) -> None:
 
 
 def test_only_post_acts(endpoint: Endpoint) -> None:
-    """A link that somebody follows does nothing."""
+    """A GET on an act's path gives 405 and does nothing."""
     assert endpoint.client.get(f"{PATH}/abort").status_code == 405
     assert endpoint.control.told == []
 
 
 def test_an_unknown_rollout_is_404(endpoint: Endpoint) -> None:
-    """Looked at, acted on or replayed."""
+    """Viewing, acting on or replaying an unknown rollout gives 404."""
     path = "/control/rollouts/linear-20200101-000000-0000"
     answers = [endpoint.client.get(path), endpoint.client.get(f"{path}/replay")]
     answers.append(endpoint.client.post(f"{path}/abort", json={}))
@@ -108,14 +108,14 @@ def test_an_unknown_rollout_is_404(endpoint: Endpoint) -> None:
 
 
 def test_the_verdicts_are_computed_once_more(endpoint: Endpoint) -> None:
-    """By the keeper; every one comes out the same."""
+    """A replay computes all verdicts again and finds no difference."""
     replayed = Replay.model_validate_json(endpoint.client.get(f"{PATH}/replay").content)
     assert replayed == Replay(rollout=RUNNING, verdicts=3, faults=())
 
 
 @pytest.mark.parametrize(("query", "first"), [("", 1), ("?after=0", 1), ("?after=7", 8), ("?after=99", None)])
 def test_the_trail_goes_on_after_an_entry(endpoint: Endpoint, query: str, first: int | None) -> None:
-    """From the first, when no other is named."""
+    """The trail starts after the named entry, or at the first one by default."""
     answer = endpoint.client.get(f"/control/models/linear/trail{query}")
     entries = [TrailLine.model_validate(entry) for entry in answer.json()["entries"]]
     assert [entry.number for entry in entries] == ([] if first is None else list(range(first, 10)))
@@ -123,7 +123,7 @@ def test_the_trail_goes_on_after_an_entry(endpoint: Endpoint, query: str, first:
 
 @pytest.mark.parametrize("after", ["-1", "x", "", "1.5", "\u0661", "9" * 19])
 def test_a_trail_after_nothing_is_400(endpoint: Endpoint, after: str) -> None:
-    """With what may stand there."""
+    """An invalid `after` gives 400, and the error says what is expected."""
     answer = endpoint.client.get("/control/models/linear/trail", params={"after": after})
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(f"'after' is '{after}', expected the number of an entry")
@@ -139,7 +139,7 @@ def test_a_trail_after_nothing_is_400(endpoint: Endpoint, after: str) -> None:
     ids=repr,
 )
 def test_what_the_keeper_raises_is_told(endpoint: Endpoint, error: CounterweightError, status: int) -> None:
-    """By its status, in its words."""
+    """An error of the keeper is answered with its status and its message."""
     endpoint.control.error = error
     answers: list[Any] = [
         endpoint.client.get(PATH),

@@ -8,14 +8,14 @@ PATH = "/control/models/linear/routes"
 
 
 def test_shows_the_routes_in_force(endpoint: Endpoint) -> None:
-    """Those that this gateway goes by."""
+    """The answer has the routes that this gateway uses; an unknown model gives 404."""
     shown = endpoint.client.get(PATH).json()
     assert (shown["weights"], shown["baseline"]) == ({"base": 9.0, "light": 1.0}, "base")
     assert endpoint.client.get("/control/models/other/routes").status_code == 404
 
 
 def test_what_is_wanted_reaches_the_keeper(endpoint: Endpoint) -> None:
-    """Whole, from somebody on this machine; the answer is what is in force now."""
+    """The keeper gets the wanted routes whole, and the answer has the new weights."""
     endpoint.client.post("/control/rollouts/linear-20261122-152000-3f9a/abort", json={})
     endpoint.control.told.clear()
     wanted = {"weights": {"base": 90, "light": 10}, "shadows": {}, "sticky": "x-user-id"}
@@ -35,7 +35,7 @@ def test_an_old_revision_is_409_with_the_current_one(endpoint: Endpoint) -> None
 
 
 def test_a_refusal_is_409_with_its_reason_alone(endpoint: Endpoint) -> None:
-    """Nothing is stale, so there is nothing to look at again."""
+    """A refusal gives 409 with the error alone, without a current entry."""
     endpoint.control.error = RefusedAction("a rollout runs")
     answer = endpoint.client.put(PATH, json={"weights": {"base": 1}})
     assert (answer.status_code, answer.json()) == (409, {"error": "a rollout runs"})
@@ -58,7 +58,7 @@ def test_a_refusal_is_409_with_its_reason_alone(endpoint: Endpoint) -> None:
     ids=repr,
 )
 def test_a_body_that_cannot_be_meant_is_400(endpoint: Endpoint, body: bytes, message: str) -> None:
-    """With its faults; and the keeper hears nothing."""
+    """An invalid body gives 400 with its faults, and nothing reaches the keeper."""
     answer = endpoint.client.put(PATH, content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 400
     assert message in answer.json()["error"]

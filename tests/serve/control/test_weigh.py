@@ -11,7 +11,7 @@ ASKED = {"share": 0.5, "ticks": [[50, 1, 2, 49, 3, 4]] * 60}
 
 
 def test_answers_what_the_rollouts_own_test_finds(endpoint: Endpoint) -> None:
-    """Each figure, as it is computed here."""
+    """The answer equals the result of `weigh` on the same input."""
     answer = endpoint.client.post(PATH, json=ASKED)
     assert answer.status_code == 200
     assert Weighed.model_validate_json(answer.content) == weigh(Weighing.model_validate(ASKED))

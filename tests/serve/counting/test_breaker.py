@@ -6,7 +6,7 @@ from serve.counting.breaker import RUN, USERS, Breaker
 
 
 def failing(count: int = RUN, buckets: list[int | None] | None = None) -> Breaker:
-    """One that has heard of so many failures in a row, of the keys in these buckets in turn."""
+    """Return a breaker that has counted `count` failures in a row, of keys from these buckets in turn."""
     breaker, keys = Breaker(), buckets or [None]
     for number in range(count):
         breaker.hear_candidate("ModelFailed", keys[number % len(keys)])
@@ -36,7 +36,7 @@ def test_several_users_must_have_met_it(keys: int, due: bool) -> None:
 
 @pytest.mark.parametrize(("failed", "due"), [(0, True), (10, True), (11, False), (20, False)])
 def test_a_baseline_that_fails_too_is_no_better_place(failed: int, due: bool) -> None:
-    """Of its last 20 requests more than half failed: the trouble is everybody's."""
+    """The breaker stays closed if more than half of the baseline's last 20 requests failed too."""
     breaker = failing()
     for number in range(20):
         breaker.hear_baseline(failed=number < failed)

@@ -1,4 +1,4 @@
-"""What a gateway tells, sheet by sheet, and that each count arrives once."""
+"""A gateway reports its counts in sheets, and each count arrives once."""
 
 import math
 from collections import Counter
@@ -32,13 +32,13 @@ def sheet_of(census: Census) -> Sheet:
 
 
 def test_nothing_counted_is_nothing_to_tell() -> None:
-    """No sheet, and so no number, for a second without requests."""
+    """Without requests there is no sheet, and no number is used."""
     census = Census(WATCH)
     assert census.sheet(2, {"int8": (5, 1.0)}) is None
 
 
 def test_a_sheet_is_told_until_it_is_acknowledged() -> None:
-    """The same one to the last byte, whatever is counted meanwhile; then the next number."""
+    """The same sheet is sent until it is acknowledged; then the next one has the later counts."""
     census = Census(WATCH)
     count(census)
     first = sheet_of(census)
@@ -50,7 +50,7 @@ def test_a_sheet_is_told_until_it_is_acknowledged() -> None:
 
 
 def test_an_old_acknowledgement_is_of_an_old_sheet() -> None:
-    """A reply that was long on its way."""
+    """An acknowledgement of an earlier sheet does not affect the current one."""
     census = Census(WATCH)
     count(census)
     census.acknowledge(sheet_of(census).number)
@@ -61,7 +61,7 @@ def test_an_old_acknowledgement_is_of_an_old_sheet() -> None:
 
 
 def test_a_sheet_has_all_that_was_counted() -> None:
-    """Requests by choice, copies, pairs that differ, and the ids of what was answered."""
+    """A sheet has the requests by choice, the copies, the differing pairs and the answered ids."""
     census = Census(WATCH)
     count(census, "a")
     count(census, "", ms=10.1)
@@ -78,7 +78,7 @@ def test_a_sheet_has_all_that_was_counted() -> None:
 
 
 def test_a_request_counts_when_it_is_admitted() -> None:
-    """What becomes of it is told when it is known, on a later sheet if need be."""
+    """A request counts on admission; its error or lateness is reported on a later sheet."""
     census = Census(WATCH)
     admitted = census.admit(CHOICE, None)
     first = sheet_of(census)
@@ -89,14 +89,14 @@ def test_a_request_counts_when_it_is_admitted() -> None:
 
 
 def test_what_was_never_answered_is_over_every_limit() -> None:
-    """Also while the limit is not known."""
+    """A request without an answer counts as over the limit, even if the limit is unknown."""
     census = Census(WATCH.model_copy(update={"limit_ms": None}))
     census.count(CHOICE, failed=False, ms=math.inf, request_id="")
     assert sheet_of(census).counts == {CHOICE: Count(requests=1, over_limit=1)}
 
 
 def test_a_request_is_held_against_the_limits_that_it_was_admitted_under() -> None:
-    """Others that come while it runs are for the requests after it; what is not known yet times nothing."""
+    """A request is compared with the limits at its admission; an unknown limit is not counted."""
     census = Census(WATCH.model_copy(update={"quantile_limits_ms": (5.0, 20.0, None)}))
     admitted = census.admit((2, True, "int8"), 7)
     census.watch = WATCH.model_copy(update={"quantile_limits_ms": (1.0, 1.0, 1.0)})
@@ -107,14 +107,14 @@ def test_a_request_is_held_against_the_limits_that_it_was_admitted_under() -> No
 
 
 def test_what_was_never_answered_is_over_every_quantiles_limit() -> None:
-    """Of those that are known."""
+    """A request without an answer is over each known limit of a quantile."""
     census = Census(WATCH.model_copy(update={"quantile_limits_ms": (5.0, 20.0, None)}))
     census.count(CHOICE, failed=False, ms=math.inf, request_id="")
     assert sheet_of(census).counts[CHOICE].over_quantiles == [1, 1, 0]
 
 
 def test_keys_are_counted_by_their_buckets_too() -> None:
-    """The same requests once more, so that what sticks to one key can be told from the variant."""
+    """Requests are also counted by their key's bucket, so that one bad key can be told from a bad variant."""
     census = Census(WATCH)
     for bucket, failed in ((7, False), (7, True), (9, False)):
         census.count((2, True, "int8"), failed=failed, ms=1.0, request_id="", bucket=bucket)
@@ -123,7 +123,7 @@ def test_keys_are_counted_by_their_buckets_too() -> None:
 
 
 def test_copies_alone_are_worth_a_sheet() -> None:
-    """A shadow hears requests that no step counts."""
+    """Copies without requests also give a sheet."""
     census = Census(WATCH)
     census.copies.dropped = 1
     assert sheet_of(census).counts == {}
@@ -142,7 +142,7 @@ def test_what_a_gateway_holds_is_bounded() -> None:
 
 
 def test_slices_are_bounded() -> None:
-    """A client that makes up a slice for each request fills one that is called other."""
+    """At most 32 slices are counted by name; all others count as `other`."""
     copies = Copies()
     for number in range(100):
         add_copies(copies, Copies(slices={f"s{number}": Comparison(pairs=1)}))
@@ -150,7 +150,7 @@ def test_slices_are_bounded() -> None:
 
 
 def test_runs_are_those_since_the_sheet_before() -> None:
-    """Of variants that ran, under routes that stayed; the first sheet has nothing to start from."""
+    """A sheet has the runs since the sheet before it, as long as the routes did not change."""
     census = Census(WATCH)
     runs = []
     for revision, rows in ((2, 10), (2, 15), (3, 25), (3, 25), (3, 26)):
@@ -169,7 +169,7 @@ def test_runs_are_those_since_the_sheet_before() -> None:
 
 
 class Keeper:
-    """Gathers as the controller does; what it did not keep is gone when it is killed."""
+    """Takes sheets as the controller does; a kill loses what it had not kept."""
 
     def __init__(self) -> None:
         self.kept = Evidence()
@@ -188,13 +188,13 @@ class Keeper:
         self._waiting = []
 
     def forget(self) -> None:
-        """Killed: the next one knows what was kept."""
+        """Forget all that was not kept, as a killed keeper does."""
         self._came, self._waiting = self.kept.sheets.get("one", 0), []
 
 
 @given(moves=st.lists(st.sampled_from(["count", "tell", "say nothing back", "keep", "forget"]), max_size=60))
 def test_each_count_arrives_once(moves: list[str]) -> None:
-    """Whichever replies are lost, and whenever the keeper forgets what it had not written down."""
+    """Each count arrives once, even if replies are lost and the keeper forgets unwritten sheets."""
     census, keeper, counted = Census(WATCH), Keeper(), Counter[str]()
     for move in [*moves, "tell", "keep", "tell", "tell", "keep"]:
         if move == "count":
@@ -213,7 +213,7 @@ def test_each_count_arrives_once(moves: list[str]) -> None:
 
 
 def test_what_is_counted_stands_in_the_ledger(tmp_path: Path) -> None:
-    """From sheet to sheet, with what is in flight, until it is acknowledged."""
+    """The ledger has each unacknowledged sheet and the requests in flight."""
     path = tmp_path / "one.1.ledger"
     ledger = Ledger(path, {"model": "digits", "rollout": "r1", "baseline": "fp32", "candidate": "int8"})
     census, seen = Census(WATCH, ledger), []

@@ -21,8 +21,8 @@ from tests.serve.rollout.diary import WATCH, counting, killed_after
 
 @pytest.mark.parametrize("counts", [20, 120, 160, 3333])
 def test_nothing_is_lost_when_a_gateway_is_killed(tmp_path: Path, counts: int) -> None:
-    """All since the last sheet that was acknowledged is there: what it said that it had counted, and at most
-    the one that it had no time to say."""
+    """The journal of a killed gateway has all unacknowledged counts, at most one more than it had
+    reported."""
     said = killed_after(tmp_path, counts)
     [account] = read_accounts(tmp_path, "one")
     whole = [line for lines in account.sheets.values() for line in lines if line.bucket is None]
@@ -36,13 +36,13 @@ def test_nothing_is_lost_when_a_gateway_is_killed(tmp_path: Path, counts: int) -
 
 
 def test_what_ran_when_it_was_killed_is_known(tmp_path: Path) -> None:
-    """By its name, and nothing else."""
+    """The journal names the variants that ran when the gateway was killed."""
     killed_after(tmp_path, 10)
     assert read_running(tmp_path, "one") == {"digits/int8"}
 
 
 def test_only_a_gateway_that_is_gone_is_dead(tmp_path: Path) -> None:
-    """However long it says nothing; its lock goes with its process."""
+    """A gateway is dead once its process has ended, however long it was silent before."""
     with counting(tmp_path) as process:
         assert process.stdout is not None
         process.stdout.read(10)
@@ -53,7 +53,7 @@ def test_only_a_gateway_that_is_gone_is_dead(tmp_path: Path) -> None:
 
 
 def test_of_a_deleted_journal_nothing_is_left(tmp_path: Path) -> None:
-    """And what others have left stays."""
+    """Deleting a journal removes its files and keeps those of other gateways."""
     killed_after(tmp_path, 10)
     other = Journal(tmp_path, "other")
     other.census("digits", WATCH)
@@ -82,7 +82,7 @@ def test_runs_in_many_threads_leave_no_mark(tmp_path: Path) -> None:
 
 
 def test_two_versions_of_a_variant_are_one(tmp_path: Path) -> None:
-    """The one that still runs when the other has ended is seen."""
+    """A variant still runs while any version of it runs."""
     journal = Journal(tmp_path, "one")
     old, new = journal.mark("digits/int8"), journal.mark("digits/int8")
     with old:
@@ -92,7 +92,7 @@ def test_two_versions_of_a_variant_are_one(tmp_path: Path) -> None:
 
 
 def test_names_without_end_fill_nothing(tmp_path: Path) -> None:
-    """What comes after the first 256 is not marked, and marks nobody else."""
+    """At most 256 names are marked; a further name marks nothing."""
     journal = Journal(tmp_path, "one")
     marks = [journal.mark(f"digits/v{number}") for number in range(300)]
     with marks[255], marks[256], marks[299]:
@@ -100,7 +100,7 @@ def test_names_without_end_fill_nothing(tmp_path: Path) -> None:
 
 
 def test_a_server_stands_until_its_lock_goes(tmp_path: Path) -> None:
-    """And a folder without a lock is no server's."""
+    """A server stands as long as it holds its lock; a folder without a lock has no server."""
     folder = tmp_path / "cw-1"
     standing = stand(folder)
     before = stands(folder)

@@ -22,12 +22,12 @@ def test_equal_keys_are_as_many_as_they_are() -> None:
 
 @pytest.mark.parametrize(("users", "least"), [(100, 90), (5_000, 3_000)])
 def test_keys_that_share_a_bucket_are_not_taken_for_one(users: int, least: int) -> None:
-    """Users in random buckets: as many as there are, or so."""
+    """Users in random buckets give a concentration near one over their number."""
     buckets = np.random.default_rng(1).integers(0, BUCKETS, users)
     counts = np.bincount(buckets, minlength=BUCKETS) * 1000
     assert 1 / Keys(buckets=dict(enumerate(counts.tolist()))).concentration >= least
 
 
 def test_nothing_known_could_be_one_key() -> None:
-    """No requests, or one alone."""
+    """With at most one request the concentration is 1."""
     assert Keys().concentration == Keys(buckets={7: 1}).concentration == 1.0

@@ -1,4 +1,4 @@
-"""What a gateway has counted and not told stands in its ledger."""
+"""A gateway's ledger has the counts that it has not reported."""
 
 from pathlib import Path
 
@@ -33,12 +33,12 @@ class Counting:
         self.ledger.begin(CANDIDATE, None, [self.numbers])
 
     def fail(self) -> None:
-        """One that was admitted fails."""
+        """Admit a request, which then fails."""
         self.numbers[1] += 1
         self.ledger.end(CANDIDATE, None, [self.numbers])
 
     def answer(self, times: int) -> None:
-        """So many are admitted and answered."""
+        """Admit and answer `times` requests."""
         for _ in range(times):
             self.begin()
             self.ledger.end(CANDIDATE, None, [])
@@ -57,14 +57,14 @@ def requests(path: Path) -> dict[int, int]:
 
 
 def test_it_says_whose_counts_these_are(ledger: Ledger, path: Path) -> None:
-    """Model, rollout, baseline and candidate."""
+    """The ledger names its model, rollout, baseline and candidate."""
     account = read_ledger(path)
     told = (account.model, account.rollout, account.baseline, account.candidate)
     assert told == ("digits", "r1", "fp32", "int8")
 
 
 def test_numbers_stand_by_choice_and_by_bucket(ledger: Ledger, path: Path) -> None:
-    """As they were written last, with the requests that have not ended."""
+    """The ledger has the last numbers of each choice and bucket, and the requests in flight."""
     sticky = (3, True, "fp32")
     ledger.begin(sticky, 1023, [(7, 0, 0), (1, 0, 0)])
     ledger.begin(sticky, 1023, [(8, 0, 0), (2, 0, 0)])
@@ -80,7 +80,7 @@ def test_numbers_stand_by_choice_and_by_bucket(ledger: Ledger, path: Path) -> No
 
 
 def test_a_sheet_is_kept_until_it_is_acknowledged(ledger: Ledger, path: Path) -> None:
-    """Apart from the one that is counted meanwhile."""
+    """A sheet stays in the ledger until it is acknowledged, apart from the next one."""
     counting, seen = Counting(ledger), []
     for number in range(1, 4):
         counting.answer(number)
@@ -106,13 +106,13 @@ def test_a_request_is_in_flight_until_it_ends(ledger: Ledger, path: Path) -> Non
 
 
 def test_a_third_variant_counts_for_nobody(ledger: Ledger, path: Path) -> None:
-    """It may still have requests from before the rollout."""
+    """Requests of a variant outside the rollout are not counted."""
     ledger.begin((1, False, "slim"), None, [(1, 0, 0)])
     assert read_ledger(path).sheets == {1: []}
 
 
 def test_a_ledger_grows_with_neither_time_nor_keys(ledger: Ledger, path: Path) -> None:
-    """Where there is no room for more buckets the sums go on; rows of acknowledged sheets serve again."""
+    """The file keeps its size: sums continue when no bucket is free, and acknowledged rows are used again."""
     size = path.stat().st_size
     for number in range(1, 4):
         for bucket in range(5000):
@@ -127,14 +127,14 @@ def test_a_ledger_grows_with_neither_time_nor_keys(ledger: Ledger, path: Path) -
 
 
 def test_where_there_is_no_room_nothing_is_left(path: Path) -> None:
-    """Neither half a file nor a name that somebody would take for a gateway's."""
+    """If the folder does not exist, no file is left."""
     with pytest.raises(FileNotFoundError):
         Ledger(path.parent / "nowhere" / path.name, HEADER)
     assert list(path.parent.iterdir()) == []
 
 
 def test_what_is_over_is_deleted(ledger: Ledger, path: Path) -> None:
-    """And a request that ends after it harms nobody."""
+    """Closing a ledger deletes it; a request that ends later does no harm."""
     counting = Counting(ledger)
     counting.begin()
     ledger.close()

@@ -16,7 +16,7 @@ class Hour:
     now_s = 1e6
 
     def __call__(self) -> float:
-        """The time."""
+        """Return the time."""
         return self.now_s
 
 
@@ -26,7 +26,7 @@ def known(past: Past) -> Mapping[int, tuple[int, int]]:
 
 
 def test_requests_and_errors_are_counted_by_bucket() -> None:
-    """The last bucket has a place too, and a bucket without requests is not told."""
+    """Requests and errors are counted by bucket, and buckets without requests are omitted."""
     past = Past()
     for failed in (True, False, False):
         past.count(BUCKETS - 1, failed=failed)
@@ -49,7 +49,7 @@ def test_nothing_is_older_than_an_hour() -> None:
 
 
 def test_after_a_long_silence_nothing_is_known() -> None:
-    """However long nobody counted: what is told is never of yesterday."""
+    """After a day without requests nothing is known of the day before."""
     hour = Hour()
     past = Past(hour)
     past.count(1, failed=True)
@@ -63,7 +63,7 @@ def test_after_a_long_silence_nothing_is_known() -> None:
     ids=["failed", "invalid", "left"],
 )
 def test_what_is_no_fault_of_the_model_is_no_error(error: BaseException, errors: int) -> None:
-    """It was a request in any case."""
+    """Each request counts, but an error counts only if the model is at fault."""
     past = Past()
     with pytest.raises(type(error)), Recalled(past, 5):
         raise error
@@ -71,7 +71,7 @@ def test_what_is_no_fault_of_the_model_is_no_error(error: BaseException, errors:
 
 
 def test_a_request_without_a_key_is_nobodys() -> None:
-    """There is nothing to hold against it later."""
+    """A request without a key is not counted."""
     past = Past()
     with Recalled(past, None):
         pass

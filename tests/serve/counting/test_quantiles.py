@@ -10,7 +10,7 @@ from serve.counting.tally import EDGES_MS, Histogram
 
 
 def history(parts: Iterable[tuple[int, float]], requests_per_s: int = 20, every_s: int = 5) -> History:
-    """What was noted of a variant whose requests took so many ms for so many seconds, part after part."""
+    """Return the histograms noted of a variant whose requests took `ms` for `seconds`, for each part."""
     latency = Histogram()
     noted, now_s = [(0.0, Histogram())], 0
     for seconds, ms in parts:
@@ -36,18 +36,18 @@ def test_an_incident_leaves_the_steady_quantile_alone(at_s: int) -> None:
 
 
 def test_a_baseline_that_is_never_steady_has_no_steady_quantile() -> None:
-    """One minute 10 ms and the next 100 ms: neither is what to hold anybody against."""
+    """A latency that switches every minute between 10 and 100 ms gives no steady quantile."""
     assert steady_ms(history([(60, 10.0), (60, 100.0)] * 5), 0.99) is None
 
 
 def test_two_minutes_are_no_steady_past() -> None:
-    """An incident could be half of them."""
+    """A past of 170 s gives no steady quantile, and one of 180 s does."""
     assert steady_ms(history([(170, 10.0)]), 0.99) is None
     assert steady_ms(history([(180, 10.0)]), 0.99) == edge(10)
 
 
 def test_a_quantile_rests_on_ten_requests_beyond_it() -> None:
-    """At 1 request a second ten minutes are too few for the 99th, and enough for the 95th."""
+    """At 1 request a second, ten minutes give the 95th percentile and not the 99th."""
     slow = history([(600, 10.0)], requests_per_s=1)
     assert (steady_ms(slow, 0.99), steady_ms(slow, 0.95)) == (None, edge(10))
 
@@ -69,13 +69,13 @@ def test_lognormal_latencies_are_steady() -> None:
 
 
 def test_the_recent_past_is_a_minute() -> None:
-    """What was before it is forgotten."""
+    """The recent past covers the last minute: what was before it has no effect."""
     assert recent_ms(history([(600, 100.0), (65, 10.0)]), 0.5) == edge(10)
     assert recent_ms(history([(600, 100.0), (20, 10.0)]), 0.5) == edge(100)
 
 
 def test_the_recent_past_is_as_long_as_it_takes() -> None:
-    """At 1 request a second the p50 needs a minute, the p95 200 s, and the p99 1,000 s, if they are there."""
+    """At 1 request a second the p50 needs a minute, the p95 200 s and the p99 1,000 s."""
     parts = [(2000, 100.0), (150, 10.0)]
     seldom = history(parts, requests_per_s=1)
     assert [recent_ms(seldom, q) for q in (0.5, 0.95, 0.99)] == [edge(10), edge(100), edge(100)]
@@ -84,7 +84,7 @@ def test_the_recent_past_is_as_long_as_it_takes() -> None:
 
 
 def test_limits_are_a_multiple_of_the_baselines_quantiles() -> None:
-    """And at least so many ms more: nobody notices half a millisecond."""
+    """A limit is a multiple of the baseline's quantile, and at least `plus_ms` above it."""
     calm = history([(120, 100.0)])
     limits = limits_of(calm, (None, None, None), 0.1, times_baseline=1.25, plus_ms=2.0)
     assert list(limits) == [pytest.approx(1.25 * edge(100))] * 3
@@ -93,7 +93,7 @@ def test_limits_are_a_multiple_of_the_baselines_quantiles() -> None:
 
 
 def test_a_limit_that_is_not_known_is_none() -> None:
-    """A minute at 4 requests a second knows the p50 and the p95."""
+    """A minute at 4 requests a second gives limits for the p50 and the p95, and none for the p99."""
     limits = limits_of(history([(60, 9.0)], requests_per_s=4), (None,) * 3, 0.5, times_baseline=2, plus_ms=0)
     assert [limit is None for limit in limits] == [False, False, True]
 

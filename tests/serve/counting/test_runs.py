@@ -24,12 +24,12 @@ def test_runs_of_up_to_16_rows_are_apart() -> None:
 
 
 def test_there_are_few_sizes() -> None:
-    """However many rows a run may have, what is stored stays small."""
+    """512 batch sizes fall into 56 size classes."""
     assert len({size_of(rows) for rows in range(1, 513)}) == 56
 
 
 def test_runs_add_up_by_size() -> None:
-    """How many, their time, and the sum of the logs of each one's."""
+    """Runs of one size add up: their number, their time and the sums of their logarithms."""
     one: Sizes = {}
     add_run(one, 2, math.e)
     add_run(one, 2, math.e**3)
@@ -59,21 +59,21 @@ def test_there_are_never_more_than_32_blocks() -> None:
 
 
 def test_ticks_without_a_time_follow_one_another() -> None:
-    """As if each said the next second."""
+    """Ticks without a time count as consecutive seconds."""
     untimed = sum((Cost.tick(1, float(ms)) for ms in range(1, 101)), Cost())
     said = sum((Cost.tick(1, float(ms), at_s=ms - 1.0) for ms in range(1, 101)), Cost())
     assert untimed.cells == said.cells
 
 
 def test_a_clock_that_jumps_spoils_nothing() -> None:
-    """Blocks without runs are none: a day ahead, and the blocks before are as short as they were."""
+    """A jump of the clock by a day leaves the blocks one second long."""
     before = sum((Cost.tick(1, 1.0, at_s=float(second)) for second in range(20)), Cost())
     assert (before + Cost.tick(1, 1.0, at_s=90_000.0)).block_s == 1
 
 
 @given(ticks=st.lists(timed, min_size=1, max_size=80), data=st.data())
 def test_neither_order_nor_cuts_mean_anything(ticks: list[Cost], data: st.DataObject) -> None:
-    """Also where blocks have grown in between."""
+    """A cost does not depend on the order in which ticks are added or where they are split."""
     cut = data.draw(st.integers(0, len(ticks)))
     whole = sum(ticks, Cost())
     assert sum(data.draw(st.permutations(ticks)), Cost()) == whole
@@ -81,13 +81,13 @@ def test_neither_order_nor_cuts_mean_anything(ticks: list[Cost], data: st.DataOb
 
 
 def test_blocks_can_be_made_as_long_as_anothers() -> None:
-    """What ran in four seconds is what ran in the one block of them."""
+    """Blocks of one second can be merged into blocks of four."""
     cost = sum((Cost.tick(2, 1.0, at_s=float(second)) for second in range(8)), Cost())
     assert coarsen(cost, 4) == {0: {2: (4, 4000, 0, 0)}, 1: {2: (4, 4000, 0, 0)}}
 
 
 def test_what_an_older_version_stored_is_read() -> None:
-    """It knew nothing of sizes, so its rows and its time are all that is left of it."""
+    """A cost that an older version stored keeps its rows and its time."""
     stored = (
         '{"blocks": 2, "rows": 5, "cpu_ms": 7.0, "rows_squares": 13, "cpu_ms_squares": 25, "products": 18}'
     )
@@ -95,6 +95,6 @@ def test_what_an_older_version_stored_is_read() -> None:
 
 
 def test_cost_survives_json() -> None:
-    """Numbers of blocks and sizes are texts there."""
+    """A cost is the same after a round trip through JSON, where its keys are text."""
     cost = Cost.tick(3, 2.0, at_s=5.0)
     assert Cost.model_validate_json(cost.model_dump_json()) == cost

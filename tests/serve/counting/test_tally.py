@@ -14,7 +14,7 @@ def filled(durations_ms: list[float]) -> Histogram:
 
 
 def tally_of(latencies_ms: list[float], *causes: str) -> Tally:
-    """A tally of these requests, as many of them failed as causes are given."""
+    """Return a tally of these requests, with one failed request per cause."""
     tally = Tally()
     tally.requests = len(latencies_ms)
     tally.latency = filled(latencies_ms)
@@ -32,7 +32,7 @@ def test_tallies_add_up() -> None:
 
 
 def test_runs_add_up_by_their_size() -> None:
-    """Runs of four rows here and there are runs of four rows."""
+    """Runs of the same size are added, and runs of different sizes are kept apart."""
     one, other = Tally(), Tally()
     one.runs[4], one.runs[1], other.runs[4] = 2, 1, 3
     assert (one + other).runs == {1: 1, 4: 5}

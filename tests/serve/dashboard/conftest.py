@@ -22,7 +22,7 @@ LOUD = ("error", "warning")
 
 @dataclass(frozen=True, kw_only=True)
 class Visit:
-    """Somebody who looks at the dashboard of a server."""
+    """A visit of the dashboard with a browser."""
 
     page: Page
     endpoint: Endpoint

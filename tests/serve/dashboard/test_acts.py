@@ -1,4 +1,4 @@
-"""What a person can do on the page, and what the server is told."""
+"""The acts of the dashboard, and what the server receives."""
 
 import pytest
 from playwright.sync_api import expect
@@ -11,13 +11,13 @@ ROLLOUT = "linear-20261122-152000-3f9a"
 
 
 def number_of(visit: Visit) -> int:
-    """Of the rollout's last entry."""
+    """Return the number of the rollout's last entry."""
     number: int = visit.control.keeper.command("view", ROLLOUT).number
     return number
 
 
 def test_abort_asks_first(visit: Open) -> None:
-    """It says what will happen, and nothing has happened yet."""
+    """The dialog says what an abort does, and nothing is sent before the confirmation."""
     page = visit("step")
     page.press("Abort …")
     expect(page.page.get_by_role("dialog")).to_contain_text("All traffic goes to base at once")
@@ -25,7 +25,7 @@ def test_abort_asks_first(visit: Open) -> None:
 
 
 def test_abort_is_sent_with_the_number(visit: Open) -> None:
-    """So that it can be refused when something else happened meanwhile."""
+    """The abort carries the entry's number, so that the server can refuse it if something changed."""
     page = visit("step")
     number = number_of(page)
     page.press("Abort …")
@@ -35,7 +35,7 @@ def test_abort_is_sent_with_the_number(visit: Open) -> None:
 
 
 def test_a_reason_for_an_abort_is_told(visit: Open) -> None:
-    """In the sentence and in the timeline, with who gave it."""
+    """The sentence and the timeline show the reason and who gave it."""
     page = visit("step")
     page.press("Abort …")
     page.page.get_by_label("Reason, for the timeline").fill("wrong prices")
@@ -86,7 +86,7 @@ def test_the_winner_is_made_the_baseline(visit: Open) -> None:
 
 
 def test_a_stale_number_shows_the_new_state(visit: Open) -> None:
-    """Somebody paused while the question stood open: nothing is done, and the page says why."""
+    """If the rollout was paused meanwhile, the abort does nothing and the page shows the new state."""
     page = visit("step")
     page.press("Abort …")
     page.control.keeper.act("pause", "bob")
@@ -127,7 +127,7 @@ def test_a_rollout_starts_with_a_policy_of_ones_own(visit: Open) -> None:
     ids=["not JSON", "refused"],
 )
 def test_a_policy_that_does_not_fit_is_answered_in_the_form(visit: Open, policy: str, said: str) -> None:
-    """What was typed stays there to be mended."""
+    """The form shows the error of an invalid policy and keeps the text that was typed."""
     page = visit("aborted")
     page.press("Start a rollout …")
     page.page.get_by_label("My own, as JSON.").check()
@@ -138,7 +138,7 @@ def test_a_policy_that_does_not_fit_is_answered_in_the_form(visit: Open, policy:
 
 
 def test_routes_are_set_with_their_revision(visit: Open) -> None:
-    """All weights, what is copied as a share, and the revision that was read."""
+    """The page sends all weights, the shadow as a share, and the revision that was read."""
     page = visit("none")
     page.press("Set routes …")
     page.page.get_by_label("Weight of base").fill("9")
@@ -168,7 +168,7 @@ def test_much_traffic_moves_only_when_it_is_said_twice(visit: Open) -> None:
 
 
 def test_a_replay_tells_its_result(visit: Open) -> None:
-    """Every verdict comes out the same."""
+    """The timeline shows that all six verdicts of the replay are the same."""
     page = visit("done")
     page.press("Replay")
     expect(page.card("Timeline")).to_contain_text("6 verdicts computed again: all are the same")
@@ -180,4 +180,4 @@ def test_a_replay_names_what_was_changed(visit: Open) -> None:
     keeper = page.control.keeper
     keeper.forge("promoted", "demoted")
     page.press("Replay")
-    expect(page.card("Timeline")).to_contain_text(f"entry {keeper.situation.present.number} was changed")
+    expect(page.card("Timeline")).to_contain_text(f"entry {keeper.state.present.number} was changed")

@@ -9,14 +9,14 @@ from tests.serve.stages import Stage
 
 @pytest.mark.parametrize("stage", ["shadow", "rolled back"])
 def test_a_phone_needs_no_scrolling_sideways(visit: Open, stage: Stage) -> None:
-    """At 360 pixels, also with a name as long as names may be."""
+    """A page that is 360 pixels wide does not scroll sideways, even with the longest variant name."""
     page = visit(stage, candidate="light" + 58 * "x", width=360)
     expect(page.state).to_be_visible()
     assert page.page.evaluate("document.documentElement.scrollWidth") == 360
 
 
 def test_the_browser_finds_nothing_to_complain_of(visit: Open) -> None:
-    """No error, and nothing that the content security policy forbids, with every part open."""
+    """The browser reports no error and no violation of the content security policy."""
     page = visit("step")
     page.press("Abort …")
     page.press("Cancel")
@@ -42,7 +42,7 @@ def test_the_page_looks_again_by_itself(visit: Open) -> None:
 
 
 def test_without_an_answer_the_last_picture_stays(visit: Open) -> None:
-    """And the page says that it is old."""
+    """If the server does not answer, the last state stays on the page, marked as stale."""
     page = visit("step")
     expect(page.state).to_be_visible()
     page.page.context.set_offline(True)
@@ -78,7 +78,7 @@ def test_a_rollout_can_be_aborted_without_a_mouse(visit: Open) -> None:
 
 
 def test_what_is_focused_stays_so_while_the_page_looks_again(visit: Open) -> None:
-    """Nobody loses his place once a second."""
+    """A refresh of the page keeps the focus on the same button."""
     page = visit("step")
     button = page.page.get_by_role("button", name="Pause")
     button.focus()

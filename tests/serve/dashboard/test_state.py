@@ -28,17 +28,17 @@ from tests.serve.stages import Stage
     ],
 )
 def test_the_phase_is_said_in_words(visit: Open, stage: Stage, said: str) -> None:
-    """One sentence tells how it stands; who answers now is what the routes of the server say."""
+    """One sentence says how the rollout stands and which variant answers."""
     expect(visit(stage).state).to_contain_text(said)
 
 
 def test_what_is_waited_for_is_said(visit: Open) -> None:
-    """In the sentence, as counts."""
+    """The sentence gives the counts that the rollout waits for."""
     expect(visit("step").state).to_contain_text("Nothing harmful, waiting for: 780 of 1 000 requests")
 
 
 def test_a_verdict_gives_its_reason(visit: Open) -> None:
-    """As the judge wrote it."""
+    """The evidence card shows the judge's action and reason."""
     evidence = visit("rolled back").card("Evidence")
     expect(evidence).to_contain_text("ROLLBACK")
     expect(evidence).to_contain_text("harm shown at 25 % of the traffic: errors: 32 of 1 395")
@@ -52,13 +52,13 @@ def test_evidence_beyond_its_line_is_said(visit: Open) -> None:
 
 
 def test_the_picture_has_words_for_those_who_listen(visit: Open) -> None:
-    """How far each kind of evidence is."""
+    """The aria-label of a picture gives the evidence as a percentage of its threshold."""
     picture = visit("rolled back").page.locator("[data-key=split] .bullet")
     expect(picture).to_have_attribute("aria-label", "evidence for harm at 0 percent of its threshold")
 
 
 def test_the_timeline_says_who_did_what(visit: Open) -> None:
-    """The newest first; when stands beside it."""
+    """The timeline lists each act with its author, the newest first."""
     timeline = visit("step").card("Timeline")
     heads = [
         "PROMOTE to 25 %",
@@ -75,7 +75,7 @@ def test_the_timeline_says_who_did_what(visit: Open) -> None:
 def test_the_timeline_tells_a_qualification_with_the_rollout_after_it(
     visit: Open, endpoint: Endpoint
 ) -> None:
-    """It is what the start rests on; one of an earlier rollout stands with that one."""
+    """A qualification stands in the timeline of the rollout that follows it."""
     endpoint.control.come_to("aborted")
     keeper = endpoint.control.keeper
     keeper.fail_qualification("bob")
@@ -88,7 +88,7 @@ def test_the_timeline_tells_a_qualification_with_the_rollout_after_it(
 
 
 def test_the_shadow_says_how_alike_they_are(visit: Open) -> None:
-    """Overall, by slice, what was dropped, and pairs that differ."""
+    """The card shows the agreement overall and by slice, the dropped copies and the failures."""
     shadow = visit("shadow").card("Shadow")
     expect(shadow.locator("[data-key='All pairs'] tr")).to_contain_text("98.59 %")
     expect(shadow.locator("[data-key=us]")).to_contain_text("96.82 %below the floor")
@@ -113,7 +113,7 @@ def aside(endpoint: Endpoint) -> Iterator[None]:
 
 
 def test_a_shadow_without_a_rollout_says_how_alike_it_is(visit: Open, aside: None) -> None:
-    """It is what somebody set it up for."""
+    """A shadow without a rollout shows its agreement and its dropped copies."""
     shadow = visit("none").card("Shadow")
     expect(shadow).to_contain_text("light gets copies of 50 % of the requests, without a rollout.")
     expect(shadow).to_contain_text("98.59 % agree: 631 of 640 pairs; 17 copies dropped.")
@@ -140,7 +140,7 @@ def test_a_share_is_said_as_asked_and_as_served(visit: Open) -> None:
 
 
 def test_an_earlier_rollout_can_be_looked_at(visit: Open) -> None:
-    """Its address is a link to keep."""
+    """The link of an earlier rollout shows it, and its name is in the address."""
     page = visit("step")
     page.card("Rollouts").get_by_role("link").last.click()
     expect(page.state).to_contain_text("light was rolled back in the shadow")
@@ -148,7 +148,7 @@ def test_an_earlier_rollout_can_be_looked_at(visit: Open) -> None:
 
 
 def test_a_model_without_a_rollout_says_so(visit: Open) -> None:
-    """And offers to start one."""
+    """The page says that there are no rollouts yet and offers to start one."""
     page = visit("none")
     expect(page.state).to_have_text("base answers all of linear. There are no rollouts yet.")
     expect(page.page.get_by_role("button", name="Start a rollout …")).to_be_visible()
@@ -163,7 +163,7 @@ def test_a_model_without_traffic_says_so(visit: Open) -> None:
 
 
 def test_the_page_opens_on_the_model_that_is_rolling_out(page: Page, repository: Path) -> None:
-    """Not on the first by name; and its tab and the title say that it is."""
+    """The page opens on the model with a running rollout, and its tab and title say so."""
     make_bundle(repository, "base", model="another")
     with Endpoint(repository=repository, control=LocalControl("step")) as endpoint:
         endpoint.watched("linear-20261122-152000-3f9a")
@@ -174,7 +174,7 @@ def test_the_page_opens_on_the_model_that_is_rolling_out(page: Page, repository:
 
 
 def test_the_page_stays_on_the_model_that_was_rolling_out(page: Page, repository: Path) -> None:
-    """Its end is what one waits for."""
+    """The page stays on the same model when its rollout ends."""
     make_bundle(repository, "base", model="another")
     with Endpoint(repository=repository, control=LocalControl("step")) as endpoint:
         endpoint.watched("linear-20261122-152000-3f9a")

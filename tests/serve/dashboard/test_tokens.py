@@ -22,7 +22,7 @@ def access() -> Access:
 
 
 def test_a_server_that_wants_a_token_gets_it(visit: Open) -> None:
-    """The page asks for it, and then shows what there is."""
+    """The page asks for a token and then shows the state."""
     page = visit("step")
     page.page.get_by_role("dialog").get_by_label("Token").fill(TOKENS["view"])
     page.press("Use it")
@@ -58,7 +58,7 @@ def test_the_trail_names_whose_token_it_was(visit: Open) -> None:
 
 
 def test_the_token_is_kept_in_the_tab_only(visit: Open) -> None:
-    """It survives a reload, and is in no cookie and no lasting storage."""
+    """The token survives a reload and is in no cookie and not in local storage."""
     page = visit("step")
     page.page.get_by_role("dialog").get_by_label("Token").fill(TOKENS["view"])
     page.press("Use it")

@@ -1,4 +1,4 @@
-"""Numbers and times as the page writes them; a thin space stands as an underscore here."""
+"""Numbers and times as the page writes them; in these tests `_` stands for a thin space."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def call(visit: Visit, module: str, name: str, *given: Any) -> Any:
 
 
 def test_numbers_are_set_alike(visit: Open) -> None:
-    """Three digits that count, thin spaces, no share that is rounded up to all."""
+    """Numbers have three significant digits and thin spaces, and no share below 1 is rounded up to 100 %."""
     page = visit()
     cases: dict[tuple[Any, ...], str] = {
         ("count", 1284310): "1_284_310",
@@ -65,7 +65,7 @@ def test_what_is_missing_is_told_apart(visit: Open) -> None:
 
 
 def test_a_figure_stands_where_the_judge_sees_it(visit: Open) -> None:
-    """By the same rules as serve/rollout/judging/guard_figure.py: (harm, its line, safety, its line)."""
+    """`standing` follows serve/rollout/judging/guard_figure.py: (harm, its limit, safety, its limit)."""
     page = visit()
     cases = {
         (6.3, 6.2, 0.0, 3.0): "harm",

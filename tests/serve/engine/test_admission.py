@@ -49,7 +49,7 @@ def test_a_request_counts_before_it_is_answered() -> None:
 
 @pytest.mark.parametrize("limit_ms", [None, 1e9])
 def test_a_client_that_leaves_was_not_answered_in_time(limit_ms: float | None) -> None:
-    """However soon: how long it would have taken nobody knows, so the request cannot count as a good one."""
+    """A request whose client leaves counts as an error and as over the limit, however early it leaves."""
 
     async def scenario() -> tuple[Count, int]:
         hosts = two()
@@ -67,7 +67,7 @@ def test_a_client_that_leaves_was_not_answered_in_time(limit_ms: float | None) -
 
 
 def test_a_key_counts_in_its_bucket() -> None:
-    """Of the variant that it got."""
+    """A request with a key counts in the key's bucket, for the variant that was chosen."""
 
     async def scenario() -> Any:
         async with watched() as model:
@@ -80,7 +80,7 @@ def test_a_key_counts_in_its_bucket() -> None:
 
 
 def test_the_time_to_encode_the_answer_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user waits for it, too: two seconds of it are over a limit of one."""
+    """Encoding the answer counts towards the latency: two seconds of it exceed a limit of one."""
     seconds = [0.0]
     clock = SimpleNamespace(perf_counter=lambda: seconds[0])
     monkeypatch.setattr("serve.engine.model.time", clock)
@@ -104,7 +104,7 @@ LIGHT_ONLY: dict[str, dict[str, float]] = {"linear": {"base": 0.0, "light": 1.0}
 
 
 def told(endpoint: Endpoint) -> list[Count]:
-    """What the rollout hears of the candidate, once there is something to hear that has ended."""
+    """Return the candidate's counts, once a request was abandoned."""
 
     async def look() -> list[Count]:
         model = endpoint.registry.models["linear"]
@@ -117,7 +117,7 @@ def told(endpoint: Endpoint) -> list[Count]:
 
 
 def test_a_client_that_leaves_over_http_counts(module_repository: Path) -> None:
-    """Its connection is gone, and with it the request."""
+    """A client that closes its connection over HTTP counts as abandoned."""
     stuck = Stuck()
     with Endpoint(repository=module_repository, weights=LIGHT_ONLY, place=stuck.place) as endpoint:
         endpoint.watched("r1")
@@ -170,7 +170,7 @@ def test_a_client_that_leaves_over_grpc_counts(module_repository: Path, streamed
 @pytest.mark.parametrize("error", [None, InvalidRequest("no UTF-8"), ModelFailed("no idea"), OSError()])
 @pytest.mark.parametrize("leaves", [False, True])
 def test_nobody_stays_in_flight(tmp_path: Path, error: Exception | None, leaves: bool) -> None:
-    """However a request ends, the journal knows it: else it would fail once more with its gateway."""
+    """The journal has no request in flight after a request has ended, whichever way it ended."""
 
     async def scenario() -> list[int]:
         hosts = two()

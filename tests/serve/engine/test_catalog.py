@@ -1,4 +1,4 @@
-"""What is loaded, and what becomes of a model's traffic when one of its variants goes."""
+"""What is loaded, and how a model's traffic changes when one of its variants is unloaded."""
 
 import pytest
 from pydantic import ValidationError
@@ -24,7 +24,7 @@ def model(weights: dict[str, float], *variants: str, name: str = "linear") -> Lo
 
 
 def test_put_makes_the_next_catalog() -> None:
-    """The one before stays as it was."""
+    """`put` returns a catalog with the next revision and leaves the previous one unchanged."""
     before = Catalog().put(model({"base": 1}))
     after = before.put(model({"base": 1}, name="other"))
     assert (before.revision, list(before.models)) == (1, ["linear"])
@@ -32,7 +32,7 @@ def test_put_makes_the_next_catalog() -> None:
 
 
 def test_put_takes_the_place_of_the_model_of_that_name() -> None:
-    """There is one at a time."""
+    """`put` replaces the model of the same name."""
     catalog = Catalog().put(model({"base": 1})).put(model({"base": 1}, "light"))
     assert list(catalog.models["linear"].variants) == ["base", "light"]
 
@@ -56,6 +56,6 @@ def test_a_catalog_survives_json() -> None:
 
 
 def test_a_name_that_is_no_name_is_refused() -> None:
-    """It stands in paths, labels and URLs."""
+    """A model's name that is not valid in paths, labels and URLs is refused."""
     with pytest.raises(ValidationError, match="name"):
         model({"base": 1}, name="../etc")

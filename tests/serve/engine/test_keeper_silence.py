@@ -12,7 +12,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_a_keeper_that_was_never_heard_is_not_late(clock: list[float]) -> None:
-    """It starts together with us."""
+    """A keeper that was never heard is not silent, even after an hour."""
     judging = KeeperSilence()
     clock[0] += 3600
     assert (judging.silent, judging.unjudged_s) == (False, None)

@@ -23,7 +23,7 @@ def test_the_routes_choose() -> None:
 
 
 def test_a_pin_is_stronger_than_the_routes() -> None:
-    """At weight 0 as well."""
+    """A pinned variant answers even if its weight is 0."""
 
     async def scenario() -> tuple[str, float]:
         async with serving(two()) as model:
@@ -34,7 +34,7 @@ def test_a_pin_is_stronger_than_the_routes() -> None:
 
 
 def test_a_key_sticks() -> None:
-    """Each of 40 keys always gets the same variant, and not all the same one (chance: 2 in 2**40)."""
+    """Each of 40 keys always gets the same variant, and both variants are used (chance: 2 in 2**40)."""
 
     async def scenario() -> list[set[str]]:
         async with serving(two(), {"base": 1, "light": 1}) as model:
@@ -49,7 +49,7 @@ def test_a_key_sticks() -> None:
 
 
 def test_a_variant_that_is_not_there_is_named_when_it_is_pinned() -> None:
-    """With the nearest that is."""
+    """The error for an unknown pinned variant suggests the nearest one."""
 
     async def scenario() -> None:
         async with serving(two()) as model:
@@ -60,7 +60,7 @@ def test_a_variant_that_is_not_there_is_named_when_it_is_pinned() -> None:
 
 
 def test_the_baseline_answers_for_a_variant_that_was_never_loaded() -> None:
-    """The routes may name one that this gateway could not have."""
+    """The baseline answers if the routes choose a variant that this gateway could not load."""
 
     async def scenario() -> str:
         async with serving({"base": Host()}, {"light": 1}) as model:
@@ -71,7 +71,7 @@ def test_the_baseline_answers_for_a_variant_that_was_never_loaded() -> None:
 
 @pytest.mark.parametrize("pinned", [None, "light"])
 def test_the_baseline_answers_for_a_variant_that_was_unloaded_meanwhile(pinned: str | None) -> None:
-    """A request may be admitted before the change and read after it; a pinned one has nobody else."""
+    """The baseline answers for a variant that was unloaded after admission, unless it was pinned."""
 
     async def scenario() -> str:
         async with serving(two(), {"light": 1}) as model:
@@ -92,7 +92,7 @@ def test_the_baseline_answers_for_a_variant_that_was_unloaded_meanwhile(pinned: 
 def test_the_least_of_all_limits_counts(
     header_s: float | None, parameter_s: float | None, settings_s: float
 ) -> None:
-    """Of the header, the parameter and the settings; then it is 504."""
+    """The smallest limit of the header, the parameter and the settings applies."""
 
     async def scenario() -> float:
         hosts = {"base": Host(run_s=50)}
@@ -105,7 +105,7 @@ def test_the_least_of_all_limits_counts(
 
 
 def test_a_shed_is_counted_once_and_is_no_request() -> None:
-    """Refused at the door, before anything was done for it."""
+    """A request that is refused for a full queue counts as a shed and not as a request."""
 
     async def scenario() -> tuple[int, int]:
         hosts = two()
@@ -123,7 +123,7 @@ def test_a_shed_is_counted_once_and_is_no_request() -> None:
 
 
 def test_a_client_that_went_away_is_nobodys_error() -> None:
-    """It is not counted at all."""
+    """A request whose client left counts as neither a request nor an error."""
 
     async def scenario() -> tuple[int, int]:
         hosts = two()
@@ -140,7 +140,7 @@ def test_a_client_that_went_away_is_nobodys_error() -> None:
 
 
 def test_counts_outlive_a_version() -> None:
-    """What was counted for a variant stays when it is gone."""
+    """The counts of a variant stay after it is unloaded."""
 
     async def scenario() -> int:
         async with serving(two()) as model:
@@ -152,7 +152,7 @@ def test_counts_outlive_a_version() -> None:
 
 
 def test_the_model_is_ready_when_every_variant_is() -> None:
-    """And one variant by itself."""
+    """The model is ready if all its variants are; each variant also answers for itself."""
 
     async def scenario() -> list[bool]:
         hosts = two()
@@ -165,7 +165,7 @@ def test_the_model_is_ready_when_every_variant_is() -> None:
 
 
 def test_the_baseline_is_named_first() -> None:
-    """Then the others by name."""
+    """The variants are listed with the baseline first and the others by name."""
 
     async def scenario() -> list[str]:
         async with serving({name: Host() for name in ("a", "c", "base", "d")}) as model:
@@ -175,6 +175,6 @@ def test_the_baseline_is_named_first() -> None:
 
 
 def test_an_unknown_model_is_named_with_the_nearest() -> None:
-    """Or with all that there are."""
+    """The error for an unknown model lists the known ones."""
     with pytest.raises(UnknownModel, match="no model 'lineer' is served here; known: none"):
         find_model({}, "lineer")

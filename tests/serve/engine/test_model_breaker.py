@@ -1,4 +1,4 @@
-"""A candidate that fails totally gets no more requests of this gateway, whoever is there to judge it."""
+"""A gateway stops sending requests to a candidate that fails totally, without waiting for the judge."""
 
 import asyncio
 from collections import Counter
@@ -35,13 +35,12 @@ def broken() -> Hosts:
 
 
 async def ask_often(model: ServedModel, times: int = 30, **asked: Any) -> Counter[str]:
-    """So many requests one after the other, by who answered."""
+    """Return how many of `times` consecutive requests each variant answered."""
     return Counter([(await ask(model, **asked)).variant for _ in range(times)])
 
 
 def test_total_failure_gives_everything_to_the_baseline() -> None:
-    """After a run of failures, each of them rescued, nothing reaches the candidate, and there is something
-    to tell."""
+    """After a run of failures, all rescued, the candidate gets no requests and a trip is reported."""
 
     async def scenario() -> Any:
         hosts = broken()
@@ -55,7 +54,7 @@ def test_total_failure_gives_everything_to_the_baseline() -> None:
 
 
 def test_what_the_baseline_gets_instead_counts_for_nobody() -> None:
-    """The split is not the one that was asked for any more."""
+    """Requests that the baseline gets after the trip are not counted."""
 
     async def scenario() -> Any:
         async with watched(hosts=broken()) as model:
@@ -91,7 +90,7 @@ def test_who_asks_for_the_candidate_still_meets_it() -> None:
 
 
 def test_nan_is_total_failure_too() -> None:
-    """Also where the wire could carry it."""
+    """A run of NaN outputs also stops the traffic to the candidate."""
 
     async def scenario() -> int:
         hosts = two()
@@ -119,7 +118,7 @@ def test_one_or_two_users_open_nothing(keys: int, met: int) -> None:
 
 
 def test_what_fails_on_the_baseline_too_is_not_the_candidates() -> None:
-    """Such as an input that nobody can take."""
+    """An input that fails on both variants does not open the breaker."""
 
     async def scenario() -> Any:
         async with watched() as model:
@@ -133,7 +132,7 @@ def test_what_fails_on_the_baseline_too_is_not_the_candidates() -> None:
 
 @pytest.mark.parametrize("outcome", ["refused", "full"])
 def test_what_is_no_failure_of_the_candidate_opens_nothing(outcome: str) -> None:
-    """A bad request is its client's; and a queue that is full says that there is much to do."""
+    """Invalid requests and a full queue do not open the breaker."""
 
     async def scenario() -> Any:
         hosts = two()
@@ -157,7 +156,7 @@ def test_what_is_no_failure_of_the_candidate_opens_nothing(outcome: str) -> None
 
 
 def test_deadlines_that_pass_are_failures() -> None:
-    """Nobody could be rescued, because no time was left."""
+    """Requests that exceed their deadline open the breaker."""
 
     async def scenario() -> int:
         hosts = {"base": Host(), "light": Host(run_s=5)}
@@ -189,7 +188,7 @@ def test_deadlines_that_pass_are_failures() -> None:
 def test_clients_that_wait_in_vain_show_that_it_hangs(
     limit_ms: float | None, p99_limit_ms: float | None, waited_s: float, opens: bool
 ) -> None:
-    """Those that leave sooner show nothing but their own haste."""
+    """Clients that leave after the limit open the breaker; those that leave before it do not."""
 
     async def scenario() -> bool:
         hosts = two()
@@ -212,7 +211,7 @@ def test_clients_that_wait_in_vain_show_that_it_hangs(
 
 
 def test_without_a_baseline_to_take_over_nothing_opens() -> None:
-    """And as soon as it is back, it takes over."""
+    """The breaker stays closed while the baseline is down, and opens when it is back."""
 
     async def scenario() -> Any:
         hosts = broken()
@@ -229,7 +228,7 @@ def test_without_a_baseline_to_take_over_nothing_opens() -> None:
 
 
 def test_newer_routes_of_the_same_rollout_change_nothing() -> None:
-    """They were made before anybody had heard of it; what they say of others is in force."""
+    """Newer routes of the same rollout do not give the candidate traffic again."""
 
     async def scenario() -> Any:
         async with watched(hosts=broken()) as model:
@@ -258,7 +257,7 @@ def test_the_end_of_the_rollout_and_the_next_one_begin_anew() -> None:
 
 
 def test_a_baseline_that_fails_as_often_keeps_it_closed() -> None:
-    """What is wrong is wrong with everybody."""
+    """The breaker stays closed if the baseline's own requests failed as often."""
 
     def encode(answer: Answer) -> Answer:
         raise ModelFailed("no idea")
@@ -277,7 +276,7 @@ def test_a_baseline_that_fails_as_often_keeps_it_closed() -> None:
 
 
 def test_a_baseline_that_is_well_again_is_a_better_place() -> None:
-    """Its last own requests failed; then the candidate has all traffic, and only rescues show how it is."""
+    """After earlier failures of the baseline, successful rescues let the breaker open."""
 
     async def scenario() -> Any:
         hosts = two()

@@ -1,4 +1,4 @@
-"""What a rollout hears of a model's requests."""
+"""What a rollout counts of a model's requests."""
 
 import asyncio
 import math
@@ -26,7 +26,7 @@ def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("variant", ["base", "light"])
 def test_a_request_counts_for_the_variant_that_was_chosen(variant: str) -> None:
-    """Under the revision of the routes that chose it."""
+    """A request counts for the chosen variant, under the revision of the routes that chose it."""
 
     async def scenario() -> Any:
         async with serving(two()) as model:
@@ -38,7 +38,7 @@ def test_a_request_counts_for_the_variant_that_was_chosen(variant: str) -> None:
 
 
 def test_without_a_rollout_nothing_is_counted() -> None:
-    """There is nobody to tell."""
+    """Without a rollout nothing is counted."""
 
     async def scenario() -> Any:
         async with serving(two()) as model:
@@ -62,7 +62,7 @@ def test_a_key_is_counted_apart() -> None:
 
 
 def test_a_pinned_request_is_not_counted() -> None:
-    """Nothing chose it, so it says nothing of the split."""
+    """A pinned request is not counted, because the routes did not choose its variant."""
 
     async def scenario() -> Any:
         async with watched("base") as model:
@@ -86,7 +86,7 @@ def test_over_the_limit_is_exact(limit_ms: float | None, over: int) -> None:
 
 
 def test_a_rescue_takes_as_long_as_the_user_waited() -> None:
-    """Two seconds until the candidate failed and one at the baseline are over a limit of 2.5."""
+    """A rescue's latency has both parts: 2 s at the candidate plus 1 s at the baseline exceed 2.5 s."""
 
     async def scenario() -> Count:
         hosts = {"base": Host(run_s=1), "light": Host(run_s=2)}
@@ -100,7 +100,7 @@ def test_a_rescue_takes_as_long_as_the_user_waited() -> None:
 
 
 def test_an_answer_that_comes_after_the_routes_changed_counts_under_the_old_ones() -> None:
-    """By the split under which it was drawn."""
+    """A request counts under the routes that chose its variant, even if they changed before the answer."""
 
     async def scenario() -> Any:
         hosts = two()
@@ -118,7 +118,7 @@ def test_an_answer_that_comes_after_the_routes_changed_counts_under_the_old_ones
 
 
 def test_an_answer_that_comes_in_the_next_rollout_is_not_its() -> None:
-    """It was chosen while another one was watching."""
+    """A request that was admitted in one rollout does not count in the next one."""
 
     async def scenario() -> Any:
         hosts = two()
@@ -136,7 +136,7 @@ def test_an_answer_that_comes_in_the_next_rollout_is_not_its() -> None:
 
 
 def test_a_limit_that_becomes_known_changes_nothing_that_was_counted() -> None:
-    """It is the same rollout still."""
+    """Counts stay when the latency limit becomes known."""
 
     async def scenario() -> Any:
         async with watched() as model:
@@ -149,7 +149,7 @@ def test_a_limit_that_becomes_known_changes_nothing_that_was_counted() -> None:
 
 
 def test_a_new_version_changes_nothing_that_was_counted() -> None:
-    """Also while its catalog is only on its way to the rollout."""
+    """Counts stay when a new catalog unloads the candidate."""
 
     async def scenario() -> Any:
         async with watched() as model:
@@ -162,8 +162,7 @@ def test_a_new_version_changes_nothing_that_was_counted() -> None:
 
 @pytest.mark.parametrize("feedback", [False, True])
 def test_ids_are_told_only_for_feedback(feedback: bool) -> None:
-    """Of the requests that the chosen variant answered: nobody can say how good an answer is that came from
-    another."""
+    """With feedback, the sheet has the ids of requests that the chosen variant answered itself."""
 
     async def scenario() -> Any:
         hosts = two()
@@ -192,7 +191,7 @@ def test_the_class_of_an_answer_is_told_only_for_feedback(feedback: bool) -> Non
 
 
 def test_runs_cost_what_they_cost_since_the_sheet_before() -> None:
-    """In rows and CPU time, by size of run; the tests' candidate costs two milliseconds a row."""
+    """A sheet has the rows and the CPU time of the runs since the last sheet, by size of run."""
 
     async def scenario() -> Any:
         async with watched() as model:

@@ -29,7 +29,7 @@ def test_a_rescue_is_the_candidates_error() -> None:
 
 
 def test_a_candidate_that_is_not_served_fails() -> None:
-    """What this gateway could not load answers nobody, and the baseline does at once."""
+    """A candidate that this gateway could not load counts an error, and the baseline answers."""
 
     async def scenario() -> Any:
         async with watched(hosts={"base": Host()}) as model:
@@ -40,7 +40,7 @@ def test_a_candidate_that_is_not_served_fails() -> None:
 
 
 def test_a_failure_of_both_is_one_error_of_the_one_that_was_chosen() -> None:
-    """An input that nobody can take is no evidence against the baseline as well."""
+    """A request that fails on both variants counts one error, of the chosen variant."""
 
     async def scenario() -> Any:
         async with watched() as model:
@@ -87,7 +87,7 @@ def test_a_candidate_whose_queue_is_full_is_rescued() -> None:
 
 
 def test_a_shed_is_an_error() -> None:
-    """Neither had room: it was refused at the door, because of whom the routes had chosen."""
+    """A request that is shed counts as an error of the chosen variant."""
 
     async def scenario() -> Any:
         hosts = two()
@@ -120,7 +120,7 @@ def test_a_deadline_is_an_error() -> None:
 
 
 def test_a_bad_request_is_the_clients() -> None:
-    """It was asked of the candidate, and is nobody's error."""
+    """A request that is invalid counts, and not as an error."""
 
     async def scenario() -> Any:
         hosts = two()
@@ -134,7 +134,7 @@ def test_a_bad_request_is_the_clients() -> None:
 
 
 def test_an_input_that_the_baseline_refuses_as_well_is_nobodys_error() -> None:
-    """The client hears what the baseline says of it."""
+    """An input that both variants refuse is no error, and the client gets the baseline's message."""
 
     async def scenario() -> Any:
         hosts = two()
@@ -149,7 +149,7 @@ def test_an_input_that_the_baseline_refuses_as_well_is_nobodys_error() -> None:
 
 
 def test_an_input_that_only_the_candidate_refuses_is_its_error() -> None:
-    """Its vocabulary is smaller, say: the user is answered by the baseline."""
+    """An input that only the candidate refuses is its error, and the baseline answers."""
 
     async def scenario() -> Any:
         hosts = two()
@@ -176,7 +176,7 @@ def test_an_input_that_the_baseline_refuses_is_not_its_error() -> None:
 
 
 def test_what_breaks_in_no_way_that_is_known_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that gets no answer counts, whoever's fault it was."""
+    """An unexpected exception counts as an error of the chosen variant."""
 
     async def fail(*_: object) -> Ran:
         raise RuntimeError("a bug of ours")

@@ -1,4 +1,4 @@
-"""What a rollout hears of the keys that came before it."""
+"""What a rollout learns of the requests that keys made before it."""
 
 from contextlib import suppress
 from typing import Any
@@ -17,7 +17,7 @@ BUCKET = bucket_of(point_of("linear", KEY))
 
 
 def past_of(model: ServedModel, rollout: str = "r1") -> dict[int, tuple[int, int]]:
-    """Requests and errors by bucket, as a rollout that begins now hears of them; nothing else is told."""
+    """Return the requests and errors by bucket that a new rollout gets on its first sheet."""
     model.route(to("base"), watch(rollout))
     sheet = model.sheet()
     if sheet is None:
@@ -40,7 +40,7 @@ def test_a_rollout_hears_what_keys_did_at_the_baseline_before() -> None:
 
 
 def test_errors_of_the_baseline_are_known() -> None:
-    """Who always fails fails at the candidate too, which is no fault of it."""
+    """A new rollout gets the errors that a key had at the baseline."""
 
     async def scenario() -> Any:
         host = Host()
@@ -54,7 +54,7 @@ def test_errors_of_the_baseline_are_known() -> None:
 
 
 def test_what_the_routes_sent_elsewhere_or_nobody_chose_is_no_past() -> None:
-    """At the candidate, pinned, or without a key."""
+    """Requests without a key, pinned ones, and those of other variants are not in the past."""
 
     async def scenario() -> Any:
         async with serving(two()) as model:
@@ -68,7 +68,7 @@ def test_what_the_routes_sent_elsewhere_or_nobody_chose_is_no_past() -> None:
 
 
 def test_it_is_told_once() -> None:
-    """The sheet after the first has what came since and no more."""
+    """The past is on the first sheet only."""
 
     async def scenario() -> Any:
         async with serving(two()) as model:
@@ -82,7 +82,7 @@ def test_it_is_told_once() -> None:
 
 
 def test_the_next_rollout_hears_of_it_too() -> None:
-    """It is as much the past of that one."""
+    """The next rollout gets the same past."""
 
     async def scenario() -> Any:
         async with serving(two()) as model:
@@ -94,7 +94,7 @@ def test_the_next_rollout_hears_of_it_too() -> None:
 
 
 def test_another_baseline_has_no_past_yet() -> None:
-    """What keys did at the former one says nothing of it."""
+    """After a change of the baseline, the past is empty."""
 
     async def scenario() -> Any:
         async with serving(two()) as model:

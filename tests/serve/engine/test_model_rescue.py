@@ -32,7 +32,7 @@ def test_the_baseline_rescues_a_request_from_a_failing_variant(error: Exception)
 
 
 def test_an_input_that_no_variant_can_take_is_rescued_by_nobody() -> None:
-    """Both failed, both count it, and there was no rescue."""
+    """An input that fails on both variants counts an error for each, and no rescue."""
 
     async def scenario() -> tuple[Tally, Tally]:
         async with serving(two(), {"light": 1}) as model:
@@ -45,7 +45,7 @@ def test_an_input_that_no_variant_can_take_is_rescued_by_nobody() -> None:
 
 
 def test_a_bad_request_is_not_tried_twice() -> None:
-    """It is the client's, and no other variant would take it."""
+    """An invalid request is not tried on another variant."""
 
     async def scenario() -> tuple[int, int]:
         hosts = two()
@@ -93,7 +93,7 @@ def test_who_has_nobody_else_waits_until_it_is_back(variant: str, pinned: str | 
 
 
 def test_who_waits_in_vain_hears_what_was_wrong() -> None:
-    """At the deadline, and not later."""
+    """A request that waits for a lost variant gets the cause as its error, at its deadline."""
 
     async def scenario() -> float:
         hosts = two()
@@ -108,7 +108,7 @@ def test_who_waits_in_vain_hears_what_was_wrong() -> None:
 
 
 def test_who_waits_for_a_lost_variant_is_answered_by_its_next_version() -> None:
-    """It need not be the one that was lost that comes back."""
+    """A request that waits for a lost variant is answered by that variant's next version."""
 
     async def scenario() -> tuple[str, float, float]:
         hosts = two()

@@ -47,7 +47,7 @@ def slow(run: Callable[[Any], Any]) -> Any:
 
 
 def test_a_run_is_marked_from_its_beginning_to_its_end(tmp_path: Path) -> None:
-    """Also one that fails, and one that nobody waits for any more."""
+    """A run is in the journal from its start to its end, even if it fails or its caller left."""
     journal, leave = Journal(tmp_path, "one"), Event()
 
     def run(arrays: Any) -> None:
@@ -76,7 +76,7 @@ def test_a_run_is_marked_from_its_beginning_to_its_end(tmp_path: Path) -> None:
 
 
 def test_an_input_that_the_graph_refuses_is_not_the_models_failure(tmp_path: Path) -> None:
-    """The client hears the input, its value and what is taken."""
+    """The error names the input, its value and the valid range."""
     make_lookup(tmp_path)
 
     async def scenario() -> None:
@@ -88,7 +88,7 @@ def test_an_input_that_the_graph_refuses_is_not_the_models_failure(tmp_path: Pat
 
 
 def test_the_event_loop_stays_free_during_a_run() -> None:
-    """And it is not ready while its only thread is taken: a probe takes as long as the run."""
+    """The event loop runs other tasks during a run, and a readiness probe waits for the run's end."""
     leave = Event()
     session: Any = SimpleNamespace(
         name="slow", ranges={}, longest={}, signature=SIGNATURE, run=lambda _: leave.wait()
@@ -111,7 +111,7 @@ def test_the_event_loop_stays_free_during_a_run() -> None:
 
 
 def test_a_run_under_way_is_known_by_its_beginning() -> None:
-    """Also when nobody waits for it any more; then there is none."""
+    """`since` is the start of the oldest run, even if its caller left, and None after it."""
     leave = Event()
     session: Any = SimpleNamespace(
         name="slow", ranges={}, longest={}, signature=SIGNATURE, run=lambda _: leave.wait()
@@ -167,7 +167,7 @@ def test_as_many_runs_go_at_once_as_it_may_have() -> None:
 
 
 def test_it_is_never_lost(module_repository: Path) -> None:
-    """What ends it ends who would hear of it."""
+    """`lost` of a variant in this process never returns."""
 
     async def scenario() -> bool:
         async with placed(open_session(module_repository / "linear" / "base")) as placement:

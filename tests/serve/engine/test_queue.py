@@ -19,7 +19,7 @@ Sizes = list[int]
 
 
 def test_an_idle_queue_runs_at_once() -> None:
-    """A lone request waits for nobody."""
+    """A request at an idle queue runs at once."""
 
     async def scenario() -> tuple[Sizes, float]:
         host = Host()
@@ -50,7 +50,7 @@ def test_what_arrives_during_a_run_goes_together() -> None:
 
 @pytest.mark.parametrize(("full_rows", "max_batch_rows"), [(4, 64), (64, 4)], ids=["bundle", "settings"])
 def test_a_run_is_full_where_more_rows_no_longer_pay(full_rows: int, max_batch_rows: int) -> None:
-    """The bundle knows from where, and the settings may say less."""
+    """A run takes at most the full rows of the bundle or the settings, whichever is less."""
 
     async def scenario() -> Sizes:
         host = Host(run_s=0.01)
@@ -62,7 +62,7 @@ def test_a_run_is_full_where_more_rows_no_longer_pay(full_rows: int, max_batch_r
 
 
 def test_a_request_larger_than_full_runs_alone() -> None:
-    """Full is for sharing; it refuses nobody."""
+    """A request that is larger than a full run runs alone."""
 
     async def scenario() -> Sizes:
         host = Host(run_s=0.01)
@@ -186,7 +186,7 @@ def test_a_failed_run_does_not_stop_the_queue() -> None:
 
 
 def test_a_bug_in_a_run_reaches_everybody_in_it_and_nobody_else() -> None:
-    """Whatever was raised is raised again; the queue goes on."""
+    """An exception in a run reaches its own requests, and the next run is answered."""
 
     async def scenario() -> Outcomes:
         host = Host(run_s=0.01)
@@ -219,7 +219,7 @@ def test_a_run_knows_nothing_of_the_request_that_started_it() -> None:
 
 
 def test_the_tally_counts_runs_and_waits() -> None:
-    """By rows, and to the microsecond of the clock."""
+    """The tally has the number of runs, rows, run times and waits, by size of run."""
 
     async def scenario() -> tuple[dict[int, int], int, float, float]:
         queue = queue_of(Host(run_s=0.01))
@@ -251,7 +251,7 @@ def test_in_flight_and_waiting_rows_say_what_there_is_to_do() -> None:
 
 
 def test_the_shapes_of_runs_are_known() -> None:
-    """Of those that went well, as they were when requests had joined."""
+    """The shapes of successful runs are kept, joined requests included."""
 
     async def scenario() -> tuple[Shape, ...]:
         host = Host(run_s=0.01)

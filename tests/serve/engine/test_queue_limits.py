@@ -1,4 +1,4 @@
-"""What the queue refuses, lets go of, and does not wait for."""
+"""What the queue refuses, drops and does not wait for."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from tests.serve.queues import Outcomes, ask, outcomes, queue_of, rows
 
 
 def test_a_request_whose_time_is_up_costs_no_run() -> None:
-    """It leaves the queue with 504 while another is run, at the moment that its client named."""
+    """A request whose deadline passes in the queue fails at that moment and is not run."""
 
     async def scenario() -> tuple[list[int], Outcomes, float]:
         host = Host(run_s=1)
@@ -25,7 +25,7 @@ def test_a_request_whose_time_is_up_costs_no_run() -> None:
 
 
 def test_a_request_that_comes_too_late_costs_no_run() -> None:
-    """Its time was up before it entered an idle queue."""
+    """A request whose deadline has passed before it enters an idle queue is not run."""
 
     async def scenario() -> tuple[list[int], Outcomes]:
         host = Host()
@@ -36,7 +36,7 @@ def test_a_request_that_comes_too_late_costs_no_run() -> None:
 
 
 def test_time_that_is_up_during_the_run_is_told_at_once() -> None:
-    """The client does not wait for what is of no use to it."""
+    """A request whose deadline passes during its run fails at that moment."""
 
     async def scenario() -> tuple[Outcomes, float]:
         return await outcomes([ask(queue_of(Host(run_s=5)), rows(1), within_s=0.5)]), now()
@@ -75,7 +75,7 @@ def test_a_client_that_goes_away_during_its_run_takes_nobody_along() -> None:
 
 
 def test_refuses_at_the_door_when_too_many_rows_wait() -> None:
-    """However fast they would go."""
+    """New requests are refused while the queue holds its maximum of rows."""
 
     async def scenario() -> int:
         host = Host()
@@ -96,7 +96,7 @@ def test_refuses_at_the_door_when_too_many_rows_wait() -> None:
 
 
 def test_who_has_left_keeps_nobody_out() -> None:
-    """Rows that nobody waits for any more do not count as waiting."""
+    """Rows of cancelled requests do not count as waiting."""
 
     async def scenario() -> int:
         queue = queue_of(Host(run_s=1), full_rows=2, max_queue_rows=5)
@@ -112,7 +112,7 @@ def test_who_has_left_keeps_nobody_out() -> None:
 
 
 def test_refuses_at_the_door_when_the_wait_would_be_too_long() -> None:
-    """Going by how long runs take: here half a second each, so that the fifth full batch would wait 2 s."""
+    """With runs of 0.5 s and two rows, the seventh request is refused, as it would wait too long."""
 
     async def scenario() -> tuple[int, int]:
         queue = queue_of(Host(run_s=0.5), full_rows=2, max_queue_wait_s=1.0)
@@ -149,7 +149,7 @@ def test_what_fits_into_the_next_run_is_never_refused() -> None:
 
 
 def test_nobody_waits_for_a_run_that_hangs() -> None:
-    """After `run_timeout_s` the host counts as gone, and the queue goes on."""
+    """A run that exceeds `run_timeout_s` fails with VariantUnavailable, and the queue continues."""
 
     async def scenario() -> tuple[Outcomes, float, Outcomes]:
         host = Host()
@@ -164,7 +164,7 @@ def test_nobody_waits_for_a_run_that_hangs() -> None:
 
 
 def test_abort_fails_what_waits_and_what_runs() -> None:
-    """With the reason, at once; who comes later is answered."""
+    """`abort` fails all waiting and running requests at once; later requests are answered."""
 
     async def scenario() -> tuple[Outcomes, float, Outcomes]:
         host = Host()
@@ -182,7 +182,7 @@ def test_abort_fails_what_waits_and_what_runs() -> None:
 
 
 def test_drain_ends_when_everything_is_answered() -> None:
-    """What waits and what runs, and at once where there is nothing."""
+    """`drain` returns after all requests are answered, and at once if there are none."""
 
     async def scenario() -> tuple[float, bool, float]:
         queue = queue_of(Host(run_s=1))
@@ -197,7 +197,7 @@ def test_drain_ends_when_everything_is_answered() -> None:
 
 
 def test_drain_ends_although_everybody_has_left() -> None:
-    """What nobody waits for any more holds up no change of version."""
+    """`drain` returns although all waiting requests were cancelled, and does not run them."""
 
     async def scenario() -> list[int]:
         host = Host(run_s=1)

@@ -1,4 +1,4 @@
-"""Texts of nearly one length share a run; what fills them up is seen by nobody."""
+"""Texts of similar length share a run, and the padding does not appear in the answers."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ PAD = 9
 
 
 class Reader(Host):
-    """Answers what it was given, in every form that a model of texts has."""
+    """Answers with its input, in every form that a model of texts has."""
 
     def __init__(self) -> None:
         super().__init__(run_s=1)
@@ -44,7 +44,7 @@ class Reader(Host):
 
 
 def texts(*lengths: int) -> Arrays:
-    """Rows of these lengths, filled up to the longest of them, each token as great as its text is long."""
+    """Return padded rows of these lengths, in which each token equals the length of its text."""
     longest = max(lengths)
     mask = np.arange(longest) < np.array(lengths)[:, None]
     ids = np.where(mask, np.array(lengths)[:, None], PAD)
@@ -79,12 +79,12 @@ def sizes_of(*lengths: int) -> list[int]:
     ids=["all short", "within a factor of two", "at the edge", "longer"],
 )
 def test_texts_of_nearly_one_length_share_a_run(lengths: tuple[int, ...], sizes: list[int]) -> None:
-    """So that at most half of what is computed is padding; up to 16 tokens nobody counts."""
+    """Texts share a run if at most half of it is padding; up to 16 tokens they always do."""
     assert sizes_of(*lengths) == sizes
 
 
 def test_short_rows_are_filled_up_with_what_the_tokenizer_says() -> None:
-    """To the longest of the run, and no further."""
+    """Short rows are padded with the tokenizer's token to the longest row of the run."""
 
     async def scenario() -> Arrays:
         host = Reader()

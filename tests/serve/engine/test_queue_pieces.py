@@ -11,7 +11,7 @@ from tests.serve.queues import Outcomes, ask, outcomes, queue_of, rows, value_of
 
 
 def test_a_large_request_runs_in_pieces_and_comes_back_whole() -> None:
-    """In its own order; others come in between."""
+    """A large request runs in pieces, with others in between, and its rows keep their order."""
 
     async def scenario() -> tuple[list[int], list[float], int, float]:
         host = Host(run_s=1)
@@ -31,7 +31,7 @@ def test_a_large_request_runs_in_pieces_and_comes_back_whole() -> None:
 
 
 def test_a_large_request_whose_time_is_up_runs_no_further_piece() -> None:
-    """What is of no use costs nothing."""
+    """A large request whose deadline passes runs no further piece."""
 
     async def scenario() -> tuple[list[int], Outcomes]:
         host = Host(run_s=1)
@@ -44,7 +44,7 @@ def test_a_large_request_whose_time_is_up_runs_no_further_piece() -> None:
 
 
 def test_a_model_without_a_batch_dimension_is_never_cut_into_pieces() -> None:
-    """Its first dimension is no row."""
+    """A model without a batch dimension gets its input in one piece."""
     fixed = Signature(
         inputs=(TensorSpec(name="x", datatype="FP32", shape=(6, 4)),),
         outputs=SIGNATURE.outputs,

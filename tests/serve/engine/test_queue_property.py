@@ -1,4 +1,4 @@
-"""Nobody gets another's answer, and nobody is forgotten, whatever comes together."""
+"""Each request gets its own answer or an error, whatever requests come together."""
 
 import asyncio
 from dataclasses import dataclass
@@ -109,7 +109,7 @@ class Doubler:
         await asyncio.Event().wait()
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing."""
 
 
 def request_of(number: int, visit: Visit) -> Arrays:

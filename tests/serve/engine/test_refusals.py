@@ -1,4 +1,4 @@
-"""Which failures of a run are the input's, and how they are told."""
+"""Which failures of a run are caused by the input, and how the error describes them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -37,14 +37,14 @@ def session_of(nodes: list[Any], inputs: list[TensorSpec], ranges: Any = None, *
 
 
 def refusal(session: Session, arrays: Mapping[str, Any]) -> str:
-    """What is said of them."""
+    """Return the message of the refused input."""
     with pytest.raises(RefusedInput) as raised:
         run_checked(session, arrays)
     return str(raised.value)
 
 
 def spec(name: str, datatype: str, *shape: str | int) -> TensorSpec:
-    """An input."""
+    """Return the spec of an input."""
     return TensorSpec(name=name, datatype=datatype, shape=shape)
 
 
@@ -71,13 +71,13 @@ def test_what_the_graph_takes_is_answered() -> None:
 
 @pytest.mark.parametrize("index", [4, -1, -5, 2**62])
 def test_a_value_out_of_its_range_is_named(index: int) -> None:
-    """Also a negative one, which the graph would count from the end of its table."""
+    """The error names the value, even a negative one that the graph would count from the table's end."""
     said = refusal(lookup({"i": (0, 3)}), asked(0, index))
     assert said == f"input 'i' has the value {index}, expected 0 to 3: the model's table has no other entries"
 
 
 def test_a_range_that_nobody_wrote_down_is_the_graphs_own_word() -> None:
-    """As in a bundle of an older version."""
+    """Without a range in the bundle, the error gives the range that the graph reports."""
     said = refusal(lookup(), asked(0, 4))
     assert said == "input 'i' has the value 4, expected -4 to 3: the model's table has no other entries"
 
@@ -91,13 +91,13 @@ def test_numbers_that_no_float_holds_are_compared_exactly(value: int) -> None:
 
 
 def test_an_unsigned_number_beyond_all_signed_ones_is_named() -> None:
-    """Whole, not as the negative number that has its bits."""
+    """An unsigned value beyond the signed range is reported as it is."""
     with pytest.raises(RefusedInput, match=f"has the value {2**64 - 1}, expected 0 to 3"):
         check_ranges({"i": np.array([2**64 - 1], np.uint64)}, {"i": (0, 3)})
 
 
 def test_a_sequence_that_is_too_long_is_named_with_the_longest() -> None:
-    """Before the graph is run; the longest itself is taken."""
+    """A sequence that is too long is refused before the run; one of the maximum length is accepted."""
     session = session_of([helper.make_node("Identity", ["x"], ["y"])], [spec("x", "FP32", "batch", "steps")])
     session.longest["steps"] = 3
     assert run_checked(session, {"x": np.ones((2, 3), np.float32)})["y"].shape == (2, 3)
@@ -129,7 +129,7 @@ def test_an_image_that_is_too_small_is_the_clients() -> None:
 
 
 def test_values_that_the_graph_does_not_take_are_those_of_the_input_without_which_it_runs() -> None:
-    """Words where it reads numbers; what is beside them is not blamed."""
+    """The error names the input whose values the graph cannot cast, and not the valid one."""
     nodes = [
         helper.make_node("Cast", ["words"], ["numbers"], to=TensorProto.FLOAT),
         helper.make_node("Add", ["x", "numbers"], ["y"]),
@@ -152,7 +152,7 @@ def test_too_little_memory_is_not_the_clients_fault() -> None:
 
 
 def test_a_graph_that_no_longer_runs_at_all_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then it is not what came that keeps it from running."""
+    """If the graph also fails on a valid input, the error is ModelFailed."""
     session = lookup()
 
     def fail(arrays: Any) -> Any:

@@ -24,7 +24,7 @@ def gateway(module_repository: Path) -> Gateway:
 
 
 def test_serves_what_the_catalog_says(gateway: Gateway) -> None:
-    """Every variant, and the routes with them."""
+    """The gateway serves each variant of the catalog, with its routes."""
 
     async def scenario() -> tuple[dict[str, str], int, list[str], float]:
         failures = await gateway.apply(7, base=1, light=2)
@@ -35,7 +35,7 @@ def test_serves_what_the_catalog_says(gateway: Gateway) -> None:
 
 
 def test_a_new_version_takes_over_and_loses_nothing_that_runs(gateway: Gateway) -> None:
-    """The old one answers to the end what it took; whoever comes is answered by the new one meanwhile."""
+    """The old version answers its running requests while the new version answers new ones."""
 
     async def scenario() -> tuple[float, float, bool]:
         await gateway.apply(1, base=1, light=2)
@@ -56,7 +56,7 @@ def test_a_new_version_takes_over_and_loses_nothing_that_runs(gateway: Gateway) 
 
 
 def test_what_did_not_change_stays_as_it_is(gateway: Gateway) -> None:
-    """Same version, same placement, also where another variant of the model changes."""
+    """A variant that did not change keeps its placement when another variant changes."""
 
     async def scenario() -> tuple[bool, bool]:
         await gateway.apply(1, base=1, light=2)
@@ -69,7 +69,7 @@ def test_what_did_not_change_stays_as_it_is(gateway: Gateway) -> None:
 
 
 def test_routes_change_alone(gateway: Gateway) -> None:
-    """Without a variant being touched."""
+    """A change of routes alone makes no new host."""
 
     async def scenario() -> tuple[int, float, int]:
         await gateway.apply(1, base=1, light=2)
@@ -81,7 +81,7 @@ def test_routes_change_alone(gateway: Gateway) -> None:
 
 
 def test_other_routes_wait_for_nothing_that_is_loaded(gateway: Gateway) -> None:
-    """They are in force at once, and the older ones that come with what was loaded never are."""
+    """New routes are in force at once while a version is loading, and older ones never replace them."""
 
     async def scenario() -> tuple[int, int, float]:
         await gateway.apply(1, base=1, light=2, weight=1)
@@ -98,7 +98,7 @@ def test_other_routes_wait_for_nothing_that_is_loaded(gateway: Gateway) -> None:
 
 
 def test_other_routes_wait_for_nothing_that_is_let_go(gateway: Gateway) -> None:
-    """A variant that goes answers first what it took."""
+    """New routes are in force at once while an old version still answers its requests."""
 
     async def scenario() -> tuple[int, bool]:
         await gateway.apply(1, base=1, light=2, weight=1)
@@ -119,7 +119,7 @@ def test_other_routes_wait_for_nothing_that_is_let_go(gateway: Gateway) -> None:
 
 
 def test_an_unloaded_model_is_gone_once_it_has_answered(gateway: Gateway) -> None:
-    """Nobody finds it any more, and what it took is answered first."""
+    """An unloaded model is not found any more, and its host closes after the last answer."""
 
     async def scenario() -> tuple[list[str], float, bool]:
         await gateway.apply(1, base=1)
@@ -138,7 +138,7 @@ def test_an_unloaded_model_is_gone_once_it_has_answered(gateway: Gateway) -> Non
 
 
 def test_an_unloaded_variant_is_gone_and_its_traffic_is_not(gateway: Gateway) -> None:
-    """As the catalog's routes then say."""
+    """After a variant is unloaded, the remaining one answers its traffic."""
 
     async def scenario() -> tuple[list[str], float, bool]:
         await gateway.apply(1, base=1, light=2, weight=1)
@@ -153,7 +153,7 @@ def test_an_unloaded_variant_is_gone_and_its_traffic_is_not(gateway: Gateway) ->
 
 
 def test_a_new_signature_makes_a_new_model(gateway: Gateway) -> None:
-    """Its requests are read in another way; the counts go on."""
+    """A new signature makes a new model, and the counts continue."""
     wide = TensorSpec(name="x", datatype="FP32", shape=("batch", 9))
     other = Signature(inputs=(wide,), outputs=SIGNATURE.outputs)
 
@@ -173,7 +173,8 @@ def test_a_new_signature_makes_a_new_model(gateway: Gateway) -> None:
 
 
 def test_a_new_version_of_the_baseline_is_no_new_model(gateway: Gateway) -> None:
-    """Whoever holds the model, such as a request that is being read, is answered by the new version."""
+    """A new version of the baseline keeps the model object, and answers a request that was admitted
+    before."""
 
     async def scenario() -> tuple[bool, float]:
         await gateway.apply(1, base=1)
@@ -186,7 +187,7 @@ def test_a_new_version_of_the_baseline_is_no_new_model(gateway: Gateway) -> None
 
 
 def test_a_tokenizer_makes_the_model_take_texts(tmp_path: Path) -> None:
-    """And its queue joins texts of different lengths."""
+    """A tokenizer gives the model a form with texts, beside the one with tokens."""
     make_text_bundle(tmp_path, "base")
     gateway = Gateway(tmp_path / "words" / "base", TEXT_SIGNATURE)
 
@@ -200,7 +201,7 @@ def test_a_tokenizer_makes_the_model_take_texts(tmp_path: Path) -> None:
 
 
 def test_counts_are_those_of_all_gateways_together(gateway: Gateway) -> None:
-    """What the others said last, and what this one has itself."""
+    """The counts are the sum of this gateway's and the last reported ones of the others."""
 
     async def scenario() -> tuple[int, int, int]:
         await gateway.apply(1, base=1)
@@ -217,7 +218,7 @@ def test_counts_are_those_of_all_gateways_together(gateway: Gateway) -> None:
 
 
 def test_the_baseline_brings_the_names_of_classes(tmp_path: Path) -> None:
-    """A new version's are told from then on, by the same model."""
+    """The class names are those of the baseline's bundle, and a new version's names replace them."""
 
     def write(*labels: str) -> None:
         contents = {MODEL: linear_graph(1.0), LABELS: json.dumps(labels).encode()}
@@ -241,7 +242,7 @@ def test_the_baseline_brings_the_names_of_classes(tmp_path: Path) -> None:
 
 
 def test_the_shapes_of_the_baselines_runs_are_told(gateway: Gateway) -> None:
-    """By model; those of a candidate, which may have had few requests, are not."""
+    """The gateway reports the shapes of the baseline's runs only, by model."""
 
     async def scenario() -> dict[str, tuple[Shape, ...]]:
         await gateway.apply(1, base=1, light=2)

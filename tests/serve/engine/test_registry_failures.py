@@ -28,7 +28,7 @@ def test_a_version_that_cannot_be_had_leaves_the_old_one_in_place(gateway: Gatew
 
 
 def test_what_could_not_be_had_is_tried_again_with_the_next_catalog(gateway: Gateway) -> None:
-    """A host that was not there for a moment is not given up."""
+    """A variant that failed to load is tried again with the next catalog."""
 
     async def scenario() -> tuple[dict[str, str], dict[str, str], float]:
         gateway.broken["light"] = VariantUnavailable("it does not answer")
@@ -40,7 +40,7 @@ def test_what_could_not_be_had_is_tried_again_with_the_next_catalog(gateway: Gat
 
 
 def test_who_asks_for_what_cannot_be_had_hears_why(gateway: Gateway) -> None:
-    """By its name; whoever leaves the choice to the routes is answered by the baseline."""
+    """A request pinned to a failed variant gets the cause; a request by the routes gets the baseline."""
 
     async def scenario() -> tuple[float, float]:
         gateway.broken["light"] = VariantUnavailable("it does not answer")
@@ -72,7 +72,7 @@ def test_what_the_keeper_could_not_load_is_told_at_once(gateway: Gateway) -> Non
 
 
 def test_a_model_without_its_baseline_is_not_served(gateway: Gateway) -> None:
-    """And what was made for it is let go."""
+    """A model whose baseline fails is not served, and its other hosts are closed."""
 
     async def scenario() -> tuple[dict[str, str], list[str], bool]:
         gateway.broken["base"] = InvalidBundle("no graph")
@@ -83,7 +83,7 @@ def test_a_model_without_its_baseline_is_not_served(gateway: Gateway) -> None:
 
 
 def test_one_model_that_fails_holds_up_no_other(gateway: Gateway) -> None:
-    """Each is served by itself."""
+    """A model that fails to load does not keep another model from being served."""
 
     async def scenario() -> tuple[dict[str, str], list[str]]:
         await gateway.apply(1, base=1)

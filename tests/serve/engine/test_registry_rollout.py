@@ -1,4 +1,4 @@
-"""What a change of routes costs a gateway, and what it tells of its requests."""
+"""What a change of routes does to a gateway, and what the gateway reports of its requests."""
 
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def test_a_change_of_routes_reads_nothing(gateway: Gateway, module_repository: P
 
 
 def test_what_was_counted_survives_a_change_of_routes(gateway: Gateway, module_repository: Path) -> None:
-    """Each request by the routes that chose it, on one sheet."""
+    """Requests under two revisions of the routes are on one sheet, each with its revision."""
     folder = str(module_repository / "linear" / "base")
 
     async def scenario() -> Any:
@@ -76,7 +76,7 @@ def test_what_was_counted_survives_a_change_of_routes(gateway: Gateway, module_r
 
 
 def test_a_sheet_comes_again_until_it_is_acknowledged(gateway: Gateway, module_repository: Path) -> None:
-    """Of models that somebody watches; an acknowledgement for a model that is gone is nothing."""
+    """A sheet is repeated until it is acknowledged; an acknowledgement for an unknown model is ignored."""
     folder = str(module_repository / "linear" / "base")
 
     async def scenario() -> Any:
@@ -91,7 +91,7 @@ def test_a_sheet_comes_again_until_it_is_acknowledged(gateway: Gateway, module_r
 
 
 def test_nothing_is_told_when_nobody_watches(gateway: Gateway, module_repository: Path) -> None:
-    """The rollout is over: what was not told by then is of no use to anybody."""
+    """After the rollout's end no sheet is reported."""
     folder = str(module_repository / "linear" / "base")
 
     async def scenario() -> Any:
@@ -105,7 +105,7 @@ def test_nothing_is_told_when_nobody_watches(gateway: Gateway, module_repository
 
 
 def test_each_model_has_a_sheet_of_its_own(gateway: Gateway, module_repository: Path) -> None:
-    """Two rollouts at once know nothing of each other."""
+    """With two rollouts at once, only the model that got requests has a sheet."""
     folder = str(module_repository / "linear" / "base")
 
     async def scenario() -> Any:
@@ -117,7 +117,7 @@ def test_each_model_has_a_sheet_of_its_own(gateway: Gateway, module_repository: 
 
 
 def test_what_is_counted_outlives_a_gateway(module_repository: Path, tmp_path: Path) -> None:
-    """In its journal, as long as the rollout runs."""
+    """The counts are in the gateway's journal as long as the rollout runs."""
     folder = str(module_repository / "linear" / "base")
     gateway = Gateway(module_repository / "linear" / "base", journal=Journal(tmp_path, "one"))
 

@@ -43,7 +43,7 @@ def echo(kind: int, datatype: str, shape: tuple[str | int, ...] = ("batch", 2)) 
 
 
 def strings(rows: list[list[bytes]]) -> NDArray[np.object_]:
-    """BYTES as they come from the wire."""
+    """Return an array of objects, as BYTES inputs are decoded."""
     return np.array(rows, np.object_)
 
 
@@ -110,7 +110,7 @@ def test_strings_come_and_go_as_bytes() -> None:
 
 
 def test_strings_of_an_export_are_taken_as_they_are() -> None:
-    """Its rows are str, those of the wire bytes; both come out as bytes."""
+    """A string input may be `str` or bytes, and the output is bytes."""
     answer = echo(TensorProto.STRING, "BYTES").run({"x": np.array([["a", "é"]], object)})["y"]
     assert answer.tolist() == [[b"a", "é".encode()]]
 
@@ -185,12 +185,12 @@ def halved(sizes: dict[str, int] | None = None) -> Session:
 
 
 def test_warms_up_with_a_size_that_the_graph_takes() -> None:
-    """The bundle knows one from real rows; no graph must take 16."""
+    """The session warms up with the size that the bundle records."""
     assert halved({"width": 21}).sizes == {"width": 21}
 
 
 def test_a_graph_that_fails_on_its_own_size_is_refused() -> None:
-    """It would fail on every request."""
+    """A graph that fails at its recorded size is refused."""
     with pytest.raises(ModelFailed, match="halved/base failed"):
         halved({"width": 20})
 

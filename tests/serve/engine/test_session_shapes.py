@@ -22,7 +22,7 @@ def write(path: Path, *shapes: Shape) -> None:
 
 
 def rows(count: int) -> Shape:
-    """A run of so many rows of `linear`."""
+    """Return the shape of a run of `count` rows of `linear`."""
     return ((count, FEATURES),)
 
 
@@ -50,14 +50,14 @@ def picky_graph() -> bytes:
 
 
 def test_a_bundle_is_opened_with_the_shapes_that_are_known(repository: Path) -> None:
-    """Whoever restarts a replica gets a warm one: they were run when it is ready."""
+    """A session that is opened runs the known shapes before it is ready."""
     folder = repository / "linear" / "light"
     write(shapes_path(folder, "linear"), rows(3), rows(32))
     assert open_session(folder).warmed == {rows(3), rows(32)}
 
 
 def test_shapes_are_really_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """onnxruntime refuses 30 rows of this graph. It is loaded all the same: it answers smaller requests."""
+    """A shape that the graph refuses is logged, and the session is opened all the same."""
     path = tmp_path / "picky.shapes.json"
     write(path, rows(30), rows(5))
     with caplog.at_level(logging.WARNING, "counterweight.session"):
@@ -69,7 +69,7 @@ def test_shapes_are_really_run(tmp_path: Path, caplog: pytest.LogCaptureFixture)
 
 
 def test_shapes_of_another_signature_are_left_out(tmp_path: Path) -> None:
-    """A version before had other inputs."""
+    """Shapes that do not fit the signature are ignored."""
     path = tmp_path / "linear.shapes.json"
     write(path, rows(2), ((2, 9),), ((2, FEATURES), (2, FEATURES)), ((2, FEATURES, 1),))
     session = Session(linear_graph(1.0), SIGNATURE, "linear/base")
@@ -78,7 +78,7 @@ def test_shapes_of_another_signature_are_left_out(tmp_path: Path) -> None:
 
 
 def test_opening_takes_only_so_much_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is left is run later, between requests."""
+    """Opening stops running shapes after a time limit and leaves the rest for later."""
     monkeypatch.setattr("serve.engine.session._WARM_S", 0.0)
     path = tmp_path / "linear.shapes.json"
     write(path, rows(2), rows(7))
@@ -90,7 +90,7 @@ def test_opening_takes_only_so_much_longer(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_variant_that_serves_runs_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the threads of its runs, each shape once; nothing after it has closed."""
+    """A serving variant runs each new shape once in its own threads, and none after it has closed."""
     path = tmp_path / "linear.shapes.json"
     session = Session(linear_graph(1.0), SIGNATURE, "linear/base")
     session.warm_from(path)

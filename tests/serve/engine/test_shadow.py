@@ -1,4 +1,4 @@
-"""What a shadow gets, and what is made of its answers."""
+"""Which requests a shadow gets, and how its answers are compared."""
 
 import asyncio
 import random
@@ -36,7 +36,7 @@ def test_the_same_arrays_go_to_the_shadow_after_the_answer() -> None:
 
 
 def test_copies_share_runs() -> None:
-    """Nobody waits for them, so twenty requests are three runs of eight rows at most."""
+    """Twenty copies share three runs of at most eight rows."""
     light = Host()
     copies = compared(light, 20)
     assert (light.sizes, copies.pairs.pairs) == ([8, 8, 4], 20)
@@ -44,14 +44,14 @@ def test_copies_share_runs() -> None:
 
 @pytest.mark.parametrize(("answer", "differ"), [(lambda y: 2 * y, 0), (other, 3)], ids=["alike", "other"])
 def test_pairs_are_compared(answer: Callable[[Any], Any], differ: int) -> None:
-    """By the class on top, in all and by output."""
+    """Pairs are compared by the top class, in total and by output."""
     copies = compared(Odd(answer), 3)
     assert (copies.pairs.pairs, copies.pairs.disagreements, copies.pairs.failures) == (3, differ, 0)
     assert copies.outputs == {"y": copies.pairs}
 
 
 def test_a_pair_that_differs_is_shown() -> None:
-    """In short words, with the id of its request."""
+    """A differing pair is recorded with its request id, its slice and both answers."""
 
     async def scenario() -> Any:
         async with shadowed({"base": Host(), "light": Odd(other)}) as model:
@@ -66,7 +66,7 @@ def test_a_pair_that_differs_is_shown() -> None:
 
 
 def test_classes_are_told_by_their_names() -> None:
-    """Those that the baseline's bundle has."""
+    """A differing pair names the classes as the baseline's bundle does."""
 
     async def scenario() -> Any:
         async with shadowed({"base": Host(), "light": Odd(other)}) as model:
@@ -82,7 +82,7 @@ def test_classes_are_told_by_their_names() -> None:
 
 
 def test_several_shadows_get_everything() -> None:
-    """One that hangs takes nothing from the other; the rollout hears of its candidate alone."""
+    """A shadow that hangs does not slow another one; only the candidate's pairs are counted."""
 
     async def scenario() -> tuple[int, int, int]:
         slim = faulty("hangs")
@@ -101,7 +101,7 @@ def test_several_shadows_get_everything() -> None:
 
 
 def test_pairs_are_told_by_slice() -> None:
-    """As the request names it, its first 64 characters; one that names none is in the whole alone."""
+    """Pairs are counted by slice, named by its first 64 characters; a pair without a slice only in total."""
 
     async def scenario() -> Copies:
         async with shadowed({"base": Host(), "light": Odd(other)}) as model:
@@ -120,7 +120,7 @@ def test_pairs_are_told_by_slice() -> None:
 
 
 def test_a_share_of_the_requests_is_copied() -> None:
-    """A quarter of 400, give or take five standard deviations of 8.7; what is not asked is not dropped."""
+    """A share of 0.25 copies 100 of 400 requests, within five standard deviations of 8.7."""
 
     async def scenario() -> Copies:
         async with shadowed(two(), {"light": 0.25}) as model:
@@ -136,7 +136,7 @@ def test_a_share_of_the_requests_is_copied() -> None:
 
 
 def test_only_what_the_baseline_was_chosen_for_is_copied() -> None:
-    """Not what is pinned, not what another variant answers, and not what the baseline rescues."""
+    """Pinned requests, those of other variants, and rescued ones are not copied."""
 
     async def scenario() -> int:
         hosts = {**two(), "slim": faulty("fails")}
@@ -154,7 +154,7 @@ def test_only_what_the_baseline_was_chosen_for_is_copied() -> None:
 
 
 def test_a_request_that_fails_is_not_copied() -> None:
-    """There is no answer to compare with."""
+    """A request that fails is not copied."""
 
     async def scenario() -> int:
         async with shadowed(two()) as model:
@@ -182,7 +182,7 @@ def test_a_shadow_that_the_routes_drop_gets_no_more() -> None:
 
 
 def test_a_new_version_of_a_shadow_gets_the_copies() -> None:
-    """And the old one none any more."""
+    """After a change of version, only the new version of the shadow gets copies."""
 
     async def scenario() -> tuple[list[int], list[int]]:
         old, new = Host(), Host()

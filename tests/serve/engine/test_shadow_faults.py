@@ -1,4 +1,4 @@
-"""That nobody feels a shadow with which something is wrong, and that nothing of it is lost in silence."""
+"""A faulty shadow does not affect requests, and each of its copies is compared or counted as dropped."""
 
 import asyncio
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ async def answers(model: ServedModel) -> list[tuple[float, str, Any, dict[str, A
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_no_request_feels_a_shadow(fault: str) -> None:
-    """To the last digit of what is answered, and of when on a clock that only waiting moves."""
+    """Answers, counts and times on a virtual clock are the same with a faulty shadow and without one."""
 
     async def scenario(light: Host, shadows: Mapping[str, float]) -> Any:
         hosts = {"base": Host(run_s=0.2), "light": light}
@@ -46,7 +46,7 @@ def test_no_request_feels_a_shadow(fault: str) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_copy_is_compared_or_dropped(fault: str) -> None:
-    """None is lost in silence, whatever the shadow does."""
+    """Each of 40 copies is compared or counted as dropped, whatever fault the shadow has."""
 
     async def scenario(light: Host) -> Copies:
         hosts = {"base": Host(), "light": light}
@@ -77,7 +77,7 @@ def test_a_pair_that_fails_is_a_disagreement(fault: str) -> None:
 
 
 def test_the_words_of_a_failure_are_kept() -> None:
-    """Beside what the baseline did."""
+    """A failed pair is recorded with the message of the shadow's error."""
 
     async def scenario() -> Any:
         async with shadowed({"base": Host(), "light": faulty("fails")}) as model:
@@ -91,7 +91,7 @@ def test_the_words_of_a_failure_are_kept() -> None:
 
 
 def test_one_input_that_fails_is_not_held_against_its_neighbours() -> None:
-    """They shared a run by chance, so each gets one of its own."""
+    """After a run of copies fails, each copy is run alone, so only the one with the bad input fails."""
 
     def fail_on_five(y: Any) -> Any:
         if (y == 5 * FEATURES).any():
@@ -123,7 +123,7 @@ def test_a_shadow_that_cannot_follow_drops_what_does_not_fit() -> None:
 
 
 def test_a_shadow_stands_back_while_requests_wait() -> None:
-    """At most two runs' worth of them; what the baseline answers while more wait is not copied."""
+    """Copies are dropped while requests wait at the baseline: 17 of 40 here."""
 
     async def scenario() -> tuple[int, int]:
         hosts = {"base": Host(), "light": Host()}
@@ -143,7 +143,7 @@ def test_a_shadow_stands_back_while_requests_wait() -> None:
 
 
 def test_a_shadow_that_comes_back_goes_on() -> None:
-    """What was asked while it was down is dropped, and not held against it for ever."""
+    """Copies are dropped while the shadow is down, and compared again when it is back."""
 
     async def scenario() -> tuple[int, int]:
         light = Host()

@@ -13,7 +13,7 @@ from tests.serve.shadows import LATER_S, WATCH, Odd, copies_of, other, shadowed
 
 
 def answered(light: Host, *, feedback: bool = True, rows: int = 1, request_id: str = "a1") -> Copies:
-    """What became of one copy."""
+    """Return the copies of a rollout after one request."""
 
     async def scenario() -> Copies:
         async with shadowed({"base": Host(), "light": light}) as model:
@@ -27,7 +27,7 @@ def answered(light: Host, *, feedback: bool = True, rows: int = 1, request_id: s
 
 
 def test_the_classes_of_both_answers_are_kept() -> None:
-    """By the id of the request, with the number of classes."""
+    """A pair's two classes are kept by the request's id, with the number of classes."""
     copies = answered(Odd(other))
     assert (copies.matched, copies.classes) == ({"a1": (0, 1)}, 3)
 
@@ -36,20 +36,20 @@ def test_the_classes_of_both_answers_are_kept() -> None:
     "case", [{"feedback": False}, {"rows": 2}, {"request_id": ""}], ids=["not asked", "two rows", "no id"]
 )
 def test_what_no_label_can_come_for_is_not_kept(case: dict[str, bool | int | str]) -> None:
-    """It is compared all the same."""
+    """A pair is compared but its classes are not kept if no label can refer to it."""
     copies = answered(Odd(other), **case)  # type: ignore[arg-type]
     assert copies.pairs.pairs > 0
     assert (copies.matched, copies.classes) == ({}, 0)
 
 
 def test_an_answer_without_numbers_says_no_class() -> None:
-    """It differs, and its class would be an accident."""
+    """A pair whose answer is NaN differs, and its classes are not kept."""
     copies = answered(Odd(lambda y: y * np.nan))
     assert (copies.pairs.disagreements, copies.matched) == (1, {})
 
 
 def test_a_gateway_keeps_so_many_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While no keeper takes what it has counted."""
+    """At most `_MOST_MATCHED` requests are kept until a keeper has taken them."""
     monkeypatch.setattr("serve.counting.copies._MOST_MATCHED", 2)
     total = Copies()
     for request_id in "abc":

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from serve.base.errors import ModelFailed
 from serve.base.tensor import Signature, TensorSpec
-from serve.bundles.figures import Estimate, Form, Meaning, OutputFigures, Quality
+from serve.bundles.figures import Estimate, OutputFigures, Quality
+from serve.bundles.meaning import Form, Meaning
 from serve.engine.pairing import pair, require_whole
 from serve.engine.shadow_copy import Copy
 from serve.rollout.evidence.evidence import Comparison
@@ -35,7 +36,7 @@ def folder_of(path: Path, *meanings: Meaning) -> Path:
 
 @pytest.mark.parametrize("known", [{}, {"y": NUMBERS}], ids=["of before", "measured"])
 def test_a_gateway_knows_what_the_outputs_mean(tmp_path: Path, known: dict[str, Meaning]) -> None:
-    """It is in the baseline's bundle, and nobody's code is asked."""
+    """The gateway reads the meanings of the outputs from the baseline's bundle."""
     gateway = Gateway(folder_of(tmp_path, *known.values()))
 
     async def scenario() -> Any:
@@ -61,14 +62,14 @@ def compared(answer: Any, meaning: Meaning | None) -> Comparison:
 
 @pytest.mark.parametrize(("far", "differ"), [(15, 0), (25, 1)], ids=["a seventh", "a quarter"])
 def test_numbers_are_compared_on_their_spread(far: float, differ: int) -> None:
-    """Of 100; the class on top would have changed in both."""
+    """Numbers are compared relative to their spread of 100, even if the top class changes."""
     found = compared(lambda y: y + np.array([0, far, 0], np.float32), NUMBERS)
     assert (found.pairs, found.disagreements) == (1, differ)
 
 
 @pytest.mark.parametrize(("level", "differ"), [(90, 0), (110, 1)], ids=["near", "lost"])
 def test_scores_that_may_be_numbers_are_compared_as_such_too(level: float, differ: int) -> None:
-    """A level that all of a row share leaves the class on top where it is."""
+    """Scores that may be numbers also differ by a shift that keeps the top class; certain classes do not."""
     doubtful = Meaning(kind="classes", form="plain", spread=(100.0,) * 3)
     assert compared(lambda y: y + np.float32(level), doubtful).disagreements == differ
     certain = Meaning(kind="classes", form="plain")
@@ -115,7 +116,7 @@ TOKENS = Signature(
 
 
 def test_padding_is_no_pair() -> None:
-    """Whatever two variants answer to it, as on held-out rows; other outputs are as they are."""
+    """Padded tokens are not compared; an output without a token dimension is compared by row."""
     mask = np.array([[1, 1, 0], [1, 0, 0]], np.int64)
     tags = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
     theirs = np.where(mask[..., None] == 1, tags, -tags)
@@ -131,7 +132,7 @@ def test_padding_is_no_pair() -> None:
 
 
 def test_an_answer_without_all_rows_is_none() -> None:
-    """It cannot be laid beside the baseline's."""
+    """An answer without an output or with too few rows raises ModelFailed."""
     copy = Copy({"x": np.zeros((2, 1))}, {"y": np.zeros((2, 4))}, 2, "id", None)
     answers: tuple[dict[str, NDArray[Any]], ...] = ({}, {"y": np.zeros((1, 4))})
     for answer in answers:

@@ -16,7 +16,7 @@ from tests.serve.shadows import LATER_S, Odd, copies_of, faulty, other, shadowed
 
 
 async def copied(light: Host, *counts: int, pause_s: float = 0.0, **settings: Any) -> Copies:
-    """What became of requests with so many rows each."""
+    """Return the copies of requests with these numbers of rows."""
     async with shadowed({"base": Host(), "light": light}, **settings) as model:
         for count in counts:
             await ask(model, request_of(count=count))
@@ -28,14 +28,14 @@ async def copied(light: Host, *counts: int, pause_s: float = 0.0, **settings: An
 
 @pytest.mark.parametrize("light", [Odd(other), faulty("fails")], ids=["differs", "fails"])
 def test_pairs_are_counted_by_their_requests(light: Host) -> None:
-    """Three rows that differ in one request, and two in another."""
+    """Differing rows are counted per request: three rows of one request and two of another."""
     assert run(copied(light, 3, 2)).pairs.clusters == Clusters(
         requests=2, differing=2, differ_squares=13, products=13, squares=13
     )
 
 
 def test_a_request_that_never_fits_is_compared_in_part() -> None:
-    """As many of its rows as there is room for; none is dropped."""
+    """Of a request that exceeds the shadow's room, as many rows as fit are compared and none is dropped."""
     light = Host()
     copies = run(copied(light, 100, pause_s=1, max_shadow_rows=20))
     assert (copies.pairs.pairs, copies.pairs.disagreements, copies.dropped) == (20, 0, 0)
@@ -43,7 +43,7 @@ def test_a_request_that_never_fits_is_compared_in_part() -> None:
 
 
 def test_a_part_keeps_rows_and_answers_together() -> None:
-    """Drawn at random, in their order, each once."""
+    """A part has random rows in their order, each once, with their own answers."""
     x = np.arange(100)
     part = Copy({"x": x}, {"y": x * 2}, 100, "a", "de").part(10)
     assert (part.rows, part.request_id, part.slice) == (10, "a", "de")
@@ -52,7 +52,7 @@ def test_a_part_keeps_rows_and_answers_together() -> None:
 
 
 def test_a_part_that_is_hardly_worth_a_run_is_dropped() -> None:
-    """Of 20 rows 16 wait, and four are less than a quarter."""
+    """A part below a quarter of the room is dropped: 16 of 20 rows wait, so only four would fit."""
     copies = run(copied(faulty("hangs"), 16, 100, max_shadow_rows=20))
     assert (copies.pairs.pairs, copies.dropped, copies.drops) == (16, 100, {Drop.FULL: 100})
 

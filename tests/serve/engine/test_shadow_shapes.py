@@ -27,14 +27,14 @@ class Marking(Host):
     """Answers `y` [..., 2]: the second class where `x` is 9, else the first."""
 
     async def run(self, arrays: Arrays) -> Run:
-        """As `Host` has it."""
+        """Run the arrays as `Host` does."""
         x = np.asarray(arrays["x"])
         self.sizes.append(len(x))
         return {"y": np.stack([x != 9, x == 9], axis=-1).astype(np.float32)}, 1.0
 
 
 def signature_of(*shape: str | int) -> Signature:
-    """Numbers in, two classes for each of them out."""
+    """Return a signature with integers as input and two scores for each of them as output."""
     x = TensorSpec(name="x", datatype="INT64", shape=shape)
     return Signature(inputs=(x,), outputs=(TensorSpec(name="y", datatype="FP32", shape=(*shape, 2)),))
 
@@ -64,7 +64,7 @@ def compared(
 
 
 def test_copies_of_different_lengths_share_a_run_and_are_compared_at_their_own() -> None:
-    """Padding is nobody's answer: the pad would be marked, and is cut off before the comparison."""
+    """Copies of different lengths share a padded run, and the padding is cut off before the comparison."""
     host = Marking()
     copies = compared(
         host,

@@ -6,7 +6,7 @@ from serve.engine.shapes import Shape, Shapes, read_shapes, shapes_path, write_s
 
 
 def seen(*rows: int) -> Shapes:
-    """Runs of so many rows of four numbers."""
+    """Return shapes that have seen runs of these numbers of rows, each with four numbers."""
     shapes = Shapes()
     for count in rows:
         shapes.see(((count, 4),))
@@ -27,7 +27,7 @@ def test_every_input_and_every_dimension_counts() -> None:
 
 
 def test_of_many_kinds_the_oldest_is_forgotten_until_it_comes_again() -> None:
-    """The file stays small, whatever clients send."""
+    """Of 72 shapes the 64 newest are kept, and a forgotten shape is kept again when it returns."""
     shapes = Shapes()
     kinds: list[Shape] = [((2**power, 2**other),) for power in range(9) for other in range(8)]
     for kind in kinds:
@@ -39,7 +39,7 @@ def test_of_many_kinds_the_oldest_is_forgotten_until_it_comes_again() -> None:
 
 
 def test_they_come_back_from_a_file(tmp_path: Path) -> None:
-    """As they were; without a file there are none."""
+    """Shapes are the same after a round trip through a file; without a file there are none."""
     path = shapes_path(tmp_path / "linear.light.0123", "linear")
     assert read_shapes(path) == ()
     write_shapes(path, seen(3, 8))

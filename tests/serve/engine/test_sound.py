@@ -38,7 +38,7 @@ def spoilt(*variants: str) -> Hosts:
 
 
 def test_nan_is_the_candidates_error_whatever_could_carry_it() -> None:
-    """The baseline answers, as for any other failure; the encoding here would have let it pass."""
+    """NaN is the candidate's error and the baseline answers, even if the encoding could carry NaN."""
 
     async def scenario() -> Any:
         async with watched(hosts=spoilt("light")) as model:
@@ -51,8 +51,7 @@ def test_nan_is_the_candidates_error_whatever_could_carry_it() -> None:
 
 @pytest.mark.parametrize("variant", ["light", "base"])
 def test_nan_of_both_is_nobodys_error(variant: str) -> None:
-    """The model is like that, or the input is, and the answer of the one that was chosen stands: otherwise a
-    candidate that equals its baseline would look worse."""
+    """NaN from both variants is no error, and the answer of the chosen variant is returned."""
 
     async def scenario() -> Any:
         async with watched(variant, spoilt("base", "light")) as model:
@@ -86,7 +85,8 @@ def test_what_the_signature_does_not_say_is_the_candidates_error(bend: Callable[
 
 
 def test_what_both_answer_against_the_signature_is_nobodys_error() -> None:
-    """The signature is wrong then; the answer of the one that was chosen stands."""
+    """If both variants violate the signature, that is no error and the chosen variant's answer is
+    returned."""
 
     async def scenario() -> Any:
         hosts = two()
@@ -111,7 +111,7 @@ def test_a_strange_answer_does_not_stand_for_nan_of_the_baseline() -> None:
 
 
 def test_nan_reaches_who_asks_for_the_variant_by_name() -> None:
-    """To see what it was."""
+    """A pinned request gets the answer with NaN."""
 
     async def scenario() -> str:
         async with watched(hosts=spoilt("light")) as model:
@@ -121,7 +121,7 @@ def test_nan_reaches_who_asks_for_the_variant_by_name() -> None:
 
 
 def test_nan_of_one_client_is_not_another_ones() -> None:
-    """Though both were in the same run: only the first is rescued."""
+    """In a shared run, only the request whose rows are NaN is rescued."""
 
     async def scenario() -> Any:
         hosts = spoilt("light")
@@ -138,7 +138,7 @@ def test_nan_of_one_client_is_not_another_ones() -> None:
 
 @pytest.mark.parametrize("error", [ModelFailed("NaN"), InvalidRequest("no UTF-8"), KeyError("y")], ids=repr)
 def test_an_answer_that_cannot_be_encoded_is_rescued(error: Exception) -> None:
-    """Whatever was wrong with it, it is the failure of the variant that gave it."""
+    """An answer that cannot be encoded counts as the variant's error, and the baseline answers."""
 
     def encode(answer: Answer) -> Answer:
         if answer.variant == "light":
@@ -278,7 +278,7 @@ def test_nan_is_an_error_and_rescued_on_every_wire(
     model: str,
     values: list[float],
 ) -> None:
-    """The client has the baseline's numbers, and the rollout has heard of an error."""
+    """Over each protocol, NaN is rescued by the baseline and counts as one error."""
     served = endpoint.registry.models[model]
 
     async def begin() -> None:

@@ -33,7 +33,7 @@ TYPES = TensorSpec(name="token_type_ids", datatype="INT64", shape=("batch", "tok
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text(max_size=300), min_size=1, max_size=6))
 def test_gives_the_librarys_own_tokens(texts: list[str]) -> None:
-    """Any texts become what the tokenizer itself makes of them, padded to the longest of them."""
+    """Any texts get the same token ids and masks as from the `tokenizers` library, padded to the longest."""
     encoded = TEXTS.encode(as_bytes(*texts))
     rows = LIBRARY.encode_batch(texts)
     np.testing.assert_array_equal(encoded.arrays["input_ids"], [row.ids for row in rows])
@@ -53,7 +53,7 @@ def test_counts_tokens_without_padding() -> None:
 
 
 def test_gives_each_input_its_own_datatype() -> None:
-    """A graph with 32-bit inputs, and with token types, gets what it takes."""
+    """Each input gets the datatype that the graph declares, token types included."""
     narrow = TensorSpec(name="input_ids", datatype="INT32", shape=IDS.shape)
     signature = Signature(inputs=(narrow, TYPES, MASK), outputs=(VECTOR,))
     arrays = text_input(signature=signature).encode(as_bytes("a", "b c")).arrays
@@ -74,8 +74,8 @@ def test_tells_what_pads_each_input() -> None:
 
 
 def test_cuts_a_long_text_and_says_so() -> None:
-    """The model gets as many tokens as it was measured with, the last one the special one, and the client
-    hears of it."""
+    """A long text is cut to the model's maximum, ends with the special token, and is reported as
+    truncated."""
     encoded = TEXTS.encode(as_bytes("short", "long " * 127))
     assert encoded.arrays["input_ids"].shape == (2, TEXTS.max_tokens)
     assert encoded.arrays["input_ids"][1, -1] == 102
@@ -88,7 +88,7 @@ def test_a_text_that_just_fits_is_not_cut() -> None:
 
 
 def test_looks_at_no_more_of_a_text_than_it_can_need() -> None:
-    """Of a megabyte the first 8,192 characters are read, and its tokens are those of the whole."""
+    """Of a text of a megabyte only the first 8,192 characters are read, and its tokens are the same."""
     text = "".join(f"word{number} " for number in range(100_000))
     encoded = TEXTS.encode(as_bytes(text))
     np.testing.assert_array_equal(encoded.arrays["input_ids"], [LIBRARY.encode(text[:20_000]).ids])
@@ -96,7 +96,7 @@ def test_looks_at_no_more_of_a_text_than_it_can_need() -> None:
 
 
 def test_says_that_the_end_of_a_blank_text_was_not_looked_at() -> None:
-    """A word behind 9,000 blanks is beyond the limit, and the client hears of it."""
+    """A text with a word after 9,000 blanks is reported as truncated."""
     encoded = TEXTS.encode(as_bytes(" " * 9000 + "word"))
     assert (encoded.tokens, encoded.truncated_rows) == (2, 1)
 
@@ -117,7 +117,7 @@ def test_refuses_what_it_cannot_read(texts: list[bytes], message: str) -> None:
 
 
 def test_refuses_a_text_without_tokens() -> None:
-    """A tokenizer that adds no special tokens makes nothing of an empty text, and nothing has no answer."""
+    """A text for which the tokenizer gives no tokens is refused."""
     words = tokenizers.Tokenizer(WordLevel({"[UNK]": 0, "word": 1}, unk_token="[UNK]"))
     words.enable_truncation(8)
     words.enable_padding()
@@ -126,7 +126,7 @@ def test_refuses_a_text_without_tokens() -> None:
 
 
 def test_pads_tokens_that_the_client_made() -> None:
-    """They are taken as they are: nothing is added to them."""
+    """Tokens from the client are padded and otherwise unchanged."""
     encoded = TEXTS.accept_tokens([[7592], [101, 7592, 102]])
     np.testing.assert_array_equal(encoded.arrays["input_ids"], [[7592, 0, 0], [101, 7592, 102]])
     np.testing.assert_array_equal(encoded.arrays["attention_mask"], [[1, 0, 0], [1, 1, 1]])
@@ -171,14 +171,14 @@ def test_refuses_a_graph_that_takes_something_else(spec: TensorSpec, message: st
     ids=["no tokenizer", "no text", "no limits"],
 )
 def test_refuses_a_tokenizer_that_does_not_say_how(content: bytes | None, message: str) -> None:
-    """How long a text may be stands in the bundle; nobody guesses it."""
+    """A tokenizer file without a maximum length or padding is refused."""
     bare = tokenizers.Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]")).to_str().encode()
     with pytest.raises(InvalidBundle, match=message):
         text_input(content=content or bare)
 
 
 def test_a_request_with_texts_has_one_input() -> None:
-    """One string for each row, and the model's own outputs."""
+    """The form for texts has one BYTES input, one string a row, and the model's outputs."""
     [spec] = TEXTS.form.inputs
     assert (spec.name, spec.datatype, spec.shape) == ("text", "BYTES", ("batch",))
     assert TEXTS.form.outputs == SIGNATURE.outputs
@@ -186,7 +186,7 @@ def test_a_request_with_texts_has_one_input() -> None:
 
 
 def test_opens_the_bundles_tokenizer(tmp_path: Path) -> None:
-    """What was exported beside the graph is what texts are read with."""
+    """The tokenizer is read from the bundle."""
     make_text_bundle(tmp_path, "base")
     texts = open_text(tmp_path / "words" / "base")
     assert texts is not None
@@ -195,7 +195,7 @@ def test_opens_the_bundles_tokenizer(tmp_path: Path) -> None:
 
 
 def test_a_classifier_answers_no_embeddings(tmp_path: Path) -> None:
-    """Its scores look like vectors, and are none."""
+    """A classifier with a tokenizer has no embedding output."""
     make_text_bundle(tmp_path, "base", task="classification")
     texts = open_text(tmp_path / "words" / "base")
     assert texts is not None
@@ -203,7 +203,7 @@ def test_a_classifier_answers_no_embeddings(tmp_path: Path) -> None:
 
 
 def test_a_bundle_without_tokenizer_takes_no_texts(tmp_path: Path, make_bundle: MakeBundle) -> None:
-    """It is served all the same, by its own inputs."""
+    """A bundle without a tokenizer has no form for texts."""
     make_bundle(tmp_path, "base")
     assert open_text(tmp_path / "linear" / "base") is None
 
@@ -217,7 +217,7 @@ def test_refuses_a_tokenizer_that_was_changed(tmp_path: Path) -> None:
 
 
 def test_several_threads_get_the_same_tokens() -> None:
-    """Nothing of one call shows in another."""
+    """Calls in four threads give the same tokens as one call alone."""
     texts = as_bytes(*(f"number {number} of a few " * (number % 7 + 1) for number in range(40)))
     once = TEXTS.encode(texts).arrays["input_ids"]
     with ThreadPoolExecutor(4) as threads:

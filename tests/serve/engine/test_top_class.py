@@ -24,7 +24,7 @@ def test_an_answer_of_one_row_of_scores_says_one_class(outputs: Outputs, top: in
 
 
 def test_a_class_is_sound_where_all_its_scores_are_numbers() -> None:
-    """Beside the class stands how many there are."""
+    """The top class is given with the number of classes, or None if a score is NaN or a string."""
     assert sound_class({"y": np.array([[0.1, 0.7, 0.2]], np.float32)}) == (1, 3)
     assert sound_class({"y": np.array([[0.1, np.nan, 0.2]], np.float32)}) is None
     assert sound_class({"y": np.array([["cat", "dog"]])}) is None

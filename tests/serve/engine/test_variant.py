@@ -49,7 +49,8 @@ def test_a_failed_host_takes_it_down_and_nobody_asks_it() -> None:
 
 
 def test_a_host_that_is_seen_to_be_gone_takes_it_down_before_anybody_asks() -> None:
-    """What was on its way fails at once, with the reason."""
+    """A variant whose host is gone goes down before a request is sent; running requests fail with the
+    reason."""
 
     async def scenario() -> tuple[bool, str]:
         host = Host()
@@ -88,7 +89,7 @@ def test_what_waits_behind_a_lost_host_does_not_wait_for_its_successor() -> None
 
 @pytest.mark.parametrize("noticed", [True, False], ids=["seen to be gone", "found out by a request"])
 def test_it_comes_up_when_a_probe_is_answered(noticed: bool) -> None:
-    """It is asked four times a second, and serves again."""
+    """A variant that is down is probed four times a second, and serves again after an answer."""
 
     async def scenario() -> tuple[bool, bool, float]:
         host = Host()
@@ -164,7 +165,7 @@ def test_who_waits_for_it_hears_when_it_is_back() -> None:
 
 
 def test_nobody_waits_for_it_beyond_the_deadline() -> None:
-    """Then it is known to be down."""
+    """`recovered` returns False at the deadline if the variant is still down."""
 
     async def scenario() -> tuple[bool, float]:
         host = Host()
@@ -177,7 +178,7 @@ def test_nobody_waits_for_it_beyond_the_deadline() -> None:
 
 
 def test_no_more_wait_for_it_than_would_wait_in_its_queue() -> None:
-    """The next is refused at the door, and so is whoever would wait besides."""
+    """At most `max_queue_rows` requests wait for a variant that is down; further ones are refused."""
 
     async def scenario() -> list[bool]:
         host = Host()
@@ -199,7 +200,7 @@ def test_no_more_wait_for_it_than_would_wait_in_its_queue() -> None:
 
 
 def test_it_retires_once_what_it_took_is_answered() -> None:
-    """Only then is the placement let go, and nobody watches it any more."""
+    """A variant retires after its last answer; then its placement is closed and no task remains."""
 
     async def scenario() -> tuple[bool, float, bool]:
         host = Host(run_s=2)
@@ -231,7 +232,7 @@ def test_who_waits_for_one_that_retires_waits_no_longer() -> None:
 
 
 def test_one_that_has_retired_answers_nobody() -> None:
-    """Who comes late is told to try again, and the placement is left alone."""
+    """A retired variant refuses requests, and its placement is not used."""
 
     async def scenario() -> list[int]:
         host = Host()

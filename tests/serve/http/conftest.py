@@ -27,6 +27,6 @@ def server(make_loop: MakeLoop) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def impatient(make_loop: MakeLoop) -> Iterator[Running]:
-    """One that waits for half a second."""
+    """A server that waits half a second for a request."""
     with running(Settings(receive_timeout_s=0.5), make_loop) as server:
         yield server

@@ -25,7 +25,7 @@ def post(endpoint: Endpoint, body: Any, **headers: str) -> httpx2.Response:
 
 @pytest.mark.parametrize(("pack", "coding"), [(gzip.compress, "gzip"), (zlib.compress, "deflate")])
 def test_a_compressed_body_is_unpacked(endpoint: Endpoint, pack: Any, coding: str) -> None:
-    """By the coding that its header names."""
+    """A compressed body is decompressed by the coding in its header."""
     assert post(endpoint, pack(BODY), content_encoding=coding).status_code == 200
 
 
@@ -47,7 +47,7 @@ def test_a_coding_that_is_not_known_is_415(endpoint: Endpoint) -> None:
 
 
 def test_what_is_not_packed_as_it_says_is_400(endpoint: Endpoint) -> None:
-    """A fault of the client's."""
+    """A body that does not have the declared coding gives 400."""
     assert post(endpoint, BODY, content_encoding="gzip").status_code == 400
 
 
@@ -70,7 +70,7 @@ def test_a_body_over_the_limit_is_413(endpoint: Endpoint, chunked: bool) -> None
 
 @pytest.mark.parametrize("timeout", ["5", "0.5", "1e1"])
 def test_seconds_are_taken(endpoint: Endpoint, timeout: str) -> None:
-    """In any way to write a number."""
+    """The header accepts seconds in any notation for a number."""
     assert post(endpoint, BODY, x_request_timeout_seconds=timeout).status_code == 200
 
 

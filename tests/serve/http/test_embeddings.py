@@ -32,20 +32,20 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def client(url: str) -> Iterator[openai.OpenAI]:
-    """OpenAI's own client, told another URL and nothing else."""
+    """OpenAI's own client with another base URL."""
     with openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=60) as client:
         yield client
 
 
 def test_openais_client_gets_its_vectors(client: openai.OpenAI) -> None:
-    """It asks for base64 unless told otherwise, and takes the answer as one of OpenAI's."""
+    """OpenAI's client gets the vectors as base64, its default encoding."""
     answer = client.embeddings.create(model="words", input=["hello there", ""])
     assert [item.embedding for item in answer.data] == [HELLO, [203.0, 2.0]]
     assert [item.index for item in answer.data] == [0, 1]
 
 
 def test_floats_are_the_same_vectors(client: openai.OpenAI) -> None:
-    """Numbers in JSON, for clients that ask for them."""
+    """With `encoding_format: float` the vectors are the same, as JSON numbers."""
     answer = client.embeddings.create(model="words", input="hello there", encoding_format="float")
     assert answer.data[0].embedding == HELLO
 
@@ -54,12 +54,12 @@ def test_floats_are_the_same_vectors(client: openai.OpenAI) -> None:
     "tokens", [[101, 7592, 2045, 102], [[101, 7592, 2045, 102]]], ids=["one text", "a list of texts"]
 )
 def test_takes_tokens(client: openai.OpenAI, tokens: list[int]) -> None:
-    """Tokens of the model's own vocabulary stand for the text."""
+    """The input may be tokens of the model's vocabulary in place of text."""
     assert client.embeddings.create(model="words", input=tokens).data[0].embedding == HELLO
 
 
 def test_counts_the_tokens(client: openai.OpenAI) -> None:
-    """As the model saw them, padding aside."""
+    """`usage` counts the tokens of all texts without padding."""
     usage = client.embeddings.create(model="words", input=["hello there", ""]).usage
     assert (usage.prompt_tokens, usage.total_tokens) == (6, 6)
 
@@ -77,13 +77,13 @@ def test_a_variant_can_be_pinned(client: openai.OpenAI) -> None:
 
 
 def test_says_that_a_text_was_cut(client: openai.OpenAI) -> None:
-    """A long text is answered by its beginning, and the answer tells."""
+    """The answer's parameters give the number of truncated texts."""
     answer = client.embeddings.create(model="words", input=["long " * 200, "short"])
     assert answer.model_dump()["parameters"] == {"truncated_rows": 1}
 
 
 def test_the_asynchronous_client_works_as_well(url: str) -> None:
-    """Many at once, each with its own vector."""
+    """Twenty requests at once by the asynchronous client each get their own vector."""
 
     async def ask() -> list[float]:
         async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0, timeout=60) as client:
@@ -126,7 +126,7 @@ def test_dimensions_must_be_the_models_own(client: openai.OpenAI) -> None:
 
 
 def test_time_that_is_up_is_openais_error_too(url: str) -> None:
-    """Whatever goes wrong, the client finds the message where it looks for it."""
+    """A 504 has an error body in OpenAI's format."""
     answer = httpx2.post(
         f"{url}/embeddings",
         json={"model": "words", "input": "hello"},
@@ -182,7 +182,7 @@ REQUEST = EmbeddingsRequest(
 
 
 def test_base64_is_of_32_bit_floats() -> None:
-    """Whatever the model's own precision is, clients read little-endian float32."""
+    """base64 vectors are little-endian float32, even if the model answers float16."""
     body = encode_embeddings(REQUEST, np.array([[1.5, -2]], np.float16), "words:base", 3, {})
     content = base64.b64decode(orjson.loads(body)["data"][0]["embedding"])
     assert np.frombuffer(content, "<f4").tolist() == [1.5, -2.0]

@@ -109,7 +109,7 @@ def refused(answer: httpx2.Response, status: int) -> bool:
 
 
 def test_nothing_of_the_control_api_is_forgotten(guarded: Endpoint) -> None:
-    """Every operation that is documented, and every documented one is all there are, asks for a token."""
+    """Each documented operation of the control API and the metrics gives 401 without a token."""
     asked = [
         guarded.client.request(method, path)
         for path, methods in openapi()["paths"].items()
@@ -122,7 +122,7 @@ def test_nothing_of_the_control_api_is_forgotten(guarded: Endpoint) -> None:
 
 @pytest.mark.parametrize(("method", "path", "body"), LOOK)
 def test_looking_needs_a_token(guarded: Endpoint, method: str, path: str, body: Any) -> None:
-    """To view or to operate; another is 403, and none, or a wrong one, 401."""
+    """Reading needs the role view or operate: another role gives 403, no token or a wrong one 401."""
     ask = partial(guarded.client.request, method, path, json=body)
     assert [ask(headers=of(name)).status_code for name in ("eve", "ann")] == [200, 200]
     assert refused(ask(headers=of("app")), 403)
@@ -133,7 +133,7 @@ def test_looking_needs_a_token(guarded: Endpoint, method: str, path: str, body: 
 
 @pytest.mark.parametrize(("method", "path", "body"), CHANGE)
 def test_changing_needs_a_token_to_operate(guarded: Endpoint, method: str, path: str, body: Any) -> None:
-    """Whoever lacks it changes nothing."""
+    """Changing needs the role operate; with any other role nothing changes."""
     for headers, status in (({}, 401), (of("eve"), 403), (of("app"), 403)):
         assert refused(guarded.client.request(method, path, json=body, headers=headers), status)
     assert (guarded.control.told, guarded.shelf.told) == ([], [])
@@ -146,7 +146,7 @@ def test_changing_needs_a_token_to_operate(guarded: Endpoint, method: str, path:
 def test_asking_needs_a_token_where_one_is_for_that(
     guarded: Endpoint, method: str, path: str, body: Any
 ) -> None:
-    """To infer or to operate; `linear` has no embeddings, and hears so only with a token."""
+    """With tokens, inference needs the role infer or operate; `linear` answers 400 to embeddings."""
     statuses = [
         guarded.client.request(method, path, json=body, headers=headers).status_code
         for headers in ({}, of("eve"), of("app"), of("ann"))
@@ -156,7 +156,7 @@ def test_asking_needs_a_token_where_one_is_for_that(
 
 
 def test_openais_clients_hear_it_in_their_form(guarded: Endpoint) -> None:
-    """With the header that asks for a token."""
+    """A 401 for OpenAI's route has OpenAI's error format and a `www-authenticate` header."""
     answer = guarded.client.post("/v1/embeddings", json={"model": "linear", "input": "a"})
     assert answer.json()["error"]["type"] == "invalid_request_error"
     assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -179,7 +179,7 @@ def test_who_did_it_is_told(guarded: Endpoint) -> None:
 def test_without_tokens_nobody_looks_from_elsewhere(
     closed: Endpoint, method: str, path: str, body: Any
 ) -> None:
-    """And it is said how to open it."""
+    """On a public address without tokens, reading gives 403 and the error names `--tokens`."""
     answer = closed.client.request(method, path, json=body)
     assert refused(answer, 403)
     assert "start it with --tokens FILE" in answer.json()["error"]
@@ -217,7 +217,7 @@ def test_models_answer_everybody_all_the_same(closed: Endpoint) -> None:
     ids=str,
 )
 def test_a_page_of_another_site_gets_nothing(endpoint: Endpoint, headers: Mapping[str, str]) -> None:
-    """It could make a browser ask what its owner may, and a name of its own could lead here."""
+    """A request from another site's page gives 403 and changes nothing."""
     answers = [
         endpoint.client.request(verb, path, json=body, headers=headers) for verb, path, body in LOOK + CHANGE
     ]
@@ -228,13 +228,13 @@ def test_a_page_of_another_site_gets_nothing(endpoint: Endpoint, headers: Mappin
 @pytest.mark.parametrize("site", ["same-origin", "none"])
 @pytest.mark.parametrize("host", ["localhost:9000", "127.0.0.1", "[::1]:8000", "LOCALHOST"])
 def test_our_own_page_may_ask(endpoint: Endpoint, host: str, site: str) -> None:
-    """Under any name of this machine, and also where a port is passed on."""
+    """A page of the same origin may read, under each name of this machine."""
     headers = {"host": host, "origin": f"http://{host.lower()}", "sec-fetch-site": site}
     assert endpoint.client.get("/control/models", headers=headers).status_code == 200
 
 
 def test_with_tokens_the_server_may_have_any_name(guarded: Endpoint) -> None:
-    """But its pages must still be its own."""
+    """With tokens the host may have any name, but a request from another origin gives 403."""
     ours = {"host": "models.example", "origin": "https://models.example"}
     assert guarded.client.get("/control/models", headers=ours | of("eve")).status_code == 200
     theirs = ours | {"origin": "https://evil.example"}
@@ -242,13 +242,13 @@ def test_with_tokens_the_server_may_have_any_name(guarded: Endpoint) -> None:
 
 
 def test_inference_may_come_from_anywhere(endpoint: Endpoint) -> None:
-    """As it always did: it changes nothing."""
+    """An inference request may come from any origin."""
     headers = {"host": "models.example", "origin": "http://other.example", "sec-fetch-site": "cross-site"}
     assert endpoint.client.post("/v2/models/linear/infer", json=ROW, headers=headers).status_code == 200
 
 
 def test_too_many_changes_are_429(module_repository: Path) -> None:
-    """With the seconds to wait, and of the others none is held up; reading is free."""
+    """Too many changes give 429 with `retry-after`; feedback and reading have limits of their own or none."""
     settings = Settings(control_writes_per_s=0.1, feedback_per_s=0.1)
     with Endpoint(repository=module_repository, settings=settings) as endpoint:
         path = f"/control/rollouts/{ROLLOUT}"

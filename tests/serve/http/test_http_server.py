@@ -1,4 +1,4 @@
-"""How the server answers, and how it lets go of a connection."""
+"""How the server answers, and how it closes a connection."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from tests.serve.http.echo import GET, MakeLoop, Running, read_answer, read_to_e
 
 
 def test_answers_and_keeps_the_connection(server: Running) -> None:
-    """Two requests over one connection."""
+    """Two requests over one connection are answered."""
     with server.connect() as connection:
         for _ in range(2):
             connection.sendall(GET)
@@ -56,8 +56,8 @@ def test_answers_go_out_at_once(server: Running, make_loop: MakeLoop) -> None:
 def test_who_asks_while_the_server_stands_still_is_answered(
     make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though its connection had been idle for too long by the time the server could read again; here it was
-    busy with another one."""
+    """A request that arrives while the server is busy is answered, even if its connection was idle too
+    long."""
     on_url, stands, asked = _Bounded.on_url, threading.Event(), threading.Event()
 
     def stand_still(protocol: _Bounded, url: bytes) -> None:
@@ -80,7 +80,7 @@ def test_who_asks_while_the_server_stands_still_is_answered(
 
 
 def test_a_request_in_pieces_is_a_request(server: Running) -> None:
-    """Byte by byte, two of them over one connection."""
+    """Two requests that arrive byte by byte over one connection are answered."""
     with server.connect() as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for _ in range(2):
@@ -90,14 +90,14 @@ def test_a_request_in_pieces_is_a_request(server: Running) -> None:
 
 
 def test_who_is_refused_while_still_sending_reads_why(server: Running) -> None:
-    """Also a client that wants the connection closed: closed at once it would be reset, the answer lost."""
+    """A client that is refused while it still sends 8 MiB reads the answer before the connection closes."""
     size = 8 * 2**20
     head = f"POST /refuse HTTP/1.1\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n"
     assert b'"size": 0' in server.ask(head.encode() + bytes(size))
 
 
 def test_a_client_that_leaves_cancels_its_request(server: Running) -> None:
-    """Nobody works for who is gone."""
+    """A client that disconnects cancels its request."""
     server.app.waiting.clear()
     server.app.cancelled.clear()
     with server.connect() as connection:
@@ -125,7 +125,7 @@ def test_a_client_that_leaves_with_requests_in_a_row_is_nobodys_error(
 
 
 def test_requests_behind_one_another_are_answered_in_their_order(server: Running) -> None:
-    """All sent at once, and none is lost."""
+    """Three pipelined requests are answered in their order."""
     sizes = (1, 20, 300)
     content = b"".join(
         b"POST / HTTP/1.1\r\nContent-Length: %d\r\n%s\r\n%s"
@@ -167,7 +167,7 @@ def test_a_server_that_stops_answers_what_it_took(
 
 
 def test_an_address_that_is_not_to_be_had_is_named() -> None:
-    """Somebody who does not share it has it."""
+    """The error for an address in use names the address and the fix."""
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
         with pytest.raises(ServerFailed, match=f"cannot listen on 127.0.0.1:{port}: .*give another port"):

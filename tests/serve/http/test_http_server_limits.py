@@ -19,7 +19,7 @@ from tests.serve.http.echo import Running, read_answer, read_to_end
     ids=["a long path", "a long value", "many headers", "a long name"],
 )
 def test_headers_over_the_limit_are_431(server: Running, head: bytes) -> None:
-    """In the form of every error, and the connection is closed."""
+    """Headers above the limit give 431 with a JSON error, and the connection is closed."""
     answer = server.ask(head)
     assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
     assert answer.endswith(b'{"error":"the headers are over 2000 bytes"}')
@@ -27,7 +27,7 @@ def test_headers_over_the_limit_are_431(server: Running, head: bytes) -> None:
 
 @pytest.mark.parametrize("begin", [b"GET / HTTP/1.1\r\nx: ", b"GET / HTTP/1.1\r\n", b"GET /"])
 def test_a_header_without_an_end_is_431_before_it_fills_the_memory(server: Running, begin: bytes) -> None:
-    """It need not be complete to be too long."""
+    """A header without an end is refused before 16 MiB were sent."""
     with server.connect() as connection:
         connection.sendall(begin)
         sent = 0
@@ -55,7 +55,7 @@ def test_headers_within_the_limit_are_taken(server: Running) -> None:
     ids=["nothing", "half a line", "half the headers", "half the body"],
 )
 def test_who_takes_too_long_to_ask_is_let_go(impatient: Running, part: bytes) -> None:
-    """After `receive_timeout_s` the connection is closed, whatever came of the request."""
+    """A connection that sends no whole request within `receive_timeout_s` is closed."""
     start = time.monotonic()
     assert impatient.ask(part) == b""
     # Clocks of two threads: a hundredth of a second for their difference.
@@ -100,11 +100,11 @@ def test_one_that_came_in_time_may_take_its_time_to_be_answered(impatient: Runni
     ],
 )
 def test_what_is_no_request_is_400(server: Running, content: bytes) -> None:
-    """And the connection is closed: nobody knows where the next one would begin."""
+    """Bytes that are not HTTP give 400."""
     assert server.ask(content).startswith(b"HTTP/1.1 400 ")
 
 
 def test_what_is_no_request_is_not_logged(server: Running, caplog: pytest.LogCaptureFixture) -> None:
-    """Nobody can fill the disk from outside."""
+    """Bytes that are not HTTP write nothing to the log."""
     assert server.ask(b"nonsense\r\n\r\n").startswith(b"HTTP/1.1 400 ")
     assert caplog.records == []

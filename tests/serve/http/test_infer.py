@@ -14,7 +14,7 @@ TENSOR = {"name": "x", "datatype": "FP32", "shape": [1, 4]}
 
 
 def binary(endpoint: Endpoint, **asked: object) -> tuple[int, bytes, dict[str, str]]:
-    """What is answered to a row of bytes behind the JSON."""
+    """Return the status, body and headers of a request whose row follows the JSON as bytes."""
     tensor = TENSOR | {"parameters": {"binary_data_size": len(ROW)}}
     head = json.dumps({"inputs": [tensor], **asked}).encode()
     answer = endpoint.client.post(INFER, content=head + ROW, headers={LENGTH: str(len(head))})
@@ -22,7 +22,7 @@ def binary(endpoint: Endpoint, **asked: object) -> tuple[int, bytes, dict[str, s
 
 
 def test_bytes_in_and_json_out(endpoint: Endpoint) -> None:
-    """Unless the client asks for more."""
+    """A binary request gets a JSON answer by default."""
     status, content, headers = binary(endpoint)
     assert (status, headers["content-type"]) == (200, "application/json")
     assert json.loads(content)["outputs"][0]["data"] == [20.0] * 3
@@ -38,14 +38,14 @@ def test_bytes_in_and_bytes_out(endpoint: Endpoint) -> None:
 
 
 def test_a_body_of_nothing_but_bytes(endpoint: Endpoint) -> None:
-    """One row of the only input."""
+    """A body of bytes alone is one row of the only input, and the answer is binary."""
     answer = endpoint.client.post(INFER, content=ROW, headers={LENGTH: "0"})
     assert answer.content.endswith(struct.pack("<3f", 20, 20, 20))
 
 
 @pytest.mark.parametrize("length", ["-1", "soon", "1e2", "9" * 19, "99999"])
 def test_a_length_that_cannot_be_is_400(endpoint: Endpoint, length: str) -> None:
-    """And no fault of the server's."""
+    """An invalid length header gives 400, and the error names the header."""
     answer = endpoint.client.post(INFER, content=ROW, headers={LENGTH: length})
     assert answer.status_code == 400
     assert "Inference-Header-Content-Length" in answer.json()["error"]

@@ -19,7 +19,7 @@ def metrics(endpoint: Endpoint) -> dict[tuple[str, str], float]:
 
 
 def test_metrics_count_what_was_served(endpoint: Endpoint) -> None:
-    """By variant, in Prometheus' own format."""
+    """The metrics count requests by variant in the format of Prometheus."""
     before = metrics(endpoint)
     for _ in range(3):
         endpoint.client.post("/v2/models/linear/versions/base/infer", json=BODY)
@@ -47,7 +47,7 @@ def test_metrics_come_as_they_are_asked_for(
 
 
 def test_all_gateways_count_together(endpoint: Endpoint) -> None:
-    """Whichever of them is asked."""
+    """The metrics include the loads that other gateways reported."""
     endpoint.registry.others = {("linear", "base"): VariantLoad(tally=Tally(), in_flight=7, waiting_rows=0)}
     try:
         assert metrics(endpoint)["counterweight_in_flight", "base"] == 7
@@ -56,7 +56,7 @@ def test_all_gateways_count_together(endpoint: Endpoint) -> None:
 
 
 def test_what_the_processes_cost_is_the_keepers_to_say(endpoint: Endpoint) -> None:
-    """It is asked anew each time; while it is away, the counts are shown without."""
+    """CPU seconds are read from the keeper each time, and omitted while it does not answer."""
     name = "counterweight_process_cpu_seconds_total"
     assert metrics(endpoint)[name, "base"] == 4.25
     endpoint.control.error = VariantUnavailable("the keeper does not answer")

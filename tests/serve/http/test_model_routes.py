@@ -10,7 +10,7 @@ BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 4], "data": [1
 
 
 def test_the_server_says_what_it_is(endpoint: Endpoint) -> None:
-    """Name, version and the extensions that work."""
+    """The server's metadata has its name and its extensions."""
     metadata = endpoint.client.get("/v2").json()
     assert metadata["name"] == "counterweight"
     assert {"binary_tensor_data", "classification", "statistics"} <= set(metadata["extensions"])
@@ -23,7 +23,7 @@ def test_the_server_says_what_it_is(endpoint: Endpoint) -> None:
 def test_metadata_shows_the_signature_and_the_variants(
     endpoint: Endpoint, path: str, variants: list[str]
 ) -> None:
-    """What a load test needs to know stands in the metadata."""
+    """The metadata has the signature, the variants and the limits that a load test needs."""
     told = endpoint.client.get(path).json()
     told.pop("unserved", None)
     assert told == {
@@ -37,7 +37,7 @@ def test_metadata_shows_the_signature_and_the_variants(
 
 
 def test_metadata_names_what_is_not_served(endpoint: Endpoint) -> None:
-    """With the reason; that of a variant which is served says nothing of others."""
+    """A model's metadata gives the reason of each variant that is not served; a variant's does not."""
     reason = "accuracy 0.50 is 0.40 below the baseline's, floor 0.02"
     assert endpoint.client.get("/v2/models/linear").json()["unserved"] == {"poor": reason}
     assert "unserved" not in endpoint.client.get("/v2/models/linear/versions/light").json()
@@ -53,21 +53,21 @@ def test_metadata_names_what_is_not_served(endpoint: Endpoint) -> None:
     ],
 )
 def test_health_answers_json(endpoint: Endpoint, path: str, answer: dict[str, Any]) -> None:
-    """Clients that parse the body and clients that look at the status are both served."""
+    """The health routes answer with a status and a JSON body."""
     response = endpoint.client.get(path)
     assert (response.status_code, response.json()) == (200, answer)
 
 
 @pytest.mark.parametrize("path", ["/v2/models/linear/config", "/v2/models/linear/versions/base/config"])
 def test_the_configuration_is_as_triton_writes_it(endpoint: Endpoint, path: str) -> None:
-    """With the largest batch that shares a run."""
+    """The configuration has Triton's format, with the largest batch that shares a run."""
     config = endpoint.client.get(path).json()
     assert (config["name"], config["max_batch_size"]) == ("linear", 16)
     assert config["input"] == [{"name": "x", "data_type": "TYPE_FP32", "dims": [4]}]
 
 
 def test_statistics_count_requests_rows_and_runs(endpoint: Endpoint) -> None:
-    """Of one variant, of all of a model's, and of all models'."""
+    """Statistics count rows and runs of a variant, and list all variants of a model or of all models."""
     path = "/v2/models/linear/versions/light"
     [before] = endpoint.client.get(f"{path}/stats").json()["model_stats"]
     for _ in range(3):
@@ -89,14 +89,14 @@ def test_statistics_count_requests_rows_and_runs(endpoint: Endpoint) -> None:
     ],
 )
 def test_unknown_names_are_404_everywhere(endpoint: Endpoint, question: str, path: str, message: str) -> None:
-    """With the nearest known name."""
+    """Unknown names give 404, and the error suggests the nearest name."""
     answer = endpoint.client.get(path + question)
     assert answer.status_code == 404
     assert message in answer.json()["error"]
 
 
 def test_nothing_is_ready_while_there_is_no_model(endpoint: Endpoint) -> None:
-    """A server that could answer nobody says so."""
+    """A server without models is not ready and has empty statistics."""
     models = dict(endpoint.registry.models)
     endpoint.registry.models.clear()
     try:

@@ -1,4 +1,4 @@
-"""What is known of a request once it has ended."""
+"""What is recorded of a request that has ended."""
 
 import json
 import re
@@ -31,7 +31,7 @@ class Noting(Observer):
         self._noted.put(exchange)
 
     def next(self) -> Exchange:
-        """One that has ended; the client may have its answer a moment before."""
+        """Return the next request that has ended, waiting for up to a minute."""
         return self._noted.get(timeout=60)
 
 
@@ -47,7 +47,7 @@ def endpoint(module_repository: Path, observer: Noting) -> Iterator[Endpoint]:
 
 
 def test_a_request_id_comes_back(endpoint: Endpoint, observer: Noting) -> None:
-    """And is what the request is known by."""
+    """A request id from the client is in the answer and in the record."""
     answer = endpoint.client.post(INFER, json=BODY, headers={"x-request-id": "mine-42"})
     assert answer.headers["x-request-id"] == "mine-42"
     assert observer.next().request_id == "mine-42"
@@ -55,14 +55,14 @@ def test_a_request_id_comes_back(endpoint: Endpoint, observer: Noting) -> None:
 
 @pytest.mark.parametrize("given", [None, "", "a b", "a" * 129])
 def test_a_request_without_a_sound_id_gets_one(endpoint: Endpoint, given: str | None) -> None:
-    """Nobody writes what they like into the log."""
+    """A request without a valid id gets a random one."""
     headers = {} if given is None else {"x-request-id": given}
     answer = endpoint.client.get("/v2", headers=headers)
     assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
 
 
 def test_a_trace_is_passed_on(endpoint: Endpoint, observer: Noting) -> None:
-    """The same trace, sampled as before, and a span of the server's own below the caller's."""
+    """The answer has the caller's trace and flags, with a new span of the server."""
     answer = endpoint.client.post(INFER, json=BODY, headers={"traceparent": PARENT})
     version, trace, span, flags = answer.headers["traceparent"].split("-")
     assert (version, trace, flags) == ("00", TRACE, "01")
@@ -71,20 +71,20 @@ def test_a_trace_is_passed_on(endpoint: Endpoint, observer: Noting) -> None:
 
 @pytest.mark.parametrize("given", [None, "nonsense", f"00-{'0' * 32}-00f067aa0ba902b7-01"])
 def test_a_request_without_a_sound_trace_begins_one(endpoint: Endpoint, given: str | None) -> None:
-    """As the standard has it."""
+    """A request without a valid trace starts one, as the W3C standard says."""
     headers = {} if given is None else {"traceparent": given}
     answer = endpoint.client.get("/v2", headers=headers)
     assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-03", answer.headers["traceparent"])
 
 
 def test_errors_carry_both_too(endpoint: Endpoint) -> None:
-    """Or nobody could ask about them."""
+    """Error answers have a request id and a trace, too."""
     for answer in (endpoint.client.get("/nowhere"), endpoint.client.post(INFER, content=b"{")):
         assert {"x-request-id", "traceparent"} <= set(answer.headers)
 
 
 def test_an_answered_request_says_who_answered_and_how_much(endpoint: Endpoint, observer: Noting) -> None:
-    """Its route, not its path, is what requests are counted by."""
+    """The record has the route's pattern, the variant, the rows and the sizes of both bodies."""
     answer = endpoint.client.post(INFER, json=BODY)
     exchange = observer.next()
     assert (exchange.method, exchange.path) == ("POST", INFER)
@@ -108,20 +108,20 @@ def test_an_answered_request_says_who_answered_and_how_much(endpoint: Endpoint, 
 def test_a_failed_request_says_why(
     endpoint: Endpoint, observer: Noting, path: str, expected: tuple[int, str | None, str | None]
 ) -> None:
-    """By the class of the error, and who would have answered."""
+    """The record of a failed request has the class of the error and the chosen variant."""
     endpoint.client.post(path, content=b"{}")
     exchange = observer.next()
     assert (exchange.status, exchange.error, exchange.variant) == expected
 
 
 def test_a_path_that_is_not_here_has_no_route_of_its_own(endpoint: Endpoint, observer: Noting) -> None:
-    """Or a scanner would make a new one with each request."""
+    """Unknown paths share one route name."""
     endpoint.client.get("/wp-admin")
     assert observer.next().route == "unknown path"
 
 
 def test_a_client_that_left_is_499(module_repository: Path, observer: Noting) -> None:
-    """And its request is over."""
+    """A request whose client left is recorded with status 499."""
     stuck = Stuck()
     with Endpoint(repository=module_repository, observer=observer, place=stuck.place) as endpoint:
         content = json.dumps(BODY).encode()
@@ -135,7 +135,7 @@ def test_a_client_that_left_is_499(module_repository: Path, observer: Noting) ->
 
 
 def test_the_access_log_has_a_line_for_each_request(module_repository: Path, tmp_path: Path) -> None:
-    """With everything that was learnt on the way."""
+    """The access log has one line a request, with its id, trace, variant and rows."""
     log = AccessLog(tmp_path / "log")
     with Endpoint(repository=module_repository, observer=Observer(log)) as endpoint:
         endpoint.client.post(INFER, json=BODY, headers={"x-request-id": "first", "traceparent": PARENT})

@@ -17,7 +17,7 @@ def post(endpoint: Endpoint, path: str, body: Any = None) -> httpx2.Response:
 
 @pytest.mark.parametrize("body", [None, b"", b"{}", b'{"ready": false}'])
 def test_the_index_lists_everything(endpoint: Endpoint, body: bytes | None) -> None:
-    """With state and reason; a body is not needed."""
+    """The index lists each variant with its state and reason, with or without a body."""
     answer = post(endpoint, "index", body)
     assert answer.status_code == 200
     assert [entry["version"] for entry in answer.json()] == ["base", "poor"]
@@ -50,7 +50,7 @@ def test_a_model_or_a_variant_is_loaded_and_unloaded(
 
 
 def test_tritons_own_word_for_the_rest_is_taken(endpoint: Endpoint) -> None:
-    """Its client always says whether dependents are to be unloaded; nothing has any."""
+    """The parameter `unload_dependents` of Triton's client is accepted."""
     assert (
         post(endpoint, "models/linear/unload", b'{"parameters": {"unload_dependents": false}}').status_code
         == 200
@@ -91,13 +91,13 @@ def test_what_cannot_be_meant_is_400(endpoint: Endpoint, path: str, body: bytes,
     ids=repr,
 )
 def test_what_went_wrong_is_told(endpoint: Endpoint, error: Exception, status: int) -> None:
-    """As the repository tells it."""
+    """An error of the repository is answered with its status and message."""
     endpoint.shelf.error = error
     answer = post(endpoint, "models/linear/load")
     assert (answer.status_code, answer.json()) == (status, {"error": str(error)})
 
 
 def test_only_post_changes_anything(endpoint: Endpoint) -> None:
-    """A link that somebody follows does not."""
+    """A GET on a load gives 405 and does nothing."""
     assert endpoint.client.get("/v2/repository/models/linear/load").status_code == 405
     assert endpoint.shelf.told == []

@@ -1,4 +1,4 @@
-"""The hooks of uvicorn that the server overrides are no public interface: each is still there, and called."""
+"""Each hook of uvicorn that the server overrides still exists and is called."""
 
 import inspect
 from typing import Any
@@ -37,13 +37,13 @@ def test_every_hook_that_is_overridden_is_looked_at_here() -> None:
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_a_hook_has_the_parameters_that_it_is_called_with(hook: str) -> None:
-    """Of uvicorn's own method."""
+    """uvicorn's own method has the parameters with which the hook is called."""
     assert list(inspect.signature(getattr(HttpToolsProtocol, hook)).parameters) == ["self", *HOOKS[hook]]
 
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_uvicorn_calls_the_hook(hook: str, make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over a connection that brings a body and is then idle for too long, and one that brings no HTTP."""
+    """Each hook is called by a request with a body, an idle connection or bytes that are not HTTP."""
     called: list[str] = []
     own = getattr(_Bounded, hook)
 
@@ -64,7 +64,7 @@ def test_uvicorn_calls_the_hook(hook: str, make_loop: MakeLoop, monkeypatch: pyt
 
 
 def test_a_cycle_has_what_the_server_reads_and_sets() -> None:
-    """The request that is being answered."""
+    """uvicorn's request cycle has the attributes that the server reads and sets."""
     names = set(inspect.signature(RequestResponseCycle).parameters)
     source = inspect.getsource(RequestResponseCycle)
     assert "keep_alive" in names
@@ -80,5 +80,5 @@ def test_a_server_takes_sockets_and_ends_when_it_is_told_to() -> None:
 
 
 def test_the_line_of_a_431_is_there() -> None:
-    """It goes out without uvicorn's help."""
+    """uvicorn's table of status lines has the line of 431."""
     assert STATUS_LINE[431] == b"HTTP/1.1 431 Request Header Fields Too Large\r\n"

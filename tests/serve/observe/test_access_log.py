@@ -52,7 +52,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 
 def test_a_line_says_everything_of_its_request(tmp_path: Path) -> None:
-    """Durations to the microsecond, and the time at which the request ended."""
+    """A line has all fields, with durations to the microsecond and the time of the request's end."""
     log = AccessLog(tmp_path / "log")
     before = datetime.now(UTC)
     log.record(**ACCESS)
@@ -63,7 +63,7 @@ def test_a_line_says_everything_of_its_request(tmp_path: Path) -> None:
 
 
 def test_a_line_is_written_by_itself(tmp_path: Path) -> None:
-    """Nobody has to stop the server to read its log."""
+    """A line is written to the file while the server runs."""
     log = AccessLog(tmp_path / "log")
     try:
         log.record(**ACCESS)
@@ -107,7 +107,7 @@ def test_what_stood_in_the_file_stays(tmp_path: Path) -> None:
 
 
 def test_a_renamed_file_is_let_go(tmp_path: Path) -> None:
-    """As logrotate renames it, with no signal: the next line begins a new file."""
+    """After the file is renamed, the next line starts a new file."""
     log = AccessLog(tmp_path / "log")
     try:
         log.record(**access("a"))
@@ -120,7 +120,7 @@ def test_a_renamed_file_is_let_go(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_costs_lines_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    """/dev/full refuses every write; two of them make one message."""
+    """On a full disk lines are lost, and one message is logged for several of them."""
     log = AccessLog(Path("/dev/full"))
     log.record(**ACCESS)
     wait_until(lambda: bool(caplog.records))
@@ -134,7 +134,7 @@ def test_a_full_disk_costs_lines_and_is_said_once(caplog: pytest.LogCaptureFixtu
 def test_a_line_that_was_written_in_part_spoils_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What comes after a full disk begins on a line of its own."""
+    """After a line that was written in part, the next one starts on a new line."""
     log = AccessLog(tmp_path / "log")
     write, refused = os.write, threading.Event()
 
@@ -154,6 +154,6 @@ def test_a_line_that_was_written_in_part_spoils_no_other(
 
 
 def test_a_file_that_cannot_be_opened_is_an_error_at_the_start(tmp_path: Path) -> None:
-    """And not one that is found out when the log is needed."""
+    """A log file that cannot be opened is an error at the start."""
     with pytest.raises(ServerFailed, match=r"cannot be opened: .*name a writable file"):
         AccessLog(tmp_path / "missing" / "log")

@@ -39,7 +39,7 @@ def test_a_valid_header_is_read(value: str, flags: int) -> None:
     ],
 )
 def test_an_invalid_header_is_no_context(value: str) -> None:
-    """As the specification says, the trace begins anew."""
+    """An invalid `traceparent` header gives no context."""
     assert parse_traceparent(value) is None
 
 

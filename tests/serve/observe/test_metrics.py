@@ -54,7 +54,7 @@ def shown(*models: ModelView) -> dict[Key, float]:
 
 
 def test_counts_stand_under_their_variant() -> None:
-    """Two variants, each with its own numbers."""
+    """The metrics of two variants have their own counts."""
     base, light = Tally(), Tally()
     base.requests, base.rows = 5, 9
     light.requests, light.rescues, light.sheds = 3, 1, 2
@@ -69,7 +69,7 @@ def test_counts_stand_under_their_variant() -> None:
 
 
 def test_a_shadow_is_counted_apart_from_requests() -> None:
-    """How much it got, how often it differed, and what was dropped."""
+    """A shadow's rows, disagreements and drops have metrics of their own."""
     tally = Tally()
     tally.copies, tally.disagreements, tally.drops, tally.cpu_ms = 90, 4, 10, 250.0
     found = shown(model(view("light", tally, shadow_share=0.5)))
@@ -82,13 +82,13 @@ def test_a_shadow_is_counted_apart_from_requests() -> None:
 
 
 def test_a_failure_that_never_happened_is_zero() -> None:
-    """Or the first one would not be seen as an increase."""
+    """A kind of failure that has not occurred has the value 0."""
     found = shown(model(view("base", Tally())))
     assert found["counterweight_request_failures_total", "base", "DeadlineExceeded"] == 0
 
 
 def test_gauges_show_the_moment() -> None:
-    """What is under way, and what the routes ask for."""
+    """Gauges show the requests in flight, the waiting rows, the readiness and the shares."""
     found = shown(model(view("base", Tally(), share=0.9, in_flight=4, waiting_rows=17, ready=False)))
     assert found["counterweight_in_flight", "base", None] == 4
     assert found["counterweight_waiting_rows", "base", None] == 17
@@ -152,7 +152,7 @@ def test_both_formats_say_the_same() -> None:
 
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text"])
 def test_every_family_has_a_type_and_a_help_text(accept: str) -> None:
-    """Nobody has to guess a unit."""
+    """Each metric family has a type and a help text."""
     text = render([model(view("base", Tally()))], USAGE, accept)[0].decode()
     families = list(parse_openmetrics(text) if accept else parse_plain(text))
     for family in families:
@@ -168,7 +168,7 @@ def test_without_models_nothing_but_the_build_is_shown() -> None:
 
 
 def test_processes_stand_under_their_part() -> None:
-    """What they have spent and hold, and when that was read; a variant's under its own name."""
+    """CPU time and memory are given by part and variant, with the time at which they were read."""
     found = samples(parse_plain(render([], USAGE)[0].decode()))
     cpu, resident = "counterweight_process_cpu_seconds_total", "counterweight_process_resident_memory_bytes"
     assert (found[cpu, None, "gateway"], found[resident, None, "gateway"]) == (12.5, 2**27)

@@ -1,4 +1,4 @@
-"""A real collector on loopback, which decodes what it is sent."""
+"""Spans as a real collector on the loopback interface decodes them."""
 
 import threading
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
             self.end_headers()
 
         def log_message(self, *args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -85,7 +85,7 @@ def attributes(span: Span) -> dict[str, str | int]:
 
 
 def test_a_request_is_a_span_below_its_caller(collector: Collector) -> None:
-    """With the id that was passed on while it was under way."""
+    """A request's span is a child of its caller's span and has the id that was passed on."""
     send(REQUEST)
     span = collector.spans["POST /v2/models/{model}/infer"]
     assert span.kind == Span.SPAN_KIND_SERVER
@@ -98,7 +98,7 @@ def test_a_request_is_a_span_below_its_caller(collector: Collector) -> None:
 
 
 def test_the_wait_and_the_run_are_spans_below_it(collector: Collector) -> None:
-    """Where the time of one request went, after the fact."""
+    """The wait and the run are child spans of the request's span."""
     send(REQUEST)
     start_ns = collector.spans["POST /v2/models/{model}/infer"].start_time_unix_nano
     parts = {
@@ -110,7 +110,7 @@ def test_the_wait_and_the_run_are_spans_below_it(collector: Collector) -> None:
 
 
 def test_a_request_says_what_it_was(collector: Collector) -> None:
-    """HTTP's facts, and who answered."""
+    """A request's span has the HTTP attributes, the variant and the number of rows."""
     send(REQUEST)
     assert attributes(collector.spans["POST /v2/models/{model}/infer"]) == {
         "http.request.method": "POST",
@@ -123,7 +123,7 @@ def test_a_request_says_what_it_was(collector: Collector) -> None:
 
 
 def test_a_grpc_call_is_named_by_its_method(collector: Collector) -> None:
-    """And has RPC's facts; a fault of the server is marked as one."""
+    """The span of a gRPC call is named after its method and has the RPC attributes and the error."""
     method = "inference.GRPCInferenceService/ModelInfer"
     send(replace(REQUEST, method=method, route=None, status="UNAVAILABLE", error="VariantUnavailable"))
     span = collector.spans[method]
@@ -140,7 +140,7 @@ def test_a_grpc_call_is_named_by_its_method(collector: Collector) -> None:
 def test_only_a_fault_of_the_server_is_an_error(
     collector: Collector, status: int, code: "Status.StatusCode.ValueType"
 ) -> None:
-    """What a client got wrong is no fault of the server."""
+    """Only a status of 500 or above marks a span as an error."""
     send(replace(REQUEST, status=status))
     assert collector.spans["POST /v2/models/{model}/infer"].status.code == code
 
@@ -165,7 +165,7 @@ def test_what_the_caller_does_not_sample_is_not_sent(collector: Collector) -> No
 
 
 def test_the_server_says_its_name(collector: Collector) -> None:
-    """Unless the environment gives it another."""
+    """The spans' service name is `counterweight` by default."""
     send(REQUEST)
     assert collector.resource["service.name"] == "counterweight"
 

@@ -31,7 +31,7 @@ def _unconfigured(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_an_exporter_there_is_no_tracer(
     variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And no request pays for one."""
+    """Without a configured exporter there is no tracer."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert make_tracer() is None
@@ -62,7 +62,7 @@ def test_a_missing_package_is_an_error_at_the_start(
 def test_what_is_not_known_is_an_error_at_the_start(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The variable and its value stand in the message."""
+    """An unknown value of an OTEL variable is an error at the start, which names the variable."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv(variable, value)
     with pytest.raises(ServerFailed, match=f"{variable} is '{value}', expected"):

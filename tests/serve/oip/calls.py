@@ -1,4 +1,4 @@
-"""The gRPC service behind a port, for tests, and Triton's client of it."""
+"""Functions that start the gRPC service on a port, and Triton's client for it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -42,7 +42,7 @@ FAILURES = {
 
 
 class FakeModel:
-    """A model whose variants answer the row's sum, fail as they are called, or say what they were asked."""
+    """A model whose variants answer the row's sum, fail by their name, or report the limits they got."""
 
     name = "linear"
     signature = SIGNATURE
@@ -81,7 +81,7 @@ class FakeModel:
 
 
 class FakeRegistry:
-    """One model, counted by nobody else."""
+    """A registry with one model and no other gateways."""
 
     def __init__(self) -> None:
         self.models = {"linear": FakeModel()}
@@ -95,7 +95,7 @@ class FakeRegistry:
 
 
 class FakeRepository:
-    """A repository that remembers what it was told to do."""
+    """A repository that notes its calls."""
 
     def __init__(self, told: list[tuple[str, str, str | None]]) -> None:
         self.told = told
@@ -117,7 +117,7 @@ class FakeRepository:
 
 @pytest.fixture(scope="module")
 def repository_told() -> list[tuple[str, str, str | None]]:
-    """What the repository was told to do."""
+    """The calls that the repository got."""
     return []
 
 

@@ -29,7 +29,7 @@ def classified(values: Any, classes: int, *labels: str, batches: bool = True) ->
 
 
 def test_the_highest_values_come_first_and_ties_by_index() -> None:
-    """Value with six decimals, colon, index."""
+    """The highest values come first, ties by index, each as value with six decimals, colon, index."""
     assert classified([[0.25, 2.0, 2.0], [3.5, -1.0, 0.0]], 2) == [
         [b"2.000000:1", b"2.000000:2"],
         [b"3.500000:0", b"0.000000:2"],
@@ -37,35 +37,35 @@ def test_the_highest_values_come_first_and_ties_by_index() -> None:
 
 
 def test_labels_are_named() -> None:
-    """Where there is one for each value; of another output's they would be wrong."""
+    """A label follows the index only if the number of labels equals the number of values."""
     assert classified([[1.0, 2.0]], 1, "no", "yes") == [[b"2.000000:1:yes"]]
     assert classified([[1.0, 2.0, 0.0]], 1, "no", "yes") == [[b"2.000000:1"]]
 
 
 def test_there_are_no_more_classes_than_values() -> None:
-    """However many are asked for; everything but the batch counts as values."""
+    """There are at most as many classes as values; all dimensions after the batch count as values."""
     assert classified([[[1.0], [2.0]]], 10) == [[b"2.000000:1", b"1.000000:0"]]
 
 
 def test_whole_numbers_are_written_whole() -> None:
-    """And rank as they are, without a sign that unsigned numbers do not have."""
+    """Integers are ranked as integers, unsigned ones too, and written without decimals."""
     assert classified(np.array([[0, 255, 7]], np.uint8), 2) == [[b"255:1", b"7:2"]]
 
 
 def test_without_a_batch_there_is_one_list() -> None:
-    """All values of the output rank together."""
+    """Without a batch dimension all values of the output are ranked together."""
     assert classified([[1.0, 2.0], [3.0, 0.0]], 2, batches=False) == [b"3.000000:2", b"2.000000:1"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_nan_has_no_rank(value: float) -> None:
-    """It is the model's failure, as it is in JSON."""
+    """NaN in an output with classes raises ModelFailed."""
     with pytest.raises(ModelFailed, match="NaN"):
         classified([[value, 1.0]], 1)
 
 
 def test_classes_come_as_bytes_in_the_answer() -> None:
-    """In JSON as strings; the datatype is that of the strings."""
+    """Classes are strings in the JSON answer, with the datatype BYTES."""
     values: NDArray[Any] = np.array([[1, 2, 3], [3, 2, 1]], np.float32)
     body, _ = encode_answer("m", "v", ask(2, signature()), {"y": values}, signature(), {}, ("a", "b", "c"))
     assert orjson.loads(body)["outputs"] == [
@@ -87,7 +87,7 @@ def test_the_number_of_classes_is_a_whole_number(classification: Any) -> None:
 
 @pytest.mark.parametrize(("datatype", "shape"), [("BYTES", ()), ("BOOL", ()), ("BF16", ()), ("FP32", (1,))])
 def test_what_has_no_rank_has_no_classes(datatype: str, shape: tuple[int, ...]) -> None:
-    """It is refused before the model runs."""
+    """Asking for classes of a scalar or of strings is refused before the model runs."""
     scalar = Signature(inputs=signature().inputs, outputs=(TensorSpec(name="y", datatype="FP32", shape=()),))
     with pytest.raises(InvalidRequest, match="which has no classes"):
         ask(1, scalar if shape else signature(datatype))

@@ -21,13 +21,13 @@ def test_a_packed_body_is_unpacked(encoding: str) -> None:
 
 
 def test_identity_is_no_coding() -> None:
-    """The body is as it came."""
+    """A body with the coding `identity` is unchanged."""
     assert decompress(BODY, "identity", 1) == BODY
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip, gzip", "deflate,gzip", "", "x" * 9999])
 def test_other_codings_are_415(encoding: str) -> None:
-    """Several of them, too: nobody needs them, and each multiplies what a small body can cost."""
+    """Other codings, or several at once, give 415."""
     with pytest.raises(UnsupportedEncoding, match="expected gzip or deflate"):
         decompress(BODY, encoding, 10**6)
 
@@ -48,7 +48,7 @@ def test_a_bomb_is_never_unpacked(coding: str) -> None:
 
 @pytest.mark.parametrize("coding", PACK)
 def test_what_is_not_whole_is_refused(coding: str) -> None:
-    """Cut anywhere, or with something behind its end, or nothing of the kind."""
+    """A body that is cut, has extra bytes or is not compressed is refused."""
     packed = PACK[coding](BODY)
     for cut in range(len(packed)):
         with pytest.raises(InvalidRequest, match="ends within"):
@@ -77,7 +77,7 @@ def test_what_is_not_whole_is_refused(coding: str) -> None:
     ],
 )
 def test_the_client_chooses_how_the_answer_is_packed(accept: str, coding: str | None) -> None:
-    """By the weights of the header Accept-Encoding; what is packed unpacks to the body."""
+    """The coding follows the weights in Accept-Encoding, and decompressing gives the body."""
     packed, chosen = compress(BODY, accept)
     assert chosen == coding
     assert (BODY if coding is None else decompress(packed, coding, len(BODY))) == BODY

@@ -19,7 +19,7 @@ from serve.oip.elements import read_elements, write_elements
     ],
 )
 def test_whole_numbers_are_read_and_written_exactly(datatype: str, value: int) -> None:
-    """Also those between which a double has gaps."""
+    """Integers are read and written exactly, even beyond the precision of a double."""
     spec = TensorSpec(name="x", datatype=datatype, shape=("batch",))
     array = read_elements(orjson.loads(f"[{value}]"), spec, (1,))
     assert array.tolist() == [value]

@@ -68,7 +68,7 @@ def guarded(module_repository: Path, access: Access) -> Iterator[tuple[Endpoint,
 
 @pytest.mark.parametrize("call", [LOAD, UNLOAD], ids=lambda call: call[0])
 def test_loading_needs_a_token_to_operate(guarded: tuple[Endpoint, str], call: tuple[str, Any]) -> None:
-    """Whoever lacks it changes nothing."""
+    """Loading needs the role operate; with any other role nothing changes."""
     endpoint, address = guarded
     codes = [code(address, call, role) for role in (None, "view", "infer")]
     assert codes == ["UNAUTHENTICATED", "PERMISSION_DENIED", "PERMISSION_DENIED"]
@@ -81,7 +81,7 @@ def test_loading_needs_a_token_to_operate(guarded: tuple[Endpoint, str], call: t
 def test_asking_needs_a_token_where_one_is_for_that(
     guarded: tuple[Endpoint, str], call: tuple[str, Any]
 ) -> None:
-    """To infer or to operate."""
+    """Inference needs the role infer or operate."""
     codes = [code(guarded[1], call, role) for role in (None, "view", "infer", "operate")]
     assert codes == ["UNAUTHENTICATED", "PERMISSION_DENIED", "OK", "OK"]
 
@@ -93,7 +93,7 @@ def test_health_and_the_index_are_open(guarded: tuple[Endpoint, str], call: tupl
 
 
 def test_a_stream_without_a_token_ends_at_once(guarded: tuple[Endpoint, str]) -> None:
-    """Before anything of it is read."""
+    """A stream without a token fails at once with UNAUTHENTICATED."""
     with grpc.insecure_channel(guarded[1]) as channel:
         path, write = f"/{SERVICE}/ModelStreamInfer", wire.ModelInferRequest.SerializeToString
         ask: Any = channel.stream_stream(path, write)
@@ -102,7 +102,7 @@ def test_a_stream_without_a_token_ends_at_once(guarded: tuple[Endpoint, str]) ->
 
 
 def test_tritons_client_can_show_a_token(guarded: tuple[Endpoint, str]) -> None:
-    """As one of its headers."""
+    """Triton's client sends the token as a header."""
     assert infer(guarded[1], headers=dict(of("infer"))).as_numpy("y").tolist() == [[8.0] * 3] * 2
 
 
@@ -117,7 +117,7 @@ def test_beyond_this_machine_without_tokens_only_loading_is_closed(module_reposi
 def test_a_refused_inference_is_in_the_access_log(
     module_repository: Path, access: Access, tmp_path: Path
 ) -> None:
-    """Without the token that was shown."""
+    """The access log has the refused call and not its token."""
     log = AccessLog(tmp_path / "log")
     with running(module_repository, access=access, observer=Observer(log)) as (_, address):
         code(address, INFER, "view")

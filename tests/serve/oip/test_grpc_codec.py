@@ -50,14 +50,14 @@ def raw(*blobs: bytes, **contents: Any) -> ModelInferRequest:
     ],
 )
 def test_each_datatype_has_its_typed_contents(datatype: str, field: str, elements: list[Any]) -> None:
-    """Small whole numbers share a field."""
+    """Each datatype is decoded from its typed field of the message."""
     array = decode(typed(datatype, **{field: elements}), datatype).arrays["x"]
     assert (array.dtype, array.shape) == (DATATYPES[datatype], (1, 2))
     assert array.ravel().tolist() == elements
 
 
 def test_raw_contents_are_the_tensors_bytes() -> None:
-    """As Triton's client sends them."""
+    """Raw contents are decoded as the tensor's bytes, as Triton's client sends them."""
     asked = decode(raw(X.tobytes()))
     np.testing.assert_array_equal(asked.arrays["x"], X)
     assert asked.id == "7"
@@ -78,13 +78,13 @@ def test_raw_contents_are_the_tensors_bytes() -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_refuses_what_does_not_fit(request_: ModelInferRequest, datatype: str, message: str) -> None:
-    """The message says which tensor, what came, and what was expected."""
+    """The error names the tensor, the value and the expected one."""
     with pytest.raises(InvalidRequest, match=message):
         decode(request_, datatype)
 
 
 def test_shared_memory_is_refused_by_its_name() -> None:
-    """Not as bytes that are missing."""
+    """An input in shared memory is refused with an error that says so."""
     request = typed()
     request.inputs[0].parameters["shared_memory_region"].string_param = "r"
     with pytest.raises(InvalidRequest, match="'x' names a region of shared memory"):
@@ -100,7 +100,7 @@ def test_the_limit_on_elements_holds() -> None:
 
 
 def test_parameters_are_those_of_http() -> None:
-    """Whatever field of the message they came in."""
+    """Parameters of any message field are checked as those of HTTP are."""
     request = raw(X.tobytes())
     request.parameters["priority"].uint64_param = 1
     request.parameters["timeout"].int64_param = 1500
@@ -112,7 +112,7 @@ def test_parameters_are_those_of_http() -> None:
 
 
 def test_a_parameter_without_a_value_is_refused() -> None:
-    """It would be silently left undone."""
+    """A parameter without a value is refused."""
     request = raw(X.tobytes())
     request.parameters["mine"].SetInParent()
     with pytest.raises(InvalidRequest, match="'mine' is null or missing"):
@@ -120,7 +120,7 @@ def test_a_parameter_without_a_value_is_refused() -> None:
 
 
 def test_the_answer_is_raw_and_says_who_gave_it() -> None:
-    """Every parameter in the field of its type."""
+    """The answer is raw, names its variant, and has each parameter in the field of its type."""
     asked = decode(raw(X.tobytes()))
     parameters: dict[str, bool | int | float | str] = {
         "retried": True,

@@ -33,7 +33,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def test_answers_from_the_models_that_http_serves(module_repository: Path) -> None:
-    """And counts into the same tallies."""
+    """The gRPC service uses the models of the HTTP server and adds to the same counts."""
     with running(module_repository) as (endpoint, address):
         assert infer(address).as_numpy("y").tolist() == [[8.0] * 3] * 2
         assert endpoint.registry.loads()["linear", "light"].tally.rows == 2
@@ -43,7 +43,7 @@ def test_answers_from_the_models_that_http_serves(module_repository: Path) -> No
 
 
 def test_the_access_log_has_a_line_for_each_request(module_repository: Path, tmp_path: Path) -> None:
-    """With the names of gRPC's codes, and the caller's trace and id."""
+    """The access log has one line a call, with gRPC's status code, the caller's trace and id."""
     log = AccessLog(tmp_path / "log")
     headers = {"x-request-id": "mine", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
     with running(module_repository, observer=Observer(log)) as (_, address):
@@ -59,7 +59,7 @@ def test_the_access_log_has_a_line_for_each_request(module_repository: Path, tmp
 
 
 def test_a_client_that_left_is_cancelled(module_repository: Path, tmp_path: Path) -> None:
-    """Its request costs nothing more, and its line says so."""
+    """A call whose client leaves is cancelled and logged as cancelled."""
     log, stuck = AccessLog(tmp_path / "log"), Stuck()
     with running(module_repository, observer=Observer(log), place=stuck.place) as (endpoint, address):
 
@@ -117,7 +117,7 @@ def test_a_message_over_the_limit_is_refused(module_repository: Path) -> None:
 
 
 def test_two_servers_share_a_port(module_repository: Path) -> None:
-    """As gateways do; with one of them gone the other answers."""
+    """Two servers share a port; when one stops, the other answers."""
     with running(module_repository) as (_, address):
         port = int(address.rpartition(":")[2])
         with Endpoint(repository=module_repository) as other, grpc_beside(other, port):
@@ -129,7 +129,7 @@ def test_two_servers_share_a_port(module_repository: Path) -> None:
 
 
 def test_an_address_that_is_not_to_be_had_is_named() -> None:
-    """With the option that names another."""
+    """The error for an address in use names the address and `--grpc-port`."""
 
     async def start(port: int) -> None:
         handler = grpc.method_handlers_generic_handler(SERVICE, {})

@@ -55,7 +55,7 @@ def test_classes_have_labels(client: Any) -> None:
 
 
 def test_both_of_a_clients_limits_arrive(client: Any) -> None:
-    """The call's deadline, and the request's own timeout in microseconds."""
+    """The call's deadline and the request's timeout in microseconds both reach the model."""
     answer = client.infer("linear", inputs(), timeout=2_000_000, client_timeout=60, priority=1).get_response()
     assert answer.parameters["asked_s"].double_param == 2.0
     # gRPC rounds a deadline to three digits on its way.
@@ -75,7 +75,7 @@ def test_both_of_a_clients_limits_arrive(client: Any) -> None:
     ],
 )
 def test_each_error_has_its_code(client: Any, variant: str, code: str, details: str) -> None:
-    """And its message; of a bug only the class is told."""
+    """Each error has its gRPC code and message; an unexpected exception shows only its class."""
     with pytest.raises(InferenceServerException) as caught:
         client.infer("linear", inputs(), model_version=variant)
     assert (caught.value.status(), caught.value.message()) == (f"StatusCode.{code}", details)
@@ -92,13 +92,13 @@ def test_what_does_not_fit_is_an_invalid_argument(client: Any) -> None:
 
 
 def test_a_long_message_is_cut() -> None:
-    """It travels as a header: one of megabytes would be refused by the client, and hide the reason."""
+    """An error message is cut to 1,000 characters, because clients refuse long trailers."""
     _, details = status_of(ModelFailed("é" * 10**6))
     assert details == "é" * 1000
 
 
 def test_what_is_no_message_is_an_invalid_argument(address: str) -> None:
-    """Bytes that no protocol buffer begins with."""
+    """Bytes that are not the expected message give INVALID_ARGUMENT."""
     with pytest.raises(grpc.RpcError, match="10 bytes") as caught:
         call_raw(address, "ModelInfer", b"\xff" * 10)
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
@@ -112,7 +112,7 @@ def test_what_is_not_here_is_unimplemented(client: Any) -> None:
 
 
 def test_health_is_told(client: Any) -> None:
-    """What is not there is not ready, as after an unload."""
+    """Models, variants and the server report readiness; absent and rejected variants are not ready."""
     assert client.is_server_live()
     assert client.is_server_ready()
     assert client.is_model_ready("linear")
@@ -123,7 +123,7 @@ def test_health_is_told(client: Any) -> None:
 
 
 def test_metadata_and_configuration_are_those_of_http(client: Any, address: str) -> None:
-    """As messages; as JSON, Triton's client shows them under the same names."""
+    """Metadata and configuration have the same values as over HTTP."""
     assert client.get_server_metadata().name == "counterweight"
     metadata = client.get_model_metadata("linear", "light", as_json=True)
     assert metadata["versions"] == ["light"]
@@ -147,7 +147,7 @@ def test_metadata_and_configuration_are_those_of_http(client: Any, address: str)
 
 
 def test_statistics_are_told_for_one_and_for_all(client: Any) -> None:
-    """A variant, a model, or everything."""
+    """Statistics are given for a variant, a model or all models."""
     one = client.get_inference_statistics("linear", "base").model_stats
     assert [(entry.name, entry.version, entry.inference_stats.success.count) for entry in one] == [
         ("linear", "base", 3)
@@ -157,7 +157,8 @@ def test_statistics_are_told_for_one_and_for_all(client: Any) -> None:
 
 
 def test_the_repository_is_told_and_changed(client: Any, repository_told: Told) -> None:
-    """What is unavailable says why; `ready` leaves it out."""
+    """The index has states and reasons; loads and unloads reach the repository, and errors have their
+    codes."""
     index = client.get_model_repository_index()
     assert [(entry.version, entry.state, entry.reason) for entry in index.models] == [
         ("base", "READY", ""),
@@ -173,7 +174,7 @@ def test_the_repository_is_told_and_changed(client: Any, repository_told: Told) 
 
 
 def test_one_variant_can_be_loaded(address: str, repository_told: Told) -> None:
-    """By a parameter that Triton's client does not send; and an index can be of what is ready."""
+    """The parameter `variant` loads one variant, and an index may be limited to ready ones."""
     load = wire.RepositoryModelLoadRequest(model_name="linear")
     load.parameters["variant"].string_param = "light"
     index = wire.RepositoryIndexRequest(ready=True)
@@ -184,7 +185,7 @@ def test_one_variant_can_be_loaded(address: str, repository_told: Told) -> None:
 
 
 def test_a_stream_answers_in_order_and_outlives_an_error(client: Any) -> None:
-    """The request that failed is known by its id."""
+    """A stream answers in order and continues after an error."""
     answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
     client.start_stream(lambda result, error: answers.put((result, error)))
     for number, width in enumerate((4, 3, 4)):

@@ -46,7 +46,7 @@ def encode(asked: InferRequest) -> tuple[dict[str, Any], bytes]:
 
 
 def test_tensors_in_the_json_and_behind_it_mix() -> None:
-    """Blobs stand in the order of their inputs, and carry what JSON cannot, such as NaN."""
+    """Inputs in the JSON and binary ones mix; binary data follow in the order of their inputs."""
     asked = decode(*body(X.tobytes() + b"\3\0\0\0a\xff\0", s={"parameters": {"binary_data_size": 7}}))
     np.testing.assert_array_equal(asked.arrays["x"], X)
     assert asked.arrays["s"].tolist() == [b"a\xff\0"]
@@ -82,7 +82,7 @@ def test_a_blob_has_the_size_of_its_shape() -> None:
 
 
 def test_a_truth_value_is_0_or_1() -> None:
-    """Anything else would mean one thing here and another in the model."""
+    """A BOOL tensor with bytes other than 0 and 1 is refused."""
     tensor = {"name": "flag", "datatype": "BOOL", "shape": [2], "parameters": {"binary_data_size": 2}}
     json = orjson.dumps({"inputs": [tensor]})
     with pytest.raises(InvalidRequest, match="'flag' has bytes other than 0 and 1"):
@@ -90,7 +90,7 @@ def test_a_truth_value_is_0_or_1() -> None:
 
 
 def test_bytes_need_the_header_that_says_where_they_begin() -> None:
-    """Without it everything is JSON."""
+    """A binary tensor without the header Inference-Header-Content-Length is refused."""
     content, _ = body(b"", s={"data": ["a"]})
     with pytest.raises(InvalidRequest, match="no header Inference-Header-Content-Length"):
         decode(content, None)
@@ -104,18 +104,18 @@ def test_the_header_cannot_promise_more_than_came() -> None:
 
 @pytest.mark.parametrize("header", ["", "-1", "1.5", "1_0", "\u0661", "9" * 30])
 def test_the_header_is_a_number(header: str) -> None:
-    """As HTTP writes sizes, and not as Python reads numbers."""
+    """The header Inference-Header-Content-Length accepts decimal digits only."""
     with pytest.raises(InvalidRequest, match="Inference-Header-Content-Length is"):
         read_json_bytes(header)
 
 
 def test_a_header_that_is_not_there_says_that_all_is_json() -> None:
-    """And one that is there gives the size."""
+    """Without the header the whole body is JSON; with it, the header gives the size of the JSON."""
     assert (read_json_bytes(None), read_json_bytes("12")) == (None, 12)
 
 
 def test_the_answer_is_binary_where_that_was_asked_for() -> None:
-    """Output by output, in their order, whatever is in them."""
+    """Outputs are binary where the request asks for it, in the order of the request."""
     wanted = [
         {"name": "t", "parameters": {"binary_data": True}},
         {"name": "y", "parameters": {"binary_data": True}},
@@ -129,7 +129,7 @@ def test_the_answer_is_binary_where_that_was_asked_for() -> None:
 
 
 def test_binary_data_output_is_for_all_outputs_that_do_not_say_otherwise() -> None:
-    """Also when none is named."""
+    """`binary_data_output` applies to each output that has no setting of its own."""
 
     def binary(**changes: Any) -> list[bool]:
         asked = decode(*body(bytes(8), s={"data": ["a"]}, parameters={"binary_data_output": True}, **changes))
@@ -143,6 +143,6 @@ def test_binary_data_output_is_for_all_outputs_that_do_not_say_otherwise() -> No
 
 
 def test_a_switch_is_a_boolean() -> None:
-    """Not a string that reads like one."""
+    """A string is refused where a boolean is expected."""
     with pytest.raises(InvalidRequest, match="'binary_data_output' is a string, expected a boolean"):
         decode(*body(bytes(8), s={"data": ["a"]}, parameters={"binary_data_output": "true"}))

@@ -116,7 +116,7 @@ def test_keys_it_does_not_know_are_ignored() -> None:
     ],
 )
 def test_refuses_what_does_not_fit_the_signature(body: Any, message: str) -> None:
-    """The message says which tensor, what came, and what was expected."""
+    """The error names the tensor, the value and the expected one."""
     with pytest.raises(InvalidRequest, match=message):
         decode(body)
 
@@ -140,7 +140,7 @@ def test_too_many_elements_are_refused_by_their_shape() -> None:
 
 
 def test_the_first_input_says_which_form_the_request_has() -> None:
-    """A text model takes strings or the graph's own tensors; a name in neither is told from the first."""
+    """The first input decides whether a request has texts or the graph's own tensors."""
     text = TensorSpec(name="text", datatype="BYTES", shape=("batch",))
     forms = (Signature(inputs=(text,), outputs=SIGNATURE.outputs), SIGNATURE)
 
@@ -191,7 +191,7 @@ def test_answers_the_outputs_that_were_asked_for() -> None:
 
 
 def test_floats_survive_the_wire() -> None:
-    """What is read back is the very float32 that the model gave."""
+    """Floats in a JSON answer are read back as the same float32."""
     asked = decode({"inputs": request()["inputs"]})
     values = np.random.default_rng(1).normal(size=(2, 2)).astype(np.float32)[:, ::-1]
     answer = encode(asked, {"y": values, "top": np.array([1, 0])})
@@ -200,7 +200,7 @@ def test_floats_survive_the_wire() -> None:
 
 
 def test_an_answer_with_nan_is_an_error() -> None:
-    """JSON has no NaN: a null in its place would be a wrong answer."""
+    """NaN or infinity in a JSON answer raises ModelFailed."""
     outputs = {"y": np.full((2, 2), np.nan, np.float32), "top": np.array([1, 0])}
     with pytest.raises(ModelFailed, match="digits/int8 answered NaN or infinity in 'y'"):
         encode(decode(request()), outputs)

@@ -28,7 +28,7 @@ def compare(ours: Descriptor, theirs: Descriptor) -> None:
 
 
 def test_our_numbers_are_tritons() -> None:
-    """On the wire a field is its number; and both modules load into one process."""
+    """Our messages have the same field numbers as Triton's, and both modules load in one process."""
     ours = inference_pb2.DESCRIPTOR.message_types_by_name
     theirs = service_pb2.DESCRIPTOR.message_types_by_name
     compared = set(ours) & set(theirs)

@@ -33,7 +33,7 @@ _NUMBERS = st.integers(-1, 3) | st.floats(allow_nan=False)
 
 
 def perhaps(good: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Mostly what belongs there."""
+    """Draw mostly from `good`, and sometimes junk."""
     return st.one_of(good, good, good, _JUNK)
 
 
@@ -73,7 +73,7 @@ _REQUESTS = objects(
 def test_no_body_is_more_than_an_invalid_request(
     request: Any, tail: bytes, shift: int | None, packed: bool
 ) -> None:
-    """Whatever comes is read or refused; a header may lie about where the JSON ends."""
+    """Any body is decoded or refused with a client error, even if its length header is wrong."""
     json = orjson.dumps(request)
     json_bytes = None if shift is None else max(0, len(json) + shift)
     body, coding = compress(json + tail, "gzip") if packed else (json + tail, None)
@@ -123,7 +123,7 @@ _MESSAGES = st.builds(
 @settings(max_examples=200, deadline=None)
 @given(_MESSAGES)
 def test_no_message_is_more_than_an_invalid_request(message: ModelInferRequest) -> None:
-    """Whatever comes is read or refused."""
+    """Any message is decoded or refused with a client error."""
     try:
         grpc_codec.decode_request(message, FORMS, 20)
     except REFUSALS:

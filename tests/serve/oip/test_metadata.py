@@ -22,7 +22,7 @@ def test_the_server_tells_only_what_works() -> None:
 
 
 def test_a_model_shows_its_first_form() -> None:
-    """Of a text model that is the text."""
+    """The metadata of a text model shows its text input."""
     assert model_metadata("minilm", (TEXT, GRAPH), ["fp32", "int8"]) == {
         "name": "minilm",
         "versions": ["fp32", "int8"],
@@ -33,7 +33,7 @@ def test_a_model_shows_its_first_form() -> None:
 
 
 def test_a_model_of_texts_names_the_longest() -> None:
-    """To which a text is cut; not how many tokens the graph would take."""
+    """The metadata of a text model gives the number of tokens to which a text is cut."""
     routes = Routes(model="words", baseline="base", weights={"base": 1})
     model = ServedModel(texts.SIGNATURE, routes, Settings(), texts.text_input())
     model.longest = {"tokens": 512}
@@ -42,7 +42,7 @@ def test_a_model_of_texts_names_the_longest() -> None:
 
 
 def test_a_configuration_leaves_out_the_batch() -> None:
-    """As Triton writes it, with its own names of the datatypes."""
+    """The configuration has Triton's names of the datatypes and dimensions without the batch."""
     assert model_config("minilm", (TEXT, GRAPH), 32) == {
         "name": "minilm",
         "platform": "onnxruntime_onnx",
@@ -55,7 +55,7 @@ def test_a_configuration_leaves_out_the_batch() -> None:
 
 
 def test_a_model_without_a_batch_has_whole_shapes() -> None:
-    """And the size 0, which means that to Triton's clients."""
+    """A model without a batch dimension has whole shapes and a maximum batch size of 0."""
     fixed = Signature(
         inputs=(TensorSpec(name="x", datatype="INT8", shape=(1, "length")),),
         outputs=(TensorSpec(name="y", datatype="BF16", shape=(1,)),),

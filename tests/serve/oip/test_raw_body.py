@@ -17,7 +17,7 @@ def fp32(*shape: int | str) -> TensorSpec:
 
 
 def test_the_body_is_the_input_as_a_batch_of_one() -> None:
-    """And the answer is binary."""
+    """A raw body is a batch of one row, and the answer is binary."""
     values = np.arange(6, dtype=np.float32)
     asked = decode(values.tobytes(), fp32("batch", 2, 3))
     np.testing.assert_array_equal(asked.arrays["x"], values.reshape(1, 2, 3))
@@ -51,7 +51,7 @@ def test_a_fixed_shape_has_one_size() -> None:
 
 
 def test_bytes_are_one_element_as_they_stand() -> None:
-    """No length in front of them; and there is no telling two apart."""
+    """A raw body is one BYTES element without a length prefix; an input with two elements is refused."""
     text = TensorSpec(name="text", datatype="BYTES", shape=("batch",))
     assert decode(b"\xff text", text).arrays["text"].tolist() == [b"\xff text"]
     pair = TensorSpec(name="text", datatype="BYTES", shape=("batch", 2))

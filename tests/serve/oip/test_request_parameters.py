@@ -17,7 +17,7 @@ from serve.oip.request_parameters import check_parameters, read_timeout_s, read_
     ],
 )
 def test_what_is_harmless_passes(parameters: dict[str, Any]) -> None:
-    """Stock clients send some of these with every request."""
+    """Parameters that stock clients send are accepted."""
     assert check_parameters(parameters) == parameters
 
 
@@ -48,19 +48,19 @@ def test_what_cannot_be_honoured_is_refused(parameters: Any, message: str) -> No
     ("timeout", "seconds"), [(None, None), (1, 1e-6), (2_500_000, 2.5), ("1500", 0.0015)]
 )
 def test_the_timeout_is_in_microseconds(timeout: Any, seconds: float | None) -> None:
-    """As a number or in digits."""
+    """`timeout` is in microseconds, as a number or as digits."""
     assert read_timeout_s({} if timeout is None else {"timeout": timeout}) == seconds
 
 
 @pytest.mark.parametrize("timeout", [0, -1, True, 1.5, "", "0", "-1", "1s", "\u0661", "9" * 5000])
 def test_a_timeout_that_is_no_time_is_refused(timeout: Any) -> None:
-    """It must not mean `never` to one side and `at once` to the other."""
+    """A timeout that is not a positive whole number is refused."""
     with pytest.raises(InvalidRequest, match="expected a whole number of microseconds from 1 up"):
         read_timeout_s({"timeout": timeout})
 
 
 def test_a_load_may_name_a_variant() -> None:
-    """And otherwise means all; models have no dependents, so unloading these is no work."""
+    """A load may name a variant; `unload_dependents` is accepted and has no effect."""
     assert read_variant({"variant": "int8"}) == "int8"
     assert read_variant({"unload_dependents": True}) is None
 

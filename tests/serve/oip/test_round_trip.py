@@ -41,7 +41,7 @@ def same(came: NDArray[Any], sent: NDArray[Any]) -> bool:
 
 
 def over_http(array: NDArray[Any], datatype: str, *, binary: bool) -> NDArray[Any]:
-    """`array` as it comes back from a model that answers its input."""
+    """Return `array` after a round trip over HTTP through a model that answers its input."""
     signature = echo(datatype, array.ndim)
     tensor: dict[str, Any] = {"name": "x", "datatype": datatype, "shape": array.shape}
     tail = write_binary(array) if binary else b""
@@ -61,7 +61,7 @@ def over_http(array: NDArray[Any], datatype: str, *, binary: bool) -> NDArray[An
 
 
 def over_grpc(array: NDArray[Any], datatype: str) -> NDArray[Any]:
-    """`array` as it comes back from a model that answers its input."""
+    """Return `array` after a round trip over gRPC through a model that answers its input."""
     signature = echo(datatype, array.ndim)
     request = ModelInferRequest(raw_input_contents=[write_binary(array)])
     request.inputs.add(name="x", datatype=datatype, shape=array.shape)
@@ -78,7 +78,7 @@ def over_grpc(array: NDArray[Any], datatype: str) -> NDArray[Any]:
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_binary_tensor_survives_both_wires(datatype: str, data: st.DataObject) -> None:
-    """In every bit, NaN and its payload too."""
+    """A binary tensor keeps every bit over HTTP and gRPC, including the payload of NaN."""
     array = data.draw(npst.arrays(DATATYPES[datatype], _SHAPES, elements=elements(datatype, text=False)))
     assert same(over_http(array, datatype, binary=True), array)
     assert same(over_grpc(array, datatype), array)
@@ -88,6 +88,6 @@ def test_a_binary_tensor_survives_both_wires(datatype: str, data: st.DataObject)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_tensor_in_json_survives(datatype: str, data: st.DataObject) -> None:
-    """In every bit: the shortest decimal that names a float is read back as that float."""
+    """A tensor in JSON keeps every bit: floats are written as the shortest decimal that reads back."""
     array = data.draw(npst.arrays(DATATYPES[datatype], _SHAPES, elements=elements(datatype, text=True)))
     assert same(over_http(array, datatype, binary=False), array)

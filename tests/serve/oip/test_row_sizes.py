@@ -18,7 +18,7 @@ _IMAGE = _forms("FP32", "batch", 3, 640, 640)
 
 
 def test_an_image_is_over_the_limit_as_json_and_the_metadata_says_so() -> None:
-    """Five million bytes as they are, and some 24 million as text."""
+    """An image of 4.9 MB takes 24.6 MB as JSON, and the metadata gives both sizes and the limit."""
     assert wire_parameters(_IMAGE, _LIMIT) == {
         "max_body_bytes": 16777216,
         "row_json_bytes": 24576000,
@@ -30,7 +30,7 @@ def test_an_image_is_over_the_limit_as_json_and_the_metadata_says_so() -> None:
     "forms", [_forms("FP32", "batch", "width"), _forms("BYTES", "batch", 4)], ids=["free", "strings"]
 )
 def test_a_row_that_varies_has_no_size(forms: tuple[Signature, ...]) -> None:
-    """The limit is told all the same."""
+    """A row of variable length has no size, and the metadata gives the limit alone."""
     assert wire_parameters(forms, _LIMIT) == {"max_body_bytes": _LIMIT}
 
 
@@ -50,7 +50,7 @@ def test_who_sends_too_much_hears_the_way_out(forms: tuple[Signature, ...], bina
 
 
 def test_dimensions_that_vary_have_an_example() -> None:
-    """As long as somebody has said what all of them take."""
+    """A variable shape has an example only if the sizes of all its dimensions are known."""
     forms = _forms("FP32", "batch", 3, "height", "width")
     assert example_shapes(forms, {"height": 48, "width": 192}) == {"x": [1, 3, 48, 192]}
     assert example_shapes(forms, {"height": 48}) == {}

@@ -6,7 +6,7 @@ from serve.oip.statistics import model_statistics
 
 @pytest.fixture
 def tally() -> Tally:
-    """Four requests of 10 ms, one of them failed, the rest six rows in two runs of 4 rows and one of 1."""
+    """Four requests of 10 ms, one of which failed; two runs of four rows and one of one row."""
     tally = Tally()
     tally.requests = 4
     tally.failures["ModelFailed"] = 1
@@ -21,7 +21,7 @@ def tally() -> Tally:
 
 
 def test_rows_and_runs_are_told_apart(tally: Tally) -> None:
-    """Clients divide one by the other to learn how full the batches are."""
+    """The statistics give rows and runs separately, from which clients compute the mean batch."""
     statistics = model_statistics("linear", "light", tally)
     assert (statistics["name"], statistics["version"]) == ("linear", "light")
     assert (statistics["inference_count"], statistics["execution_count"]) == (6, 3)
@@ -51,7 +51,7 @@ def test_each_size_of_batch_has_its_runs(tally: Tally) -> None:
 
 
 def test_a_variant_that_nobody_asked_has_zeros() -> None:
-    """And every key that the clients' types need."""
+    """A variant without requests has zeros for every key of the clients' types."""
     statistics = model_statistics("linear", "light", Tally())
     assert statistics["last_inference"] == 0
     assert statistics["batch_stats"] == []

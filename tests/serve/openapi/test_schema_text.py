@@ -28,12 +28,12 @@ ALIAS = {"$ref": "#/components/schemas/Alias"}
     ],
 )
 def test_a_schema_is_written_with_types_in_the_place_of_values(schema: dict[str, Any], shape: str) -> None:
-    """As a person would sketch it."""
+    """A schema is written with types in the place of values."""
     assert shape_of(DOCUMENT, schema) == shape
 
 
 def test_an_object_says_what_may_be_left_out() -> None:
-    """By a question mark; descriptions stand above, and what else may come stands last."""
+    """Optional keys have a question mark, descriptions stand above, and additional keys stand last."""
     schema = {
         "type": "object",
         "properties": {"id": ALIAS, "rows": {"type": "integer", "minimum": 1, "description": "How many."}},
@@ -51,12 +51,12 @@ def test_an_object_says_what_may_be_left_out() -> None:
 
 
 def test_a_reference_is_followed_to_its_end() -> None:
-    """Also one that leads to another."""
+    """A reference to a reference is resolved to the schema itself."""
     assert resolve(DOCUMENT, ALIAS) == {"type": "string"}
 
 
 def test_a_short_value_stays_on_its_line() -> None:
-    """Nobody reads a list of eight numbers as eight lines."""
+    """A short list of numbers is written on one line."""
     assert write({"shape": [1, 1, 8, 8]}) == '{"shape": [1, 1, 8, 8]}'
 
 

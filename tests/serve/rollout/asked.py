@@ -13,7 +13,7 @@ _ODDS = 10_000
 
 
 class Found(NamedTuple):
-    """What came of a number of rollouts: how many of them, by what happened, and the rest in words."""
+    """The result of a number of rollouts: how many there were of each outcome, and remarks."""
 
     runs: int
     counts: Mapping[str, int]
@@ -28,14 +28,14 @@ class Asked(NamedTuple):
     at_least: float | None = None
 
     def missed(self, found: Found) -> bool:
-        """Whether chance does not explain what was found."""
+        """Return whether the result misses the requirement by more than chance explains."""
         count, runs = found.counts[self.what], found.runs
         if self.at_most is not None:
             return bool(binom.sf(count - 1, runs, self.at_most) < 1 / _ODDS)
         return bool(binom.cdf(count, runs, self.at_least) < 1 / _ODDS)
 
     def said(self, found: Found) -> str:
-        """The share beside what is asked."""
+        """Return the share beside the required one."""
         asked = f"<= {self.at_most:.0%}" if self.at_most is not None else f">= {self.at_least:.0%}"
         return f"{self.what} {found.counts[self.what] / found.runs:.2%} (asked {asked})"
 

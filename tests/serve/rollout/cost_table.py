@@ -1,7 +1,8 @@
-"""What the cost guard says of equal, cheaper and dearer candidates: cells of tests/serve/rollout/table.py.
+"""What the cost guard decides for equal, cheaper and dearer candidates: cells of
+tests/serve/rollout/table.py.
 
-Many rollouts at once, each looked at every second. Traffic and costs are drawn here and know nothing of the
-code under test; the blocks are arrays (`test_cost_table.py` holds them against `Cost` and `weigh_cost`)."""
+Many rollouts run at once, each judged every second. Traffic and costs are drawn here, independently of the
+code under test; the blocks are arrays (`test_cost_table.py` compares them with `Cost` and `weigh_cost`)."""
 
 import math
 from collections.abc import Iterator
@@ -113,8 +114,8 @@ class Rollouts:
 
 
 def _users(world: World, rng: np.random.Generator, count: int) -> tuple[Array, Array, Array]:
-    """Of each rollout and variant, the mean of the logs that its users' costs make, and the variance from run
-    to run; and of each rollout what the guard is to allow for: 1.645 deviations of all that runs stray."""
+    """Return, for each rollout and variant, the mean of the logarithms of its users' costs and the variance
+    between runs; and for each rollout the guard's allowance of 1.645 deviations of all runs."""
     if not world.users:
         return np.zeros((count, 2)), np.zeros((count, 2)), np.zeros(count)
     traffic = 1 / np.arange(1, world.users + 1) ** float(world.zipf)

@@ -1,4 +1,4 @@
-"""The clock of a simulated keeper, when somebody sets the machine's."""
+"""The clock of a simulated keeper whose machine's clock is changed."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -12,8 +12,8 @@ from tests.serve.rollout.traffic import Scenario, Whole
 
 
 def keeper_clock(scenario: Scenario) -> Callable[[Whole | int], Array]:
-    """What a keeper's clock shows when so many seconds have passed. Then the wall
-    clock is set by `clock_jump_s`, and the keeper may start anew, with what was written a second before."""
+    """Return what a keeper's clock shows after each second. The wall clock is moved by `clock_jump_s`, and
+    the keeper may restart with the state of a second before."""
     wall = SimpleNamespace(passed_s=0.0, set_by_s=0.0)
     times = SimpleNamespace(time=lambda: wall.passed_s + wall.set_by_s)
     shown = np.arange(scenario.seconds + 1.0)

@@ -32,7 +32,7 @@ POLICY = Policy(
 
 
 class Clock:
-    """The time in seconds since 1970, which moves when it is told to."""
+    """The time in seconds since 1970, which moves only when a test sets it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 1_000_000_000.0
@@ -95,15 +95,14 @@ class Keeping(KeptModel):
         self.controller.save()
 
     def killed(self) -> "Keeping":
-        """Killed, and another one in its place as soon as it may act."""
+        """Kill the keeper and return another one, after the lease has ended."""
         self.kill()
         self.clock.now_s += LEASE_S
         return Keeping(str(self.store._engine.url), self.clock)
 
 
 def _folder_of(url: str) -> Path:
-    """Where keepers of one store leave what is not written, though the store is away; those of PostgreSQL's
-    have no such place."""
+    """Return the folder in which keepers of a SQLite store leave unwritten acts; PostgreSQL has none."""
     if not url.startswith("sqlite:"):
         return Path("/dev/null")
     folder = Path(url.removeprefix("sqlite:///")).parent
@@ -125,8 +124,8 @@ class Gateway:
     _ran: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     def hear(self, keeping: Keeping) -> None:
-        """What is in force now."""
-        watch = keeping.situation.watch
+        """Take the routes and the rollout that are in force."""
+        watch = keeping.state.watch
         self._routes, self._step = keeping.routes, keeping.rollout.step if watch else 0
         if watch is None:
             self.census = None
@@ -144,8 +143,8 @@ class Gateway:
         differ: int = 0,
         request_id: str = "",
     ) -> None:
-        """Answer so many; of them `errors` fail, of the baseline's and of the candidate's, and `slow` of the
-        candidate's are slow. While there are copies, `differ` of them do."""
+        """Answer `requests`. `errors` of the baseline's and the candidate's fail, `slow` of the candidate's
+        are slow, and `differ` of the copies differ."""
         routes, census = self._routes, self.census
         assert routes is not None
         assert census is not None
@@ -172,7 +171,7 @@ class Gateway:
             census.disagreements.extend(shown(number) for number in range(min(differ, 2)))
 
     def report(self, keeping: Keeping) -> None:
-        """Say what was counted, and hear what is in force."""
+        """Report what was counted, and take what is in force."""
         if self.census is not None and self._routes is not None:
             sheet = self.census.sheet(self._routes.revision, dict(self._ran))
             if sheet is not None:
@@ -190,7 +189,7 @@ def shown(number: int) -> Disagreement:
 
 
 def turn(keeping: Keeping, gateway: Gateway, requests: int = 2000, **counts: Any) -> None:
-    """A second: the gateway answers so many requests and says so, and the keeper looks at them."""
+    """Let a second pass: the gateway answers and reports `requests`, and the keeper judges."""
     gateway.report(keeping)
     gateway.serve(requests, **counts)
     gateway.report(keeping)

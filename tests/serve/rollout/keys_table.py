@@ -1,7 +1,7 @@
-"""What the guard of errors does where keys stick: python -m tests.serve.rollout.table --only keys
+"""What the error guard does with sticky keys: python -m tests.serve.rollout.table --only keys
 
-Users, their requests and their failures are drawn here, one by one, and know nothing of the code under test.
-The sums by bucket are arrays (`test_keys_table.py` holds them against those of `Evidence`)."""
+Users, requests and failures are drawn here one by one, independently of the code under test. The sums by
+bucket are arrays (`test_keys_table.py` compares them with those of `Evidence`)."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve.base.routing import BUCKETS
-from serve.rollout.evidence import course
-from serve.rollout.evidence.calm import calm_rates
+from serve.rollout.evidence import event_series
+from serve.rollout.evidence.calm_rate import calm_rates
 from serve.rollout.evidence.evalues import Array
 from serve.rollout.evidence.stalls import waits
 from serve.rollout.judging.clusters import compare
@@ -54,7 +54,7 @@ def twice(_rng: np.random.Generator, rates: Array) -> Array:
 
 
 def as_many_more(rng: np.random.Generator, rates: Array) -> Array:
-    """As many users more always fail."""
+    """Double the rates, and let a further 1 % of the users always fail."""
     return np.asarray(np.where(rng.random(rates.shape) < 0.01, 1.0, np.minimum(2 * rates, 1.0)))
 
 
@@ -102,7 +102,7 @@ class KeyedRuns:
         # -1: not yet.
         self.rolled_back_s = np.full(count, -1)
         self.done_s = np.full(count, -1)
-        self.courses = course.begin(count, len(self.shares))
+        self.courses = event_series.begin(count, len(self.shares))
         # Requests and failures [2, run, variant, segment, bucket]; the first segment is what was before.
         self.keys = np.zeros((2, count, 2, len(self.shares) + 1, BUCKETS), np.int32)
         self._recall(traffic / traffic.sum())
@@ -132,7 +132,7 @@ class KeyedRuns:
 
     def counts(self, runs: Whole) -> Counts:
         """What the guard is given of these runs."""
-        courses = course.Course(*(part[runs] for part in self.courses))
+        courses = event_series.EventSeries(*(part[runs] for part in self.courses))
         counts = counts_in(courses, 0 * self.shares, self.step[runs], POLICY.guards.stall_s)
         seen = self.step[runs].max() + 2
         requests, events = self.keys[:, runs, :, :seen].astype(float)
@@ -153,7 +153,7 @@ class KeyedRuns:
                 self.keys[place, run, 0, 0] = np.bincount(buckets[run], numbers[run], BUCKETS)
 
     def _draw(self, alive: Whole) -> tuple[Whole, Whole, Whole, Truths]:
-        """Of each request of a second its run, its variant, its bucket, and whether it failed."""
+        """Draw the run, the variant, the bucket and the failure of each request of a second."""
         rng = self.rng
         run = np.repeat(alive, rng.poisson(self.population.requests_per_s, len(alive)))
         user = np.searchsorted(self._traffic, rng.random(len(run)))
@@ -172,8 +172,8 @@ class KeyedRuns:
 
     def _go_on(self, at: tuple[Whole, Whole], requests: Array, events: Array) -> None:
         usual = (self.courses.usual_events[at[0]].sum(1), self.courses.usual_requests[at[0]].sum(1))
-        now = course.Course(*(part[at] for part in self.courses))
-        after = course.step(now, requests, events, calm_rates(*usual))
+        now = event_series.EventSeries(*(part[at] for part in self.courses))
+        after = event_series.step(now, requests, events, calm_rates(*usual))
         for part, value in zip(self.courses, after, strict=True):
             part[at] = value
 

@@ -1,9 +1,9 @@
-"""Labels of requests that both variants answered: what is made of them, by simulation.
+"""Labels of requests that both variants answered, by simulation.
 
     python -m tests.serve.rollout.label_table
 
-Ten classes that are equally frequent, a look every 20 labels. The baseline is wrong in 5 %; the part `alike`
-of that are inputs on which both are."""
+Ten classes are equally frequent, and the judge looks every 20 labels. The baseline is wrong in 5 %; in the
+part `alike` of these, both variants are."""
 
 import math
 import sys
@@ -33,7 +33,7 @@ class Truth:
 
 
 def simulate_labels(truth: Truth, *, runs: int, labels: int, seed: int = 0) -> Array:
-    """After how many labels each run was rolled back; infinite: it was not."""
+    """Return the number of labels after which each run was rolled back; infinite: it was not."""
     rng, guard = np.random.default_rng(seed), AccuracyGuard()
     line = math.log(GUARDS / (1 - guard.confidence))
     back = np.full(runs, np.inf)

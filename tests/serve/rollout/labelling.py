@@ -1,4 +1,4 @@
-"""Requests that were answered, and what is said of them, for tests."""
+"""Answered requests and their outcomes, for tests."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def answer(
 
 
 def outcome(request_id: str, *, correct: bool = True) -> Outcome:
-    """What is known of it."""
+    """Return the outcome of a request."""
     return Outcome(request_id=request_id, correct=correct)
 
 
@@ -36,5 +36,5 @@ def tell(
     asks: bool = True,
     now_s: float = 9.0,
 ) -> Feedback:
-    """What becomes of them while that rollout runs."""
+    """Post these outcomes while that rollout runs."""
     return store.learn(model, outcomes, None if running is None else Running(running, asks), now_s)

@@ -1,7 +1,7 @@
-"""What the guards of latency do to good and to bad candidates: cells of tests/serve/rollout/table.py.
+"""What the latency guards do to good and to bad candidates: cells of tests/serve/rollout/table.py.
 
-Every request has a latency of its own; the limits come from what the baseline's requests took before. The
-e-values are those of serve/rollout, the traffic and the limits are made here."""
+Each request has a latency of its own; the limits come from the baseline's earlier requests. The e-values
+are those of serve/rollout, and the traffic and the limits are made here."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -38,12 +38,12 @@ def same(ms: Array) -> Array:
 
 
 def slower(times: float) -> Callable[[Array], Array]:
-    """Every request takes so many times as long."""
+    """Return a function that multiplies each latency by `times`."""
     return lambda ms: ms * times
 
 
 def median_doubled(ms: Array) -> Array:
-    """None takes less than twice the median; the slowest twelfth is as it was."""
+    """Raise each latency to at least twice the median; the slowest twelfth stays as it was."""
     return np.maximum(ms, 2 * MEDIAN_MS)
 
 
@@ -54,7 +54,7 @@ def tail_doubled(ms: Array) -> Array:
 
 @dataclass(frozen=True, kw_only=True)
 class Slow(Scenario):
-    """Traffic whose latencies are drawn, and what the candidate makes of them."""
+    """Traffic with random latencies, and the candidate's change to them."""
 
     name: str
     candidate: Callable[[Array], Array] = same

@@ -48,7 +48,8 @@ def costs(ticks: int, cpu_ms: float) -> Cost:
 
 
 def shadowed(pairs: int, disagreements: int, cosine: float = 0.999) -> Comparison:
-    """A comparison whose cosines lie at `cosine`, give or take a hundredth of what is missing to 1."""
+    """Return a comparison whose cosines have the mean `cosine` and a spread of a hundredth of 1 -
+    `cosine`."""
     spread = (1 - cosine) / 100
     return Comparison(
         pairs=pairs,

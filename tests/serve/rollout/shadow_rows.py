@@ -1,7 +1,7 @@
-"""Shadows whose requests have rows that are alike: what is made of them, by simulation.
+"""Shadows in which rows of one request are alike, by simulation.
 
-Each request draws how likely its rows are to differ from a Beta law with the true share as its mean and with
-the given correlation between two rows of one request. One tick is one second and one look."""
+Each request draws the probability that its rows differ from a Beta distribution with the true share as its
+mean and the given correlation between two rows of one request. One tick is one second and one look."""
 
 import math
 from collections.abc import Iterator
@@ -22,8 +22,9 @@ ALIKE = (0.001, 0.05, 0.2, 0.999)
 
 
 def simulate_rows(true: float, alike: float, *, runs: int, seed: int = 0) -> tuple[Array, Array]:
-    """After how many requests each run was rolled back, and let on; infinite: it was not. The policy is the
-    default one: five guards share the odds, and the proof asks for 1,000 pairs of 100 requests."""
+    """Return the number of requests after which each run was rolled back, and after which it was promoted;
+    infinite: it was not. The policy is the default one: five guards share the error probability, and the
+    proof needs 1,000 pairs of 100 requests."""
     rng, policy = np.random.default_rng(seed), Policy(shadow=ShadowPolicy(agreement=1 - LIMIT))
     strength = (1 - alike) / alike
     likely = rng.beta(true * strength, (1 - true) * strength, (runs, SECONDS * PER_S))

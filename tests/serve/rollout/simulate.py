@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.rollout.evidence import course
-from serve.rollout.evidence.calm import calm_rates
+from serve.rollout.evidence import event_series
+from serve.rollout.evidence.calm_rate import calm_rates
 from serve.rollout.evidence.evalues import Array, log_rate_above, log_rate_below
 from serve.rollout.evidence.stalls import waits
 from serve.rollout.judging.cost import contrast, log_cheaper
@@ -53,8 +53,8 @@ class Runs:
         # Of the candidate, since the change if there is one.
         self.errors_met = np.zeros(self.count, np.int64)
         # Of each kind the course of the step that runs, and those of the steps before it.
-        self.courses = {kind: course.begin(self.count) for _, kind in self.pairs}
-        self.before = {kind: course.begin(*shape) for _, kind in self.pairs}
+        self.courses = {kind: event_series.begin(self.count) for _, kind in self.pairs}
+        self.before = {kind: event_series.begin(*shape) for _, kind in self.pairs}
         # What ran in this step, in blocks of time: [run, variant, block, (runs, logs, ms)].
         self.costs = np.zeros((self.count, 2, _MOST_BLOCKS, 3))
         self.block_s = np.ones(self.count, np.int64)
@@ -66,7 +66,7 @@ class Runs:
 
     @property
     def pairs(self) -> tuple[tuple[ErrorGuard | QuantileGuard, str], ...]:
-        """The guards, each with what it counts."""
+        """Return the guards, each with the count that it judges."""
         return (self.policy.guards.errors, "errors"), (self.policy.guards.latency, "over_limit")
 
     @property
@@ -75,7 +75,7 @@ class Runs:
         return np.flatnonzero((self.rolled_back_s < 0) & (self.done_s < 0))
 
     def tick(self, now_s: int) -> dict[str, NDArray[Any]]:
-        """One second of traffic for the runs that are alive, then a look. Returns what was counted."""
+        """Simulate a second of traffic for the runs that are alive, then judge. Returns the counts."""
         alive, scenario = self.alive, self.scenario
         began_s = now_s - scenario.tick_s
         counted = self._draw(alive, now_s, began_s - self.entered_s[alive].astype(float))
@@ -112,16 +112,16 @@ class Runs:
         ]
         if len(alive) == self.count:
             rates = calm_rates(*usual)
-            self.courses[kind] = course.step(now, requests, events, rates, self.scenario.replicas)
+            self.courses[kind] = event_series.step(now, requests, events, rates, self.scenario.replicas)
             return
-        mine = course.Course(*(part[alive] for part in now))
+        mine = event_series.EventSeries(*(part[alive] for part in now))
         rates = calm_rates(*(part[alive] for part in usual))
-        after = course.step(mine, requests, events, rates, self.scenario.replicas)
+        after = event_series.step(mine, requests, events, rates, self.scenario.replicas)
         for part, value in zip(now, after, strict=True):
             part[alive] = value
 
     def _run(self, runs: Whole, requests: Whole, ms: Array, now_s: int) -> None:
-        """Add what ran in this second; where there are too many blocks, two become one."""
+        """Add the runs of this second; if there are too many blocks, merge them in pairs."""
         block = (now_s - self.scenario.tick_s - self.entered_s[runs]) // self.block_s[runs]
         full = runs[block >= _MOST_BLOCKS]
         pairs = self.costs[full].reshape(-1, 2, _MOST_BLOCKS // 2, 2, 3).sum(3)
@@ -199,7 +199,7 @@ class Runs:
         self.block_s[goes_on] = 1
 
     def _counts(self, alive: Whole, kind: str) -> Counts:
-        courses = course.Course(*(part[alive] for part in self.before[kind]))
+        courses = event_series.EventSeries(*(part[alive] for part in self.before[kind]))
         at = (np.arange(len(alive)), self.step[alive])
         for part, now in zip(courses, self.courses[kind], strict=True):
             part[at] = now[alive]

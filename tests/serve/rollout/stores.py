@@ -117,7 +117,7 @@ def judged(before: Rollout, at_s: float, revision: int) -> Change:
 
 
 def go_on(store: Store, at_s: float) -> int:
-    """Write the next step of what is in force: a rollout's start, or its verdict; its entry's number."""
+    """Write the next step: the start of a rollout or its next verdict. Returns the entry's number."""
     present = store.read("digits")
     revision = present.routes.revision + 1 if present.routes else 1
     before = present.rollout

@@ -1,7 +1,7 @@
-"""The table of what the verdicts do to good and to bad candidates, beside what is asked of them.
+"""The table of what the verdicts do to good and to bad candidates, beside the required rates.
 
-Each line is a number of simulated rollouts with fixed seeds. Exit code 1: a line misses what is asked, and
-not by chance."""
+Each line is a number of simulated rollouts with fixed seeds. Exit code 1: a line misses its requirement by
+more than chance explains."""
 
 import argparse
 import os
@@ -20,7 +20,7 @@ from tests.serve.rollout.watch_table import watch_cells
 
 @cache
 def cells(fast: bool) -> tuple[Cell, ...]:
-    """All lines. A new group of scenarios gets its place here."""
+    """Return all lines. A new group of scenarios is added here."""
     short = (
         verdict_cells,
         high_cells,
@@ -54,7 +54,7 @@ def _asked() -> argparse.Namespace:
 
 
 def main(fast: bool, word: str) -> int:
-    """Print the lines as they come; the exit code."""
+    """Print the lines as they arrive and return the exit code."""
     missed = 0
     chosen = [
         (place, cell) for place, cell in enumerate(cells(fast)) if word in cell.group or word in cell.name

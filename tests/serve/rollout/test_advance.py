@@ -46,7 +46,8 @@ MOVES: list[Move] = [
 
 @given(moves=st.lists(st.sampled_from(MOVES), max_size=40), gated=st.booleans())
 def test_no_sequence_of_moves_jumps_a_step_or_leaves_an_end(moves: list[Move], gated: bool) -> None:
-    """Whatever comes: the step rises by one or stays, the watch follows the last one, and DONE the watch."""
+    """In any sequence of moves a step rises by at most one, the watch follows the last step, and DONE the
+    watch."""
     rollout = begun(GATED if gated else None)
     for move in moves:
         if rollout.phase.over:
@@ -72,7 +73,7 @@ def test_promoted_at_every_look_it_visits_every_step() -> None:
 
 
 def test_a_step_notes_when_it_began_and_why() -> None:
-    """Its minimum time counts from then."""
+    """A step records its start, from which its minimum time counts, and the reason."""
     rollout = given_verdict(Kind.PROMOTE, 99.0)(at_step(1))
     assert (rollout.entered_s, rollout.by, rollout.reason) == (99.0, "judge", "a reason to PROMOTE")
 
@@ -119,7 +120,7 @@ def test_a_gate_waits_for_an_approval() -> None:
 
 
 def test_paused_means_that_no_evidence_moves_it_on() -> None:
-    """Until somebody resumes it, at the same step."""
+    """A paused rollout ignores verdicts until it is resumed at the same step."""
     paused = pause(at_step(3), "ann")
     assert given_verdict(Kind.PROMOTE)(paused) is paused
     assert resume(paused, "bob").model_copy(update={"by": "ann", "reason": "started"}) == at_step(
@@ -128,7 +129,7 @@ def test_paused_means_that_no_evidence_moves_it_on() -> None:
 
 
 def test_a_pause_does_not_lose_an_approval_gate() -> None:
-    """After it the evidence has to ask for the approval again."""
+    """After a pause, the evidence asks for the approval again."""
     waiting = given_verdict(Kind.PROMOTE)(at_step(1, GATED))
     resumed = resume(pause(waiting, "ann"), "ann")
     assert given_verdict(Kind.PROMOTE)(resumed).phase is Phase.WAITING_APPROVAL
@@ -151,13 +152,13 @@ def test_without_a_watch_the_last_step_leads_to_the_end() -> None:
 
 
 def test_the_watch_counts_its_own_time() -> None:
-    """From the moment all traffic went to the candidate."""
+    """The watch records its own start."""
     rollout = given_verdict(Kind.PROMOTE, 99.0)(at_step(5))
     assert (rollout.phase, rollout.step, rollout.share, rollout.entered_s) == (Phase.WATCHING, 5, 1.0, 99.0)
 
 
 def test_a_watch_that_is_aborted_gives_everything_back() -> None:
-    """To the baseline that it came from."""
+    """An abort of the watch gives all traffic to the baseline."""
     watched = given_verdict(Kind.PROMOTE)(at_step(5))
     assert (abort(watched, "ann").phase, abort(watched, "ann").share) == (Phase.ROLLED_BACK, 0.0)
 
@@ -182,7 +183,7 @@ def test_a_watch_may_be_ended_by_a_person() -> None:
     ],
 )
 def test_what_does_not_fit_the_phase_is_refused(action: Move, phase: Phase) -> None:
-    """With the phase, and those in which it is possible."""
+    """The error names the phase and those in which the action is possible."""
     rollout = at_step(2).model_copy(update={"phase": phase})
     with pytest.raises(RefusedAction, match=f"in phase {phase}; this is possible only in") as refused:
         action(rollout)

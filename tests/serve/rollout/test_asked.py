@@ -18,7 +18,7 @@ from tests.serve.rollout.asked import Asked, Found
     ],
 )
 def test_chance_is_no_miss(asked: Asked, count: int, missed: bool) -> None:
-    """But what it brings less than once in 10,000 times is."""
+    """A result counts as a miss only if chance explains it in less than one of 10,000 cases."""
     assert asked.missed(Found(100, {"seen": count})) is missed
 
 

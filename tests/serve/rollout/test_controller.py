@@ -6,8 +6,8 @@ import pytest
 
 from serve.rollout.api_records import ActWanted, RolloutWanted
 from serve.rollout.evidence.evidence import Evidence
+from serve.rollout.model_state import ModelState
 from serve.rollout.replay import replay
-from serve.rollout.situation import Situation
 from serve.rollout.state.feedback import Outcome, Outcomes
 from serve.rollout.state.policy import AccuracyGuard, Policy, ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase
@@ -17,7 +17,7 @@ SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
 
 def test_a_good_candidate_goes_to_all_traffic_step_by_step(keeping: Keeping, gateway: Gateway) -> None:
-    """By itself, through the shadow and each step, and every verdict computes again."""
+    """A good candidate goes through the shadow and each step to DONE, and a replay finds no fault."""
     view = keeping.start()
     while not keeping.rollout.watched:
         turn(keeping, gateway)
@@ -78,7 +78,7 @@ def test_a_warm_up_is_no_harm(keeping: Keeping, gateway: Gateway) -> None:
     for second in range(50):
         turn(keeping, gateway, slow=100 if second < 20 else 0)
     assert keeping.place == (Phase.STEP, 3)
-    [segment] = keeping.situation.present.evidence.segments
+    [segment] = keeping.state.present.evidence.segments
     assert (segment.over_limit.candidate, segment.timed.both) == (0, 40_000)
 
 
@@ -100,14 +100,14 @@ def test_a_candidate_that_differs_is_rolled_back_before_any_user_sees_it(
 def test_no_traffic_is_no_failure(keeping: Keeping) -> None:
     """An hour of looks at nothing: it stands where it stood, and nothing was written."""
     keeping.start(SKIP)
-    before = keeping.situation.present.number
+    before = keeping.state.present.number
     for _ in range(60):
         keeping.tick(60)
-    assert (keeping.place, keeping.situation.present.number) == ((Phase.STEP, 1), before)
+    assert (keeping.place, keeping.state.present.number) == ((Phase.STEP, 1), before)
 
 
 def test_time_that_runs_out_leaves_the_baseline(keeping: Keeping) -> None:
-    """Without a decision, and with the reason."""
+    """At the time limit the baseline gets all traffic, and the phase is INCONCLUSIVE."""
     keeping.start(SKIP.model_copy(update={"maximum_s": 100.0}))
     keeping.tick(100)
     assert keeping.place == (Phase.INCONCLUSIVE, 1)
@@ -115,7 +115,7 @@ def test_time_that_runs_out_leaves_the_baseline(keeping: Keeping) -> None:
 
 
 def test_two_gateways_add_up(keeping: Keeping, gateway: Gateway) -> None:
-    """Neither alone has enough pairs."""
+    """Pairs of two gateways add up to the minimum that neither has alone."""
     other = Gateway("two")
     keeping.start()
     for each in (gateway, other):
@@ -123,12 +123,12 @@ def test_two_gateways_add_up(keeping: Keeping, gateway: Gateway) -> None:
         each.serve(400)
         each.report(keeping)
     keeping.tick()
-    assert keeping.situation.present.evidence.shadow.pairs == 800
+    assert keeping.state.present.evidence.shadow.pairs == 800
     assert keeping.place == (Phase.STEP, 1)
 
 
 def test_what_comes_late_counts_in_the_step_that_chose_it(keeping: Keeping, gateway: Gateway) -> None:
-    """A gateway that has not heard of the new routes yet splits by the old ones."""
+    """Requests of a gateway with old routes count in the step that chose their variant."""
     slow = Gateway("slow")
     keeping.start(SKIP)
     slow.hear(keeping)
@@ -137,7 +137,7 @@ def test_what_comes_late_counts_in_the_step_that_chose_it(keeping: Keeping, gate
     slow.serve(1000)
     slow.report(keeping)
     keeping.tick()
-    [segment] = keeping.situation.present.evidence.segments
+    [segment] = keeping.state.present.evidence.segments
     assert (segment.key, segment.requests.both) == ((1, 0.1, False), 3000)
 
 
@@ -147,15 +147,15 @@ def test_a_person_pauses_and_nothing_moves(keeping: Keeping, gateway: Gateway) -
     keeping.commands.act(view.rollout.rollout, "pause", ActWanted(), "bob")
     turn(keeping, gateway)
     assert keeping.place == (Phase.PAUSED, 0)
-    assert keeping.situation.present.evidence.shadow.pairs == 2000
+    assert keeping.state.present.evidence.shadow.pairs == 2000
 
 
 def test_a_verdict_that_changes_nothing_is_written_when_there_is_more_evidence(
     keeping: Keeping, gateway: Gateway
 ) -> None:
-    """By a tenth since the one before: 1,050 and 1,090 pairs are too few after 1,000."""
+    """A verdict that changes nothing is written when the pairs have grown by 10 %."""
     keeping.start(POLICY.model_copy(update={"shadow": ShadowPolicy(minimum_pairs=10_000)}))
-    before = keeping.situation.present.number
+    before = keeping.state.present.number
     for pairs in (1000, 50, 40, 20, 200):
         turn(keeping, gateway, pairs)
     verdicts = [entry.change.judged for entry in keeping.store.trail("digits")[before:]]
@@ -163,7 +163,7 @@ def test_a_verdict_that_changes_nothing_is_written_when_there_is_more_evidence(
 
 
 def test_whom_the_policy_names_is_told_of_each_change(keeping: Keeping, gateway: Gateway) -> None:
-    """Of the start and each step; not of looks that changed nothing."""
+    """The webhook gets the start and each change, and no look that changed nothing."""
     keeping.start(POLICY.model_copy(update={"webhook": "http://example.com/told"}))
     keeping.tick()
     turn(keeping, gateway)
@@ -187,7 +187,7 @@ def test_a_sheet_of_a_rollout_that_is_over_counts_nowhere(keeping: Keeping, gate
     keeping.controller.take("digits", "one", sheet)
     keeping.controller.take("nobody", "one", sheet)
     keeping.tick()
-    assert keeping.situation.present.evidence.shadow.pairs == 0
+    assert keeping.state.present.evidence.shadow.pairs == 0
     assert keeping.controller.written("one") == {}
 
 
@@ -196,22 +196,22 @@ def test_what_is_wrong_with_one_model_stops_no_other(
 ) -> None:
     """The first of the two cannot be looked at, and the second still goes on."""
 
-    def fail_for_another(situation: Situation, evidence: Evidence) -> bool:
-        if situation.model == "another":
+    def fail_for_another(state: ModelState, evidence: Evidence) -> bool:
+        if state.model == "another":
             raise ValueError("a bug of ours")
         return True
 
     keeping.controller.settle("another", "fp32", VERSIONS, None)
-    keeping.controller.situations = dict(sorted(keeping.controller.situations.items()))
+    keeping.controller.states = dict(sorted(keeping.controller.states.items()))
     keeping.commands.start("another", RolloutWanted(candidate="int8", policy=POLICY), "ann")
     keeping.start()
-    monkeypatch.setattr(Situation, "notable", fail_for_another)
+    monkeypatch.setattr(ModelState, "notable", fail_for_another)
     turn(keeping, gateway)
     assert keeping.place == (Phase.STEP, 1)
 
 
 def test_labels_of_the_shadow_convict_one_bad_class(keeping: Keeping, gateway: Gateway) -> None:
-    """Before any user sees the candidate: it is wrong on a third of one class of ten."""
+    """Labels of the shadow roll back a candidate that is wrong in a third of one class."""
     guards = POLICY.guards.model_copy(update={"accuracy": AccuracyGuard()})
     shadow = POLICY.shadow.model_copy(update={"minimum_pairs": 100_000, "agreement": 0.5})
     keeping.start(POLICY.model_copy(update={"guards": guards, "shadow": shadow}))
@@ -239,7 +239,7 @@ def test_labels_of_the_shadow_convict_one_bad_class(keeping: Keeping, gateway: G
 
 
 def test_labels_that_are_posted_at_once_convict(keeping: Keeping, gateway: Gateway) -> None:
-    """Before their requests are known: the client sends each once, and none is lost."""
+    """Labels that are posted before their requests are known count, and roll the candidate back."""
     guards = POLICY.guards.model_copy(update={"accuracy": AccuracyGuard()})
     steps = (Step(share=0.1, minimum_s=600), Step(share=1))
     keeping.start(SKIP.model_copy(update={"guards": guards, "steps": steps}))

@@ -32,7 +32,7 @@ WIDE = POLICY.model_copy(
 
 
 def abort(keeping: Keeping) -> None:
-    """As a person does, without a look at the store."""
+    """Abort as a person does, without reading the store."""
     view = AtOnce(keeping.controller).act(keeping.rollout.rollout, "abort", ActWanted(), "bob")
     assert view is not None
     assert view.rollout.phase is Phase.ROLLED_BACK
@@ -44,16 +44,16 @@ def actions(keeping: Keeping) -> list[Action]:
 
 
 def expect_whole(keeping: Keeping) -> None:
-    """The store says what is in force, and all of it computes again."""
+    """Check that the store has what is in force, and that a replay finds no fault."""
     present = keeping.store.read("digits")
     assert (present.rollout, present.routes) == (keeping.rollout, keeping.routes)
     assert replay(keeping.store.trail("digits"), keeping.rollout.rollout, keeping.store.key).faults == ()
-    assert keeping.controller.view(keeping.situation).warnings == ()
+    assert keeping.controller.view(keeping.state).warnings == ()
 
 
 @contextmanager
 def away(keeping: Keeping) -> Iterator[None]:
-    """Its folder is gone."""
+    """Move the store's folder away."""
     here = Path(str(keeping.store._engine.url.database)).parent
     gone = here.rename(here.with_name("away"))
     yield
@@ -69,8 +69,7 @@ def save_in_vain(keeping: Keeping) -> None:
 
 
 def test_an_abort_does_not_queue_behind_a_write_that_is_held_up(keeping: Keeping) -> None:
-    """Somebody has the SQLite file locked, and the keeper's write waits for it: the abort is in force before
-    that wait is over, and is written after it."""
+    """An abort is in force while another write waits for a locked SQLite file, and is written after it."""
     keeping.start(SKIP)
     other = sqlite3.connect(str(keeping.store._engine.url.database))
     other.execute("BEGIN IMMEDIATE")
@@ -79,7 +78,7 @@ def test_an_abort_does_not_queue_behind_a_write_that_is_held_up(keeping: Keeping
     abort(keeping)
     assert writing.is_alive()
     assert keeping.routes.weights == {"fp32": 1.0, "int8": 0.0}
-    assert keeping.situation.watch is None
+    assert keeping.state.watch is None
     other.rollback()
     other.close()
     writing.join()
@@ -89,7 +88,7 @@ def test_an_abort_does_not_queue_behind_a_write_that_is_held_up(keeping: Keeping
 
 
 def test_harm_rolls_back_while_the_store_is_away(keeping: Keeping) -> None:
-    """By what comes in meanwhile; the verdict is written with its evidence when the store is back."""
+    """Harm rolls back while the store is away; verdict and evidence are written when it is back."""
     keeping.start(WIDE)
     with away(keeping):
         for number in range(20):
@@ -109,7 +108,7 @@ def test_harm_rolls_back_while_the_store_is_away(keeping: Keeping) -> None:
 
 
 def test_nothing_is_promoted_while_the_store_is_away(keeping: Keeping, gateway: Gateway) -> None:
-    """However good it looks; and people are told why."""
+    """Nothing is promoted while the store is away, and a warning says why."""
     keeping.start(SKIP)
     gateway.report(keeping)
     gateway.serve(3000)
@@ -118,21 +117,21 @@ def test_nothing_is_promoted_while_the_store_is_away(keeping: Keeping, gateway: 
         for _ in range(5):
             save_in_vain(keeping)
         assert keeping.place == (Phase.STEP, 1)
-        [warning] = keeping.controller.view(keeping.situation).warnings
+        [warning] = keeping.controller.view(keeping.state).warnings
         assert warning.startswith("nothing could be written to the store for 5 s")
     keeping.tick()
     assert keeping.place == (Phase.STEP, 2)
 
 
 def test_what_is_not_written_is_not_acknowledged(keeping: Keeping, gateway: Gateway) -> None:
-    """A gateway that forgot it would lose it with this keeper."""
+    """A sheet is acknowledged only after it is written."""
     keeping.start(SKIP)
     gateway.report(keeping)
     gateway.serve(500)
     gateway.report(keeping)
     with away(keeping):
         save_in_vain(keeping)
-        assert keeping.situation.present.evidence.segments[0].requests.both == 500
+        assert keeping.state.present.evidence.segments[0].requests.both == 500
         assert keeping.controller.written("one") == {}
     keeping.tick()
     assert keeping.controller.written("one") == {"digits": 1}
@@ -141,8 +140,7 @@ def test_what_is_not_written_is_not_acknowledged(keeping: Keeping, gateway: Gate
 
 @pytest.mark.parametrize("killed", [False, True])
 def test_two_minutes_without_the_store_lose_no_request(keeping: Keeping, killed: bool) -> None:
-    """Each gateway counts on beside the sheet that nobody acknowledges, and tells all of it afterwards, once;
-    also when the keeper is killed meanwhile. Two equal variants are not blamed for it."""
+    """In two minutes without the store no request is lost or counted twice, even if the keeper is killed."""
     gateways = [Gateway("one"), Gateway("two")]
     keeping.start(WIDE)
 
@@ -178,8 +176,7 @@ def test_two_minutes_without_the_store_lose_no_request(keeping: Keeping, killed:
 
 
 def test_a_full_disk_holds_up_no_abort(keeping: Keeping) -> None:
-    """SQLite says that it is full; the abort stands, is said to be unwritten, and is written when there is
-    room."""
+    """With a full disk an abort is in force with a warning, and is written when there is space."""
     keeping.start(SKIP)
     engine = keeping.store._engine
 
@@ -190,12 +187,10 @@ def test_a_full_disk_holds_up_no_abort(keeping: Keeping) -> None:
     engine.dispose()
     abort(keeping)
     # A small entry still finds room in the last page, and this one does not.
-    keeping.situation.ahead = keeping.situation.ahead and keeping.situation.ahead.model_copy(
-        update={"by": "b" * 100_000}
-    )
+    keeping.state.ahead = keeping.state.ahead and keeping.state.ahead.model_copy(update={"by": "b" * 100_000})
     save_in_vain(keeping)
     assert keeping.place == (Phase.ROLLED_BACK, 1)
-    assert "is in force" in keeping.controller.warnings(keeping.situation)[-1]
+    assert "is in force" in keeping.controller.warnings(keeping.state)[-1]
     event.remove(engine, "connect", fill)
     engine.dispose()
     keeping.tick()
@@ -203,7 +198,7 @@ def test_a_full_disk_holds_up_no_abort(keeping: Keeping) -> None:
 
 
 def abort_during_the_next_write(keeping: Keeping, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It comes when the store has that one, and before the keeper knows."""
+    """Abort during the next write, after the store has it and before the keeper knows."""
     write = Store.append
 
     def slow(store: Store, *arguments: Any) -> Any:
@@ -219,7 +214,7 @@ def abort_during_the_next_write(keeping: Keeping, monkeypatch: pytest.MonkeyPatc
 def test_an_abort_that_comes_during_another_write_is_put_on_top(
     keeping: Keeping, monkeypatch: pytest.MonkeyPatch, act: Any
 ) -> None:
-    """What was decided before it is written, and leads nowhere any more."""
+    """An abort during another write is written after it, and the baseline keeps the traffic."""
     keeping.start(SKIP)
     abort_during_the_next_write(keeping, monkeypatch)
     keeping.commands.act(keeping.rollout.rollout, act, ActWanted(), "ann")
@@ -232,7 +227,7 @@ def test_an_abort_that_comes_during_another_write_is_put_on_top(
 def test_an_abort_that_comes_while_it_is_completed_takes_the_routes_back(
     keeping: Keeping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Too late for the rollout, and not for the traffic."""
+    """An abort during the last promotion leaves the rollout DONE and gives the baseline the traffic."""
     keeping.start(SKIP.model_copy(update={"watch_s": 0.0}))
     keeping.promote()
     keeping.promote()
@@ -246,10 +241,10 @@ def test_an_abort_that_comes_while_it_is_completed_takes_the_routes_back(
 def test_what_was_decided_before_an_abort_is_refused_after_it(keeping: Keeping) -> None:
     """A step further would bring the traffic back."""
     keeping.start(SKIP)
-    situation, before = keeping.situation, keeping.rollout
+    state, before = keeping.state, keeping.rollout
     abort(keeping)
     with pytest.raises(StaleRevision, match="withdrawn meanwhile"):
-        keeping.controller.change(situation, Action.PAUSE, before, keeping.clock.now_s)
+        keeping.controller.change(state, Action.PAUSE, before, keeping.clock.now_s)
     expect_whole(keeping)
 
 
@@ -261,8 +256,7 @@ def fail(*_: object) -> None:
 def test_an_abort_is_put_on_top_of_what_another_keeper_wrote(
     keeping: Keeping, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It took over and went a step further; the abort is still in force here, and is written as soon as that
-    may be."""
+    """An abort stays in force after another keeper's step, and is written once the lease is free."""
     keeping.start(SKIP)
     with monkeypatch.context() as broken:
         broken.setattr(keeping.store, "renew", fail)
@@ -283,7 +277,7 @@ def test_an_abort_is_put_on_top_of_what_another_keeper_wrote(
 def test_an_abort_of_what_another_keeper_has_ended_is_dropped(
     keeping: Keeping, file: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With a line in the log."""
+    """An abort of a rollout that another keeper has ended is dropped, with a line in the log."""
     keeping.start(SKIP)
     with monkeypatch.context() as broken:
         broken.setattr(keeping.store, "renew", fail)
@@ -292,26 +286,25 @@ def test_an_abort_of_what_another_keeper_has_ended_is_dropped(
         other = Keeping(file, keeping.clock, elsewhere=True)
         other.commands.act(other.rollout.rollout, "abort", ActWanted(), "eve")
     keeping.tick(0)
-    assert (keeping.rollout.by, keeping.situation.ahead) == ("eve", None)
+    assert (keeping.rollout.by, keeping.state.ahead) == ("eve", None)
     assert "digits: dropped abort by bob" in caplog.text
     other.kill()
 
 
 def test_a_keeper_that_follows_says_what_an_abort_waits_for(keeping: Keeping, file: str) -> None:
-    """For nothing, before the one that has the lease has given a sign of life."""
+    """A keeper without the lease warns that it cannot abort once the lease's holder has renewed it."""
     keeping.start(SKIP)
     other = Keeping(file, keeping.clock, elsewhere=True)
-    [before] = other.controller.warnings(other.situation)
+    [before] = other.controller.warnings(other.state)
     keeping.tick()
     other.tick(0)
-    [later] = other.controller.warnings(other.situation)
+    [later] = other.controller.warnings(other.state)
     other.kill()
     assert ["can abort" in before, "can abort" in later] == [True, False]
 
 
 def test_a_dead_keepers_lease_holds_up_no_abort(keeping: Keeping) -> None:
-    """Its clock was an hour ahead; its successor takes traffic away at once, and writes when the lease is
-    its own."""
+    """An abort is in force before a dead keeper's lease ends, and is written afterwards."""
     keeping.start(SKIP)
     keeping.kill()
     with sqlite3.connect(str(keeping.store._engine.url.database)) as database:
@@ -341,7 +334,7 @@ def test_an_abort_outlives_a_keeper_that_is_killed_before_it_is_written(keeping:
     expect_whole(other)
     other.kill()
     third = other.killed()
-    assert (third.rollout.by, third.situation.ahead) == ("bob", None)
+    assert (third.rollout.by, third.state.ahead) == ("bob", None)
     third.kill()
 
 
@@ -350,8 +343,7 @@ def test_an_abort_outlives_a_keeper_that_is_killed_before_it_is_written(keeping:
 def test_a_clock_that_is_set_ends_nothing_and_begins_nothing(
     keeping: Keeping, gateway: Gateway, set_s: float, when: str
 ) -> None:
-    """An hour of the wall clock is no hour of the step. A new keeper trusts the clock it finds, unless that
-    lies before what was written."""
+    """Setting the wall clock neither ends a step nor starts one, even across a restart."""
     policy = SKIP.model_copy(
         update={
             "steps": (SKIP.steps[0].model_copy(update={"minimum_s": 1000.0}), *SKIP.steps[1:]),

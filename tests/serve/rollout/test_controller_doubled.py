@@ -16,7 +16,7 @@ SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
 
 def test_two_keepers_by_accident_are_one_that_acts(keeping: Keeping, gateway: Gateway, file: str) -> None:
-    """The other one follows its routes, and refuses what it is asked."""
+    """With two keepers one acts; the other follows its routes and refuses actions."""
     other = Keeping(file, keeping.clock)
     view = keeping.start(SKIP)
     turn(keeping, gateway)
@@ -31,7 +31,7 @@ def test_two_keepers_by_accident_are_one_that_acts(keeping: Keeping, gateway: Ga
 def test_the_other_keeper_takes_over_with_all_that_was_counted(
     keeping: Keeping, gateway: Gateway, file: str
 ) -> None:
-    """Also what came since the last verdict that was written."""
+    """The second keeper takes over with all counts, even those after the last written verdict."""
     other = Keeping(file, keeping.clock)
     keeping.start(POLICY.model_copy(update={"shadow": ShadowPolicy(minimum_pairs=10_000)}))
     other.tick(0)
@@ -40,12 +40,12 @@ def test_the_other_keeper_takes_over_with_all_that_was_counted(
         other.tick(0)
     keeping.clock.now_s += LEASE_S
     other.tick()
-    assert other.situation.present.evidence.shadow.pairs == 1080
+    assert other.state.present.evidence.shadow.pairs == 1080
     gateway.report(other)
     gateway.serve(100)
     gateway.report(other)
     other.tick()
-    assert other.situation.present.evidence.shadow.pairs == gateway.pairs == 1180
+    assert other.state.present.evidence.shadow.pairs == gateway.pairs == 1180
     with pytest.raises(LostLease):
         keeping.promote()
     other.kill()
@@ -66,8 +66,7 @@ def test_what_was_mended_without_the_lease_is_written_with_it(keeping: Keeping, 
 
 
 def test_a_lease_that_comes_while_models_are_settled_is_every_models(keeping: Keeping, file: str) -> None:
-    """The one that was killed had it while the first model was settled, and no more at the second: the first
-    one's rollout to what is not loaded ends all the same."""
+    """A keeper that gets the lease while it settles a second model also settles the first one's rollout."""
     keeping.start(SKIP)
     keeping.kill()
     other = Keeping(file, keeping.clock, versions={"fp32": VERSIONS["fp32"]})
@@ -80,7 +79,7 @@ def test_a_lease_that_comes_while_models_are_settled_is_every_models(keeping: Ke
 
 
 def test_a_store_that_fails_leaves_all_as_it_was(keeping: Keeping, gateway: Gateway, tmp_path: Path) -> None:
-    """Its folder is gone: routes stay, nothing moves, and what was counted counts when it is back."""
+    """If the store fails, routes and phase stay, and the counts are used when it is back."""
     keeping.start(SKIP)
     gateway.report(keeping)
     gateway.serve(1500)
@@ -97,13 +96,13 @@ def test_a_store_that_fails_leaves_all_as_it_was(keeping: Keeping, gateway: Gate
     (tmp_path / "away").rename(tmp_path / "store")
     keeping.tick()
     assert keeping.place == (Phase.STEP, 2)
-    assert keeping.situation.present.evidence.segments[0].requests.both == 1500
+    assert keeping.state.present.evidence.segments[0].requests.both == 1500
 
 
 def test_a_write_that_fails_loses_nothing_that_came(
     keeping: Keeping, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gateway has told it, and it was not written down: it counts at the next look."""
+    """If a write fails, the counts that it had are used at the next look."""
 
     def fail(*_: object) -> None:
         raise StoreFailed("the store failed: no space left")
@@ -118,13 +117,13 @@ def test_a_write_that_fails_loses_nothing_that_came(
             keeping.tick()
     gateway.report(keeping)
     keeping.tick()
-    assert keeping.situation.present.evidence.segments[0].requests.both == 1500
+    assert keeping.state.present.evidence.segments[0].requests.both == 1500
 
 
 def test_news_of_another_keeper_loses_nothing_that_came(
     keeping: Keeping, gateway: Gateway, file: str
 ) -> None:
-    """A follower that had heard sheets drops them with its old news, and hears them again."""
+    """A follower drops its sheets after another keeper's entry and gets them again from the gateways."""
     other = Keeping(file, keeping.clock)
     keeping.start(SKIP)
     other.tick(0)
@@ -138,7 +137,7 @@ def test_news_of_another_keeper_loses_nothing_that_came(
     other.tick()
     gateway.report(other)
     other.tick()
-    assert other.situation.present.evidence.segments[0].requests.both == 1500
+    assert other.state.present.evidence.segments[0].requests.both == 1500
     other.kill()
 
 
@@ -155,7 +154,7 @@ def test_nobody_judges_while_the_lease_is_of_a_keeper_that_is_gone(keeping: Keep
 
 
 def test_who_follows_a_keeper_that_lives_knows_that_it_judges(keeping: Keeping, file: str) -> None:
-    """By its signs of life."""
+    """A follower takes the holder's renewals as a sign that rollouts are judged."""
     other = Keeping(file, keeping.clock)
     for _ in range(10):
         keeping.tick()

@@ -1,4 +1,4 @@
-"""A candidate that hangs while clients give up: nobody ever has an answer, or an error, to count."""
+"""A candidate that hangs while clients give up, so that it returns neither answers nor errors."""
 
 import math
 
@@ -43,7 +43,7 @@ def serve(keeping: Keeping, gateway: Gateway, *, hangs: int, sticky: bool) -> No
 def test_a_candidate_that_hangs_is_rolled_back(
     keeping: Keeping, gateway: Gateway, hangs: int, sticky: bool
 ) -> None:
-    """At the first step, by the latency guard, and the trail computes again."""
+    """A candidate that hangs is rolled back at the first step by the latency guard."""
     view = keeping.start(SKIP)
     for _ in range(60):
         serve(keeping, gateway, hangs=hangs, sticky=sticky)
@@ -55,7 +55,7 @@ def test_a_candidate_that_hangs_is_rolled_back(
 
 
 def test_what_a_hanging_candidate_was_asked_shows(keeping: Keeping, gateway: Gateway) -> None:
-    """Its share of the requests is the one that was asked for, though it answered none of them."""
+    """Unanswered requests of a hanging candidate count in its share and as slow."""
     keeping.start(SKIP)
     serve(keeping, gateway, hangs=1, sticky=False)
     view = keeping.commands.view(keeping.rollout.rollout)

@@ -1,4 +1,4 @@
-"""A rollout goes on where it was, whoever is killed when."""
+"""A rollout continues where it was after its keeper is killed."""
 
 import random
 from collections import Counter
@@ -71,7 +71,7 @@ class Lives:
 
 
 def look(lives: Lives, gateway: Gateway) -> None:
-    """What gateways told a keeper that was killed they tell the next one again."""
+    """Report to the keeper and let it judge; after a kill, report again to the next one."""
 
     def listen_and_look(keeping: Keeping) -> None:
         gateway.report(keeping)
@@ -81,17 +81,17 @@ def look(lives: Lives, gateway: Gateway) -> None:
 
 
 def promote(lives: Lives) -> None:
-    """A person who does not know whether it was done looks before trying again."""
-    rollout, number = lives.keeping.rollout.rollout, lives.keeping.situation.changed
+    """Promote; after a kill, check whether it was done before trying again."""
+    rollout, number = lives.keeping.rollout.rollout, lives.keeping.state.changed
     wanted = ActWanted(number=number)
     lives.live(
         lambda keeping: keeping.commands.act(rollout, "promote", wanted, "ann"),
-        lambda keeping: keeping.situation.changed > number,
+        lambda keeping: keeping.state.changed > number,
     )
 
 
 def tell(lives: Lives, request_id: str) -> None:
-    """Five answers of the baseline were right; a client that heard nothing says so again."""
+    """Post that five answers of the baseline were right; after a kill, post it again."""
     told = [Outcome(request_id=f"{request_id}-fp32-{number}", correct=True) for number in range(5)]
     lives.live(
         lambda keeping: keeping.commands.feedback("digits", Outcomes(outcomes=tuple(told)), "ann"),
@@ -103,11 +103,11 @@ def tell(lives: Lives, request_id: str) -> None:
 def test_a_keeper_killed_at_every_other_write_counts_all_once_and_jumps_no_step(
     url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    """Before it or after it, on both databases: in the end it is as if nothing had been."""
+    """A keeper that is killed before or after every other write counts all once and skips no step."""
     lives, gateway = Lives(Keeping(url, clock)), Gateway()
     die_at_writes(monkeypatch, seed)
     try:
-        lives.live(lambda keeping: keeping.start(TOLD), lambda keeping: keeping.situation.running is not None)
+        lives.live(lambda keeping: keeping.start(TOLD), lambda keeping: keeping.state.running is not None)
         for turns in range(6):
             gateway.report(lives.keeping)
             gateway.serve(1500, request_id=f"t{turns}")
@@ -125,7 +125,7 @@ def test_a_keeper_killed_at_every_other_write_counts_all_once_and_jumps_no_step(
 
 
 def expect_whole(keeping: Keeping, gateway: Gateway) -> None:
-    """Every request counts once, every step was entered once, in order, and all of it computes again."""
+    """Check that each request counts once, that the steps are in order, and that a replay finds no fault."""
     trail = keeping.store.trail("digits")
     steps = [entry.change.rollout.step for entry in trail if entry.change.rollout and entry.change.routes]
     assert (steps, keeping.rollout.phase) == ([0, 1, 2, 3], Phase.DONE)
@@ -143,7 +143,7 @@ def expect_whole(keeping: Keeping, gateway: Gateway) -> None:
 
 
 def test_gateways_keep_their_routes_while_there_is_no_keeper(keeping: Keeping, gateway: Gateway) -> None:
-    """And what they counted meanwhile is not lost."""
+    """Without a keeper, gateways keep their routes, and their counts are used later."""
     keeping.start(SKIP)
     gateway.report(keeping)
     gateway.serve(500)
@@ -153,13 +153,13 @@ def test_gateways_keep_their_routes_while_there_is_no_keeper(keeping: Keeping, g
     another = keeping.killed()
     gateway.report(another)
     another.tick()
-    [segment] = another.situation.present.evidence.segments
+    [segment] = another.state.present.evidence.segments
     assert segment.requests.both == 900
     another.kill()
 
 
 def test_an_action_on_old_news_is_refused_after_a_restart_as_well(keeping: Keeping) -> None:
-    """Whoever read before the pause must read again."""
+    """An action on an outdated entry is refused after a restart, too."""
     view = keeping.start(SKIP)
     keeping.commands.act(view.rollout.rollout, "pause", ActWanted(), "bob")
     another = keeping.killed()
@@ -169,7 +169,7 @@ def test_an_action_on_old_news_is_refused_after_a_restart_as_well(keeping: Keepi
 
 
 def test_feedback_counts_once_across_a_restart(keeping: Keeping, gateway: Gateway) -> None:
-    """For the variant that was chosen, in its step."""
+    """Feedback that is posted again after a restart counts once."""
     keeping.start(TOLD.model_copy(update={"shadow": ShadowPolicy(skip=True)}))
     gateway.report(keeping)
     gateway.serve(100, request_id="a")
@@ -182,7 +182,7 @@ def test_feedback_counts_once_across_a_restart(keeping: Keeping, gateway: Gatewa
     assert len(another.commands.feedback("digits", Outcomes(outcomes=tuple(outcomes)), "ann").double) == 6
     another.tick()
     another.tick()
-    [segment] = another.situation.present.evidence.segments
+    [segment] = another.state.present.evidence.segments
     assert (segment.labelled.baseline, segment.labelled.candidate) == (1, 5)
     assert (segment.wrong.baseline, segment.wrong.candidate) == (0, 3)
     another.kill()
@@ -197,7 +197,7 @@ def test_a_clock_that_is_set_a_day_ahead_ends_no_rollout(keeping: Keeping) -> No
     try:
         another.tick()
         another.tick(59)
-        looked = another.situation.present.evidence.looked
+        looked = another.state.present.evidence.looked
         assert another.place == (Phase.STEP, 1)
         assert looked is not None
         assert (looked.whole_s, looked.here_s) == (120, 120)

@@ -16,14 +16,14 @@ SKIP = UNNAMED.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
 
 class Baseline:
-    """How long its requests take, and what it has come to."""
+    """A baseline with set latencies, and its totals."""
 
     def __init__(self, keeping: Keeping) -> None:
         self._keeping = keeping
         self._tally = Tally()
 
     def serve(self, seconds: int, ms: float) -> None:
-        """So long, 100 requests a second."""
+        """Serve 100 requests a second for `seconds`."""
         for _ in range(0, seconds, 5):
             for _ in range(500):
                 self._tally.latency.record(ms)
@@ -41,14 +41,14 @@ def edge(latency_ms: float) -> float:
 
 
 def announced(keeping: Keeping) -> tuple[float | None, ...]:
-    """The limits that gateways are told."""
-    watch = keeping.situation.watch
+    """Return the latency limits that gateways get."""
+    watch = keeping.state.watch
     assert watch is not None
     return watch.quantile_limits_ms
 
 
 def test_the_limit_that_stays_is_fixed_once(keeping: Keeping) -> None:
-    """In the shadow, when the past has been steady for long enough; later it does not drift."""
+    """The fixed limit is set once, after a steady past, and does not change later."""
     keeping.start(UNNAMED)
     baseline = Baseline(keeping)
     baseline.serve(120, 10.0)
@@ -64,7 +64,7 @@ def test_the_limit_that_stays_is_fixed_once(keeping: Keeping) -> None:
 
 
 def test_an_incident_before_the_start_is_in_no_limit(keeping: Keeping) -> None:
-    """12 seconds of ten minutes at three seconds a request."""
+    """Twelve slow seconds in ten minutes before the start have no effect on the limits."""
     baseline = Baseline(keeping)
     baseline.serve(300, 10.0)
     baseline.serve(12, 3000.0)
@@ -76,14 +76,14 @@ def test_an_incident_before_the_start_is_in_no_limit(keeping: Keeping) -> None:
 
 
 def test_once_a_user_has_seen_the_candidate_no_limit_is_fixed(keeping: Keeping) -> None:
-    """Its requests so far were held against none."""
+    """No fixed limit is set after the shadow phase."""
     keeping.start(SKIP)
     Baseline(keeping).serve(600, 10.0)
     assert (keeping.rollout.limit_ms, keeping.rollout.steady_ms) == (None, (None, None, None))
 
 
 def test_the_limits_that_follow_the_baseline_are_announced(keeping: Keeping) -> None:
-    """From the first notes on, and a minute later as the baseline is then; the routes stay as they are."""
+    """The moving limits follow the baseline after a minute, without new routes."""
     keeping.start(SKIP)
     revision = keeping.routes.revision
     assert announced(keeping) == (None, None, None)
@@ -98,7 +98,7 @@ def test_the_limits_that_follow_the_baseline_are_announced(keeping: Keeping) -> 
 
 
 def test_another_step_has_other_limits_at_once(keeping: Keeping) -> None:
-    """With most of the traffic the candidate is held against a baseline that had it all, if one is known."""
+    """The limits are unknown after a change of step, because the baseline's load has changed."""
     keeping.start(SKIP)
     Baseline(keeping).serve(15, 10.0)
     assert None not in announced(keeping)
@@ -110,7 +110,7 @@ def test_another_step_has_other_limits_at_once(keeping: Keeping) -> None:
 
 
 def test_the_next_rollout_begins_without_limits(keeping: Keeping) -> None:
-    """Until the first look at the baseline as it is then."""
+    """A new rollout starts without limits."""
     first = keeping.start(SKIP)
     Baseline(keeping).serve(15, 10.0)
     keeping.commands.act(first.rollout.rollout, "abort", ActWanted(), "ann")

@@ -23,7 +23,7 @@ def watched(keeping: Keeping, gateway: Gateway) -> Keeping:
 
 
 def test_at_the_last_step_both_still_answer(keeping: Keeping, gateway: Gateway) -> None:
-    """And a candidate that fails there from the first request on gets no further."""
+    """At the last step the baseline has 5 %, and a candidate that fails there is rolled back."""
     keeping.start(SKIP)
     while keeping.place != (Phase.STEP, 3):
         turn(keeping, gateway)
@@ -39,8 +39,7 @@ def test_at_the_last_step_both_still_answer(keeping: Keeping, gateway: Gateway) 
 def test_failing_with_all_traffic_rolls_back_to_the_former_baseline(
     watched: Keeping, gateway: Gateway
 ) -> None:
-    """Fine until everything was the candidate's, then every request fails: found within five minutes, told in
-    numbers, and computed again from what was stored."""
+    """A candidate that fails in the watch is rolled back within five minutes, and a replay finds no fault."""
     for _ in range(300):
         turn(watched, gateway, 200, errors=(0, 200))
         if watched.rollout.phase.over:
@@ -52,26 +51,26 @@ def test_failing_with_all_traffic_rolls_back_to_the_former_baseline(
 
 
 def test_a_watch_without_harm_ends_the_rollout(watched: Keeping) -> None:
-    """With or without traffic; until then gateways count."""
+    """A watch without harm ends in DONE after its time, even without traffic."""
     watched.tick(3599)
     assert watched.place == (Phase.WATCHING, 3)
-    assert watched.situation.watch is not None
+    assert watched.state.watch is not None
     watched.tick(1)
     assert watched.place == (Phase.DONE, 3)
     assert watched.rollout.reason.startswith("at 100 % of the traffic: watched for 3,600 of 3,600 s; ")
     assert watched.routes.weights == {"fp32": 0.0, "int8": 1.0}
-    assert watched.situation.watch is None
+    assert watched.state.watch is None
 
 
 def test_the_watch_goes_on_after_a_keeper_was_killed(watched: Keeping, gateway: Gateway) -> None:
-    """What was seen with all traffic is in the store."""
+    """After a restart the watch continues with its evidence."""
     for _ in range(20):
         turn(watched, gateway, 100, errors=(0, 5))
-    lately = watched.situation.present.evidence.lately
+    lately = watched.state.present.evidence.lately
     another = watched.killed()
     try:
         assert another.place == (Phase.WATCHING, 3)
-        assert another.situation.present.evidence.lately == lately
+        assert another.state.present.evidence.lately == lately
         assert sum(stretch.errors for stretch in lately) >= 95
     finally:
         another.kill()
@@ -95,7 +94,7 @@ def test_a_clock_that_is_set_ahead_is_no_watch(watched: Keeping) -> None:
 
 
 def test_time_in_which_nobody_judged_is_no_watch(watched: Keeping) -> None:
-    """Everything stood still for a night."""
+    """Time in which no keeper judged does not count towards the watch."""
     watched.tick(600)
     watched.clock.now_s += 40_000
     another = watched.killed()
@@ -114,7 +113,7 @@ def test_who_aborts_the_watch_gets_the_former_baseline(watched: Keeping) -> None
 
 
 def test_nobody_waits_for_the_watch_to_set_routes(watched: Keeping) -> None:
-    """It ends with the routes, and the trail says by whom and why."""
+    """Setting routes ends the watch, and the trail says who did it and why."""
     watched.commands.set_routes("digits", RoutesWanted(weights={"fp32": 1, "int8": 1}), "bob")
     assert (watched.rollout.phase, watched.rollout.by) == (Phase.DONE, "bob")
     assert watched.rollout.reason == "the watch ended because routes were set"
@@ -123,7 +122,7 @@ def test_nobody_waits_for_the_watch_to_set_routes(watched: Keeping) -> None:
 
 
 def test_the_next_rollout_does_not_end_the_watch(watched: Keeping) -> None:
-    """It would begin at the old baseline; it is said how it begins at the new one."""
+    """A rollout during the watch is refused; the error gives the command to accept the candidate."""
     with pytest.raises(
         RefusedAction, match=r"make 'int8' the baseline, .*: counterweight rollout accept digits"
     ):
@@ -132,7 +131,7 @@ def test_the_next_rollout_does_not_end_the_watch(watched: Keeping) -> None:
 
 
 def test_after_the_watch_the_next_rollout_asks_for_a_baseline(watched: Keeping) -> None:
-    """The new one or the old one."""
+    """A rollout after the watch is refused until a baseline is chosen; the error gives the commands."""
     watched.promote()
     with pytest.raises(
         RefusedAction,
@@ -142,14 +141,14 @@ def test_after_the_watch_the_next_rollout_asks_for_a_baseline(watched: Keeping) 
 
 
 def test_a_watch_does_not_end_in_the_old_model_when_something_is_loaded(watched: Keeping) -> None:
-    """Another version of the baseline came: what was promoted stays promoted."""
+    """A new version of the old baseline ends the watch, and the candidate keeps the traffic."""
     watched.controller.settle("digits", "fp32", VERSIONS | {"fp32": "d" * 64}, None)
     assert (watched.rollout.phase, watched.rollout.by) == (Phase.DONE, "keeper")
     assert watched.routes.share("int8") == 1.0
 
 
 def test_a_watched_version_that_is_replaced_loses_the_traffic(watched: Keeping) -> None:
-    """Nothing is known of the one that came under its name."""
+    """If another version of the watched candidate is loaded, the baseline gets the traffic."""
     watched.controller.settle("digits", "fp32", VERSIONS | {"int8": "d" * 64}, None)
     assert (watched.rollout.phase, watched.rollout.by) == (Phase.ROLLED_BACK, "keeper")
     assert watched.rollout.reason == "another version of int8 was loaded than the evidence is about"
@@ -163,7 +162,7 @@ def test_failing_as_the_watch_ends_does_not_end_it(watched: Keeping, gateway: Ga
     for _ in range(8):
         turn(watched, gateway, 50, errors=(0, 50))
     assert watched.rollout.watched
-    verdict, _ = watched.situation.judged or pytest.fail("nothing was judged")
+    verdict, _ = watched.state.judged or pytest.fail("nothing was judged")
     assert "; errors: " in verdict.reason
     for _ in range(300):
         turn(watched, gateway, 50, errors=(0, 50))

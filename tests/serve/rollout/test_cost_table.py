@@ -22,7 +22,7 @@ def told(second: Second, rollout: int, variant: int, at_s: int) -> Cost:
 
 
 def test_the_table_is_of_the_guard() -> None:
-    """Second by second, stored costs give the evidence of the arrays, but for the last digits of a log."""
+    """Stored costs give the same evidence as the table's arrays, to 0.01."""
     rollouts = Rollouts(World(share=0.5, costs="batches", sigma=0.3, ratio=0.8), np.random.default_rng(1), 2)
     stored = [[Cost(), Cost()] for _ in range(2)]
     for second in range(150):

@@ -15,7 +15,7 @@ CUSTOMERS = replace(POPULATIONS[2], worse=twice, past_s=60.0)
 
 
 def keys_of(requests: Whole, errors: Whole) -> Keys:
-    """By bucket."""
+    """Return the counts by bucket."""
     return Keys(
         **{
             name: {int(bucket): int(numbers[bucket]) for bucket in np.flatnonzero(numbers)}
@@ -25,7 +25,7 @@ def keys_of(requests: Whole, errors: Whole) -> Keys:
 
 
 def tick_of(runs: KeyedRuns, step: int, at_s: int) -> Segment:
-    """What was drawn last, in the only run."""
+    """Return the tick that was drawn last, in the only run."""
     _, mine, bucket, failed = runs.drawn
     keys = [
         keys_of(*(np.bincount(bucket[(mine == side) & which], minlength=1) for which in (True, failed)))

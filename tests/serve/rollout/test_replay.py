@@ -23,7 +23,7 @@ def whole() -> list[Change]:
 
 
 def entry_without(entry: Entry, *keys: str) -> Entry:
-    """As a program wrote it that did not know these keys of the policy."""
+    """Return the entry as an older program wrote it, without these keys of the policy."""
     content = json.loads(entry.content)
     for key in keys:
         del content["rollout"]["plan"]["policy"][key]
@@ -31,7 +31,7 @@ def entry_without(entry: Entry, *keys: str) -> Entry:
 
 
 def after(change: Change) -> Rollout:
-    """What it led to."""
+    """Return the rollout after a change."""
     assert change.rollout is not None
     return change.rollout
 
@@ -49,7 +49,7 @@ def test_a_whole_rollout_comes_out_the_same() -> None:
 
 
 def test_a_rollout_from_before_holdback_and_watch_comes_out_the_same() -> None:
-    """Its policy has neither: the last step has all traffic, and DONE follows it."""
+    """A rollout from before holdback and watch is replayed without a fault."""
     changes = [acted(Action.START, begun(Policy(holdback=0.0, watch_s=0.0)), 0.0, 1)]
     for revision in range(2, 7):
         changes.append(acted(Action.PROMOTE, promote(after(changes[-1]), "bob", 9.0), 9.0, revision))
@@ -60,7 +60,7 @@ def test_a_rollout_from_before_holdback_and_watch_comes_out_the_same() -> None:
 
 
 def test_a_changed_byte_is_noticed() -> None:
-    """Before anything is computed from it."""
+    """A changed byte is reported as a fault of its entry."""
     trail = sealed(*whole())
     changed = trail[2].model_copy(update={"content": trail[2].content.replace("0.01", "0.02", 1)})
     faults = replay((*trail[:2], changed, *trail[3:]), "r1").faults
@@ -68,7 +68,7 @@ def test_a_changed_byte_is_noticed() -> None:
 
 
 def test_an_entry_that_cannot_be_read_is_named() -> None:
-    """And nothing after it is computed from a guess."""
+    """An entry that cannot be read is named, and nothing after it is replayed."""
     trail = sealed(*whole())
     again = replay((*trail[:2], trail[2].model_copy(update={"content": "{"}), *trail[3:]), "r1")
     assert again.verdicts == 1
@@ -76,7 +76,7 @@ def test_an_entry_that_cannot_be_read_is_named() -> None:
 
 
 def test_a_verdict_that_does_not_follow_from_its_evidence_is_noticed() -> None:
-    """Even where somebody sealed everything anew."""
+    """A verdict that does not follow from its evidence is a fault, even if all seals were written again."""
     changes = whole()
     assert changes[1].judged is not None
     verdict = changes[1].judged.verdict.model_copy(update={"reason": "because"})
@@ -93,7 +93,7 @@ def test_a_jumped_step_is_noticed() -> None:
 
 
 def test_what_people_did_comes_out_the_same() -> None:
-    """Pause, resume, and a promotion without the evidence."""
+    """A pause, a resume and a promotion by a person are replayed without a fault."""
     paused = pause(begun(), "bob")
     resumed = resume(paused, "bob")
     promoted = promote(resumed, "bob", 3.0)
@@ -130,7 +130,7 @@ def test_a_latency_limit_may_be_fixed_once() -> None:
 
 
 def test_a_policy_with_a_latency_limit_reads_back() -> None:
-    """Its text names the defaults too."""
+    """An entry with a latency limit is read back the same."""
     policy = Policy(guards=Guards(latency=LatencyGuard(limit_ms=50)))
     change = started().model_copy(update={"rollout": begun(policy)})
     assert sealed(change)[0].change == change
@@ -140,14 +140,14 @@ KEY = SealKey(bytes(32))
 
 
 def forged(number: int, **judged: object) -> Change:
-    """The verdict of that number with another part of what it was computed from."""
+    """Return the change of that number with another part of its evidence."""
     change = whole()[number - 1]
     assert change.judged is not None
     return change.model_copy(update={"judged": change.judged.model_copy(update=judged)})
 
 
 def faults_of(number: int, change: Change) -> str:
-    """What is noticed when whoever has the key puts this in the place of the entry of that number."""
+    """Return the faults after the entry of that number is replaced and sealed with the key."""
     changes = whole()
     changes[number - 1] = change
     return " ".join(replay(sealed(*changes, key=KEY), "r1", KEY).faults)
@@ -168,7 +168,7 @@ def test_routes_that_do_not_follow_from_the_rollout_are_noticed() -> None:
 
 
 def test_routes_that_change_where_nothing_moves_are_noticed() -> None:
-    """A pause that gives the candidate everything."""
+    """A pause whose routes give the candidate all traffic is a fault."""
     paused = pause(begun(), "bob")
     routes = routes_of(begun(), 2).model_copy(update={"weights": {"fp32": 0.0, "int8": 1.0}, "shadows": {}})
     change = acted(Action.PAUSE, paused, 1.0).model_copy(update={"routes": routes})
@@ -194,7 +194,7 @@ def test_evidence_that_was_moved_in_time_is_noticed() -> None:
 
 @pytest.mark.parametrize("less", ["requests", "pairs", "segment"])
 def test_evidence_that_becomes_less_is_noticed(less: str) -> None:
-    """Sums only grow from verdict to verdict."""
+    """Evidence with fewer counts than that of the verdict before is a fault."""
     evidence = proven()
     first, *others = evidence.segments
     halved = first.model_copy(update={"requests": Pair(baseline=1, candidate=1)})
@@ -208,14 +208,14 @@ def test_evidence_that_becomes_less_is_noticed(less: str) -> None:
 
 
 def test_a_time_that_goes_back_is_noticed() -> None:
-    """With a key there is a clock that never does."""
+    """A time before that of the entry before is a fault."""
     assert "it was done at 1.000, before the entry that it follows" in faults_of(
         3, whole()[2].model_copy(update={"at_s": 1.0})
     )
 
 
 def test_a_verdict_by_an_older_method_is_no_fault() -> None:
-    """It is told apart, and taken as it is: the statistics are others now."""
+    """A verdict by an older method is counted as older and not compared."""
     changes = whole()
     judgement = changes[1].judged
     assert judgement is not None

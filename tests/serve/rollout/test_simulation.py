@@ -1,4 +1,4 @@
-"""The simulated rollouts of tests/serve/rollout/table.py are those of the judge, and end as they should."""
+"""The simulated rollouts of tests/serve/rollout/table.py agree with the judge and end as expected."""
 
 import math
 from typing import Any
@@ -18,14 +18,14 @@ from tests.serve.rollout.traffic import Scenario
 
 
 def test_twice_the_errors_are_caught_among_stalls() -> None:
-    """All 20 runs within a quarter of an hour; `make verdicts` has more of them."""
+    """Twice the errors are found in 20 of 20 runs within 15 minutes, despite stalls."""
     scenario = Scenario(requests_per_s=100, seconds=900, errors=(0.02, 0.04), stalls_s=10.0)
     assert (simulate(scenario, Policy(), runs=20, seed=2).rolled_back_s >= 0).all()
 
 
 @pytest.mark.parametrize("errors", [0.1, 0.2])
 def test_many_errors_from_the_first_second_are_not_waited_for(errors: float) -> None:
-    """All 40 runs are rolled back, half of them within 200 s; what may be a whole replica has 265 s."""
+    """In 40 of 40 runs errors from the first second are rolled back, half of them within 200 s."""
     runs = simulate(
         Scenario(requests_per_s=100, seconds=900, errors=(0.002, errors)), Policy(), runs=40, seed=2
     )

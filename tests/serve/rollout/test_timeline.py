@@ -24,7 +24,7 @@ def edge(latency_ms: float) -> float:
 
 
 def test_curves_are_what_came_in_between() -> None:
-    """Ten requests in five seconds, one of which failed; then none."""
+    """Curves have the rates and quantiles of each interval of five seconds, or None without requests."""
     timeline = Timeline()
     timeline.note(0.0, loads(*[1.0] * 5))
     timeline.note(5.0, loads(*[1.0] * 5, *[20.0] * 10, errors=1))
@@ -37,7 +37,7 @@ def test_curves_are_what_came_in_between() -> None:
 
 
 def test_a_variant_that_comes_later_has_no_requests_before() -> None:
-    """Its curve is as long as the others'; those of other models are not among them."""
+    """The curve of a new variant starts with zeros; other models are not included."""
     timeline = Timeline()
     other = loads(1.0, key=("minilm", "fp32"))
     timeline.note(0.0, loads(1.0) | other)
@@ -51,7 +51,7 @@ def test_a_variant_that_comes_later_has_no_requests_before() -> None:
 
 
 def test_it_is_noted_every_five_seconds() -> None:
-    """Whoever looks more often adds nothing."""
+    """The timeline has a point every five seconds, however often it is noted."""
     timeline = Timeline()
     for second in range(12):
         timeline.note(float(second), loads())
@@ -77,12 +77,12 @@ def test_counts_that_fell_are_no_negative_requests() -> None:
 
 
 def test_nothing_noted_is_no_curve() -> None:
-    """A server that has just been started."""
+    """A new timeline has no curves."""
     assert (Timeline().curves("digits").at_s, Timeline().curves("digits").variants) == ((), {})
 
 
 def test_a_quantile_is_of_the_last_ten_minutes() -> None:
-    """What was slow an hour ago says nothing of the limit for today."""
+    """A quantile covers the last ten minutes."""
     timeline, tally = Timeline(), Tally()
     for second in range(0, 3605, 5):
         for _ in range(100):
@@ -94,14 +94,14 @@ def test_a_quantile_is_of_the_last_ten_minutes() -> None:
 
 
 def test_one_look_is_no_quantile() -> None:
-    """What was counted before it may be of any age."""
+    """A single note gives no quantile."""
     timeline = Timeline()
     timeline.note(0.0, loads(*[3.0] * 2000))
     assert timeline.quantile_ms("digits", "fp32", 0.99) is None
 
 
 def test_latencies_are_kept_for_hours() -> None:
-    """The last ten minutes every five seconds, what was before every five minutes, and nothing twice."""
+    """The history has a point every five seconds for ten minutes, and every five minutes before."""
     timeline = Timeline()
     for second in range(0, 30_005, 5):
         timeline.note(float(second), loads())

@@ -12,7 +12,7 @@ from tests.serve.rollout.stores import go_on
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A store with a rollout of four entries, which nobody has open."""
+    """The path of a closed store with a rollout of four entries."""
     path = tmp_path / "rollouts.db"
     store = Store(f"sqlite:///{path}", "keeper")
     assert store.renew(0.0)
@@ -30,7 +30,7 @@ def tamper(file: Path, statement: str) -> bytes:
 
 
 def test_what_is_whole_is_verified(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 0; each model with its entries and its head, and the key that it is sealed with."""
+    """An intact store gives exit code 0, with each model's entries, its head and the key."""
     before = file.read_bytes()
     assert verify([str(file)]) == 0
     first, last = capsys.readouterr().out.splitlines()
@@ -40,7 +40,7 @@ def test_what_is_whole_is_verified(file: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_what_was_changed_is_a_fault(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 1, and the fault in words."""
+    """A changed entry gives exit code 1 and is named."""
     tamper(file, "UPDATE trail SET content = replace(content, 'ann', 'eve')")
     assert verify([str(file)]) == 1
     assert "  entry 1 is not the original first entry" in capsys.readouterr().out

@@ -34,7 +34,7 @@ def _last_line() -> TrailLine:
 
 
 def test_a_change_is_posted_as_json() -> None:
-    """With its model, and everything that the trail says of it."""
+    """A change is posted as JSON with its model and all fields of its trail line."""
     with Receiver(WELL) as server, closing(Webhook(f"{server.url}/hook?key=1")) as hook:
         hook.tell("linear", line())
         [received] = server.wait_for(1)
@@ -44,7 +44,7 @@ def test_a_change_is_posted_as_json() -> None:
 
 
 def test_a_name_and_a_password_go_along_as_basic() -> None:
-    """As the URL has them, decoded."""
+    """A name and a password in the URL are sent decoded as basic authentication."""
     with Receiver(WELL) as server:
         with closing(Webhook(server.url.replace("//", "//ann:p%40ss@"))) as hook:
             hook.tell("linear", line())
@@ -52,7 +52,7 @@ def test_a_name_and_a_password_go_along_as_basic() -> None:
 
 
 def test_a_failure_is_tried_again() -> None:
-    """Until the third try, and what comes after keeps its place."""
+    """A failed post is tried three times, and later posts keep their order."""
     with Receiver(WRONG, WRONG, WELL) as server:
         with closing(Webhook(server.url)) as hook:
             hook.tell("linear", line(1))
@@ -63,7 +63,7 @@ def test_a_failure_is_tried_again() -> None:
 
 
 def test_after_three_tries_it_gives_up_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
-    """The log says what was lost and why, and neither path nor query nor password."""
+    """After three tries the entry is dropped; the log has no path, query or password."""
     with Receiver(WRONG) as server:
         url = server.url.replace("//", "//ann:secret@") + "/services/secret?key=secret"
         with closing(Webhook(url)) as hook:
@@ -74,7 +74,7 @@ def test_after_three_tries_it_gives_up_and_goes_on(caplog: pytest.LogCaptureFixt
 
 
 def test_a_redirect_is_not_followed(caplog: pytest.LogCaptureFixture) -> None:
-    """It could lead anywhere, with the password."""
+    """A redirect is not followed, and the log says so."""
     with Receiver(WELL) as other, Receiver(Reply(status=307, headers={"location": other.url})) as server:
         with closing(Webhook(server.url)) as hook:
             hook.tell("linear", line())
@@ -84,7 +84,7 @@ def test_a_redirect_is_not_followed(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_nobody_there_is_logged_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever tells it never knows."""
+    """An unreachable URL is logged and raises nothing."""
     with closing(Webhook("http://127.0.0.1:1/secret")) as hook:
         hook.tell("linear", line())
     assert caplog.messages == [
@@ -93,7 +93,7 @@ def test_nobody_there_is_logged_and_no_more(caplog: pytest.LogCaptureFixture) ->
 
 
 def test_telling_waits_for_nobody(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also while the other side hangs; what waits is bounded, and the newest is kept."""
+    """`tell` returns while the receiver hangs; the 100 newest entries wait and older ones are dropped."""
     monkeypatch.setattr(webhook, "_TIMEOUT_S", 600)
     told = line()
     with Receiver(Reply(after_s=60)) as server:
@@ -112,7 +112,7 @@ def test_telling_waits_for_nobody(caplog: pytest.LogCaptureFixture, monkeypatch:
 
 
 def test_closing_sends_what_is_left() -> None:
-    """The last change of a rollout is the one that matters."""
+    """Closing the webhook sends the waiting entries."""
     told = line()
     with Receiver(WELL) as server:
         hook = Webhook(server.url)

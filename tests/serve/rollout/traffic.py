@@ -1,6 +1,6 @@
-"""Traffic: what users and both variants of many simulated rollouts do, second by second.
+"""Traffic of many simulated rollouts, second by second.
 
-It knows nothing of what judges them. Arrays are [variant, run], the baseline first."""
+It is independent of the code that judges it. Arrays are [variant, run], the baseline first."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -67,7 +67,7 @@ class Scenario:
 
 
 class Traffic:
-    """Draws it."""
+    """The random traffic of a scenario."""
 
     def __init__(self, scenario: Scenario, rng: np.random.Generator, count: int) -> None:
         self.scenario, self.rng = scenario, rng
@@ -81,8 +81,8 @@ class Traffic:
         self._again = np.zeros((scenario.retries, 3, count), np.int64)
 
     def draw(self, now_s: int, runs: Whole, shares: Array, since_s: Array) -> dict[str, NDArray[Any]]:
-        """Of the second that ends at `now_s`, for these runs: requests, events, and the milliseconds that a
-        run took; `since_s` is how long the step had lasted."""
+        """Draw the second that ends at `now_s` for these runs: requests, events, and the milliseconds of a
+        run; `since_s` is the age of the step."""
         scenario, rng = self.scenario, self.rng
         if now_s % 3600 == 1 and scenario.diurnal:
             self._hour = np.exp(rng.normal(0, HOUR, self._hour.shape))

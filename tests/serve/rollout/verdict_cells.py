@@ -1,4 +1,4 @@
-"""The cells of errors: equal, twice as bad and cheaper candidates, whatever else happens to both variants."""
+"""The cells of errors: equal, twice as bad and cheaper candidates, under different conditions."""
 
 from collections.abc import Iterator
 from functools import partial

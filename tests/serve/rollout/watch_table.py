@@ -1,5 +1,5 @@
-"""What the watch of all traffic does: to equal variants, and to a candidate that turns bad half an hour after
-it got everything. Traffic is drawn here; what is made of it is serve/rollout's."""
+"""What the watch of all traffic does to equal variants, and to a candidate that fails half an hour after it
+got all traffic. Traffic is drawn here; the judgement is that of serve/rollout."""
 
 import math
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ import numpy as np
 
 from serve.rollout.evidence.evalues import Array
 from serve.rollout.evidence.evidence import Events, Pair, Segment
-from serve.rollout.evidence.stretch import STRETCH_S
+from serve.rollout.evidence.time_window import WINDOW_S
 from serve.rollout.judging.guards import harm
-from serve.rollout.judging.watching import limit_of, looks_of, weigh_lately
+from serve.rollout.judging.recent_rates import limit_of, looks_of, weigh_recent
 from serve.rollout.state.policy import Policy
 from tests.serve.rollout.asked import Asked, Cell, Found
 from tests.serve.rollout.simulate import GUARDS, Runs, run
@@ -33,7 +33,7 @@ class WatchRuns(Runs):
         super().__post_init__()
         self.kinds = [kind for _, kind in self.pairs]
         # Of each kind the candidate's requests and events outside of stalls: [run, stretch, 2].
-        stretches = math.ceil((self.scenario.seconds - self.before_s) / STRETCH_S)
+        stretches = math.ceil((self.scenario.seconds - self.before_s) / WINDOW_S)
         self.lately = {kind: np.zeros((self.count, stretches, 2)) for kind in self.kinds}
         self.limits: dict[str, Array] = {}
         self.now_s = 0
@@ -47,7 +47,7 @@ class WatchRuns(Runs):
         if self.now_s < self.before_s:
             return
         now = [part[:, 1] for part in (self.courses[kind].requests, self.courses[kind].events)]
-        here = self.lately[kind][:, int((self.now_s - self.before_s) // STRETCH_S)]
+        here = self.lately[kind][:, int((self.now_s - self.before_s) // WINDOW_S)]
         for place in (0, 1):
             gained = np.where(np.isin(np.arange(self.count), alive), now[place] - then[place], 0)
             here[:, place] = np.maximum(here[:, place] + gained, 0)
@@ -57,15 +57,15 @@ class WatchRuns(Runs):
         guards = {kind: guard for guard, kind in self.pairs}
         evidence = [harm(guards[kind], self._counts(alive, kind)) for kind in self.kinds]
         harmful = (np.array(evidence) >= math.log(GUARDS / (1 - guards["errors"].confidence))).any(0)
-        whole = int((now_s - self.before_s) // STRETCH_S)
-        if whole > 0 and now_s % STRETCH_S == 0:
+        whole = int((now_s - self.before_s) // WINDOW_S)
+        if whole > 0 and now_s % WINDOW_S == 0:
             harmful |= self._lately_harmful(alive, whole)
         self.rolled_back_s[alive[harmful]] = now_s
         if now_s % (self.before_s // (len(self.shares) - 1)) == 0 and now_s <= self.before_s:
             self._promote(self.alive, now_s)
 
     def _lately_harmful(self, alive: Whole, whole: int) -> Any:
-        """Of these runs, whether any of the guards that watch the last `whole` stretches shows harm."""
+        """Return, for these runs, whether any guard that watches the last `whole` stretches shows harm."""
         if not self.limits:
             self.limits = {kind: self._limits(kind) for kind in self.kinds}
         at = math.log(GUARDS * _LATELY / (1 - self.policy.guards.errors.confidence))
@@ -74,7 +74,7 @@ class WatchRuns(Runs):
             [
                 any(
                     (
-                        weigh_lately(kind, self._seen(kind, one, whole), self.limits[kind][one], looks).harm
+                        weigh_recent(kind, self._seen(kind, one, whole), self.limits[kind][one], looks).harm
                         or 0
                     )
                     >= at

@@ -11,9 +11,9 @@ from tests.serve.rollout.stores import go_on
 
 
 def write(url: str, steps: int) -> None:
-    """Its clock goes a minute further with each step, so that every verdict is one step further.
+    """Write `steps` steps, each a minute after the one before, so that each verdict goes one step further.
 
-    After so many steps it kills itself in the middle of the next."""
+    Then the process kills itself in the middle of the next step."""
     store = Store(url, "writer")
     # The one that was killed is silent for long enough by now.
     began_s = store.lease().until_s + 1

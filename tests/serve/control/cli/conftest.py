@@ -1,4 +1,4 @@
-"""One endpoint over `linear`, whose keeper has a rollout in its third step, and commands that ask it."""
+"""One endpoint over `linear`, whose keeper has a rollout in its third step, and commands that call it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -12,7 +12,7 @@ TOKEN = "a-token-of-ours"
 
 
 def options(*words: str) -> Namespace:
-    """As a command reads them."""
+    """Return the address options that a command parses from `words`."""
     return address_options().parse_args(words)
 
 
@@ -29,12 +29,12 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_a_word_the_server_is_on_this_machine() -> None:
-    """Where `counterweight serve` puts it."""
+    """The default address is the one where `counterweight serve` listens."""
     assert open_client(options()).url == "http://127.0.0.1:8000"
 
 
 def test_the_option_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was typed was meant."""
+    """The option `--url` overrides the environment variable."""
     monkeypatch.setenv("COUNTERWEIGHT_URL", "http://there:1")
     assert open_client(options()).url == "http://there:1"
     assert open_client(options("--url", "http://here:2")).url == "http://here:2"
@@ -55,7 +55,7 @@ def test_the_token_comes_from_a_file_or_the_environment(
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"two words", b"two\nlines", "schlüssel".encode(), b"\xff"])
 def test_a_file_without_a_token_is_refused(tmp_path: Path, content: bytes) -> None:
-    """By its name, and without what stands in it."""
+    """The error names the file and does not quote its content."""
     path = tmp_path / "token"
     path.write_bytes(content)
     with pytest.raises(InvalidRecord, match="token does not contain a token") as refused:

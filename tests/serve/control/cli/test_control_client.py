@@ -15,13 +15,13 @@ def answering(status: int, body: object) -> Receiver:
 
 
 def test_a_server_that_is_not_there_says_how_to_start_one() -> None:
-    """And how to name another."""
+    """The error says how to start a server and how to name another one."""
     with pytest.raises(ServerFailed, match=r"start a server with `counterweight serve models`, or .* --url"):
         ControlClient("http://127.0.0.1:1").ask(MODELS)
 
 
 def test_the_token_goes_along() -> None:
-    """With every request, and the path stays as it was given."""
+    """The token goes in the authorization header, and the path is appended to the URL's own path."""
     with answering(200, {"models": []}) as server:
         assert ControlClient(f"{server.url}/behind/", "a-token-of-ours").ask(MODELS) == {"models": []}
         [received] = server.received
@@ -30,14 +30,14 @@ def test_the_token_goes_along() -> None:
 
 
 def test_without_a_token_none_is_sent() -> None:
-    """Not even an empty one."""
+    """Without a token, no authorization header is sent."""
     with answering(200, {"models": []}) as server:
         ControlClient(server.url).ask(MODELS)
         assert "authorization" not in server.received[0].headers
 
 
 def test_names_cannot_leave_their_place_in_the_path() -> None:
-    """A slash or a question mark in a model's name is a part of it."""
+    """A slash or a question mark in a model's name is percent-encoded."""
     with answering(404, {"error": "no model"}) as server:
         with pytest.raises(Refused):
             ControlClient(server.url).ask(operations.MODEL, "a/../b?c")
@@ -45,7 +45,7 @@ def test_names_cannot_leave_their_place_in_the_path() -> None:
 
 
 def test_a_refusal_is_the_servers_message() -> None:
-    """Exit code 2, and nothing in it that could steer a terminal."""
+    """A refusal gives exit code 2 and the server's message without control characters."""
     with (
         answering(403, {"error": "no\x1b[2J token"}) as server,
         pytest.raises(Refused, match=r"^no\?\[2J token$") as refused,
@@ -55,7 +55,7 @@ def test_a_refusal_is_the_servers_message() -> None:
 
 
 def test_a_server_in_trouble_is_worth_another_try() -> None:
-    """It is told apart from a refusal."""
+    """A 503 raises ServerFailed, which is not a refusal."""
     with (
         answering(503, {"error": "another keeper acts"}) as server,
         pytest.raises(ServerFailed, match="another keeper acts"),
@@ -73,7 +73,7 @@ def test_what_is_no_server_of_ours_is_said_so(reply: Reply) -> None:
 
 
 def test_a_server_of_another_version_is_said_so() -> None:
-    """With the key that this program does not know."""
+    """The error names the unknown key and says that the server has another version."""
     with (
         answering(200, {"rollout": "r1", "verdicts": 1, "faults": [], "mood": "good"}) as server,
         pytest.raises(ServerFailed, match=r"unknown key 'mood'.*another version"),
@@ -85,7 +85,7 @@ def test_a_server_of_another_version_is_said_so() -> None:
     "url", ["", "127.0.0.1:8000", "ftp://host", "http://", "http://host:x", "http://host:0", "http://h?a=b"]
 )
 def test_a_url_that_is_none_is_refused(url: str) -> None:
-    """With an example of one."""
+    """The error for an invalid URL shows an example of a valid one."""
     with pytest.raises(InvalidRecord, match=r"such as http://127\.0\.0\.1:8000"):
         ControlClient(url)
 

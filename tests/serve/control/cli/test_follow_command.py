@@ -39,7 +39,7 @@ class Acting:
         self.shown: list[tuple[Phase, str]] = []
 
     def show(self, view: RolloutView, trouble: str) -> None:
-        """Noted."""
+        """Note the view, then run the next planned act."""
         self.shown.append((view.rollout.phase, trouble))
         if self._acts:
             self._acts.pop(0)()
@@ -74,7 +74,7 @@ def test_a_server_that_does_not_come_back_is_not_waited_for_for_ever(monkeypatch
 def test_the_exit_code_of_a_watch_is_the_end_of_the_rollout(
     type: Type, endpoint: Endpoint, stage: Stage, code: int
 ) -> None:
-    """So that a job can wait for it."""
+    """`--watch` exits with the code of the rollout's end, so that a job can wait for it."""
     endpoint.control.come_to(stage)
     assert type("rollout", "status", "linear", "--watch")[0] == code
 
@@ -129,7 +129,7 @@ def tty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tty]:
 
 
 def test_a_terminal_is_repainted_and_left_as_it_was(tty: Tty) -> None:
-    """On its other screen, without a cursor; the last view stays."""
+    """The alternate screen and the cursor are restored, and the last view stays on the terminal."""
     stream, read = tty
     with open_screen(stream) as screen:
         screen.show(view(), "")

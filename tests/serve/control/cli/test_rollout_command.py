@@ -23,7 +23,7 @@ def idle(endpoint: Endpoint) -> LocalControl:
 
 
 def test_start_sends_the_policy_that_was_written(type: Type, idle: LocalControl, tmp_path: Path) -> None:
-    """Checked here first, with all its defaults."""
+    """The policy file is validated here and sent with all its defaults."""
     policy = tmp_path / "policy.yaml"
     policy.write_text("{cheaper_by: 0.2}")
     code, shown = type("rollout", "start", "linear", "--to", "light", "--policy", str(policy))
@@ -45,7 +45,7 @@ def test_a_policy_with_a_fault_never_reaches_the_server(
 
 
 def test_what_the_server_refuses_is_said_in_its_words(type: Type) -> None:
-    """One rollout at a time."""
+    """The command exits with 2 and prints the server's message."""
     code, shown = type("rollout", "start", "linear", "--to", "light")
     assert code == 2
     assert shown.startswith(f"counterweight: rollout {RUNS} to 'light' of 'linear' is in progress; ")
@@ -53,7 +53,7 @@ def test_what_the_server_refuses_is_said_in_its_words(type: Type) -> None:
 
 @pytest.mark.parametrize("name", ["linear", RUNS])
 def test_status_shows_the_rollout_of_that_name_or_the_models_newest(type: Type, name: str) -> None:
-    """With its steps and what it waits for."""
+    """The status shows the steps and what the rollout waits for."""
     code, shown = type("rollout", "status", name)
     assert code == 0
     assert shown.splitlines()[0].split() == ["linear:", "base", "->", "light", RUNS]
@@ -62,14 +62,14 @@ def test_status_shows_the_rollout_of_that_name_or_the_models_newest(type: Type, 
 
 
 def test_status_of_a_rollout_that_failed_is_1(type: Type) -> None:
-    """And says why it went back."""
+    """The command exits with 1 and prints why the rollout was rolled back."""
     code, shown = type("rollout", "status", FAILED)
     assert code == 1
     assert "because     judge: harm shown in the shadow: disagreement: 104 of 2,000" in shown
 
 
 def test_status_as_json_is_the_servers_view(type: Type, endpoint: Endpoint) -> None:
-    """All of it, as another program reads it."""
+    """`--json` prints the whole view of the server."""
     code, shown = type("rollout", "status", "linear", "--json")
     assert code == 0
     assert RolloutView.model_validate_json(shown) == endpoint.control.keeper.command("view", RUNS)
@@ -96,7 +96,7 @@ def test_watching_needs_a_name(type: Type) -> None:
 
 
 def test_a_name_that_is_neither_a_model_nor_a_rollout_is_refused(type: Type) -> None:
-    """With the model that was probably meant."""
+    """The error suggests the nearest model."""
     code, shown = type("rollout", "status", "liner")
     assert code == 2
     assert "'liner' is neither a served model nor a rollout; did you mean 'linear'?" in shown
@@ -104,8 +104,7 @@ def test_a_name_that_is_neither_a_model_nor_a_rollout_is_refused(type: Type) -> 
 
 @pytest.mark.parametrize("act", ACTS)
 def test_an_act_says_on_what_it_was_decided(type: Type, endpoint: Endpoint, act: str) -> None:
-    """The number that was read goes along, so that a person and the judge cannot both move it; to stop it
-    is right whatever happened."""
+    """`resume` and `promote` send the number of the entry that was read; `pause` and `abort` send none."""
     number = endpoint.control.keeper.command("view", RUNS).number if act in ("resume", "promote") else None
     code, shown = type("rollout", act, "linear")
     assert (code, endpoint.control.told) == (0, [("act", RUNS, act, ActWanted(number=number), "local")])
@@ -114,7 +113,7 @@ def test_an_act_says_on_what_it_was_decided(type: Type, endpoint: Endpoint, act:
 
 @pytest.mark.parametrize("act", ACTS)
 def test_a_reason_goes_along(type: Type, endpoint: Endpoint, act: str) -> None:
-    """And stands where the rollout is looked at."""
+    """The reason is sent to the server, printed, and shown by `status`."""
     code, shown = type("rollout", act, "linear", "--reason", "wrong prices")
     assert (code, endpoint.control.told[0][3].reason) == (0, "wrong prices")
     assert shown.endswith("local: wrong prices\n")
@@ -122,7 +121,7 @@ def test_a_reason_goes_along(type: Type, endpoint: Endpoint, act: str) -> None:
 
 
 def test_a_reason_that_says_nothing_never_reaches_the_server(type: Type, endpoint: Endpoint) -> None:
-    """It was forgotten, and nobody could read it later."""
+    """A blank reason exits with 2 and nothing is sent to the server."""
     code, shown = type("rollout", "abort", "linear", "--reason", " ")
     assert (code, endpoint.control.told) == (2, [])
     assert "rollout abort: reason: " in shown
@@ -148,7 +147,7 @@ def test_what_is_done_is_accepted(type: Type, endpoint: Endpoint) -> None:
 
 
 def test_history_says_what_was_done_by_whom_and_why(type: Type, endpoint: Endpoint) -> None:
-    """Oldest first, and nothing of the verdicts that only waited."""
+    """The history omits verdicts that only continued."""
     endpoint.control.come_to("shadow")
     assert endpoint.control.keeper.commands.trail("linear", 4)[0].kind == "CONTINUE"
     code, shown = type("rollout", "history", "linear")
@@ -159,7 +158,7 @@ def test_history_says_what_was_done_by_whom_and_why(type: Type, endpoint: Endpoi
 
 
 def test_history_tells_a_qualification(type: Type, endpoint: Endpoint) -> None:
-    """What came of it, and why."""
+    """The history shows the outcome of a qualification and its reason."""
     endpoint.control.keeper.fail_qualification("ann")
     head, reason = type("rollout", "history", "linear")[1].splitlines()[-2:]
     assert head.endswith("  ann: qualify")
@@ -167,7 +166,7 @@ def test_history_tells_a_qualification(type: Type, endpoint: Endpoint) -> None:
 
 
 def test_history_as_json_is_the_whole_trail(type: Type) -> None:
-    """The entries as the server gives them, their numbers without a gap."""
+    """`--json` prints all entries with consecutive numbers."""
     _, shown = type("rollout", "history", "linear", "--json")
     entries = json.loads(shown)["entries"]
     assert [entry["number"] for entry in entries] == list(range(1, len(entries) + 1))
@@ -175,18 +174,18 @@ def test_history_as_json_is_the_whole_trail(type: Type) -> None:
 
 
 def test_a_replay_without_a_difference_is_0(type: Type) -> None:
-    """With the number of verdicts."""
+    """A replay without differences exits with 0 and prints the number of verdicts."""
     code, shown = type("rollout", "replay", RUNS)
     assert (code, shown) == (0, f"{RUNS}: 3 verdicts computed again, all are the same\n")
 
 
 def test_a_replay_with_a_difference_is_1(type: Type, endpoint: Endpoint) -> None:
-    """Each fault with its entry."""
+    """A replay with differences exits with 1 and names the entry of each."""
     keeper = endpoint.control.keeper
     keeper.forge('"judge"', '"jugde"')
     code, shown = type("rollout", "replay", RUNS)
     assert code == 1
-    assert f"entry {keeper.situation.present.number}" in shown
+    assert f"entry {keeper.state.present.number}" in shown
 
 
 @pytest.mark.parametrize(
@@ -205,7 +204,7 @@ def test_every_command_of_rollout_has_help_with_an_example(
 
 
 def test_an_abort_that_is_written_later_is_done(type: Type, endpoint: Endpoint) -> None:
-    """No keeper answers anything: the gateway alone knows which rollout runs."""
+    """An abort that the gateway performs without a keeper exits with 0."""
     endpoint.watched(RUNS)
     endpoint.control.error = Unwritten(f"rollout {RUNS} is aborted; it is written down later")
     code, shown = type("rollout", "abort", "linear")

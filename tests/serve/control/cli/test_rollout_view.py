@@ -19,7 +19,7 @@ RUNS = "linear-20261122-152000-3f9a"
 
 @cache
 def view(stage: Stage = "step") -> RolloutView:
-    """A rollout that has come so far, with verdicts by the real judge."""
+    """Return the view of a rollout at `stage`, with verdicts by the real judge."""
     seen: RolloutView = LocalControl(stage).keeper.command("view", RUNS)
     return seen
 
@@ -40,7 +40,7 @@ def early(phase: Phase = Phase.STEP, policy: Policy | None = None, step: int = 1
 
 
 def line(lines: Sequence[str], start: str) -> str:
-    """The one that begins so."""
+    """Return the only line that starts with `start`."""
     [found] = [each for each in lines if each.startswith(start)]
     return found
 
@@ -60,14 +60,14 @@ def test_a_view_fits_any_terminal(width: int) -> None:
 
 
 def test_the_present_step_is_marked() -> None:
-    """Among all of them, and with its share as asked and as served."""
+    """The present step is bracketed, with the share that was asked for and the share that was served."""
     lines = render(view(), NOW_S, 80)
     assert "1 % > 5 % > [25 %] > 50 % > 95 % > watch" in lines[2]
     assert lines[1].startswith("STEP 3 of 5   25 % asked, 25 % served")
 
 
 def test_a_bar_says_how_far_the_evidence_is() -> None:
-    """Evidence against it is none for it; where there can be none the place is empty."""
+    """Negative evidence gives an empty bar, and missing evidence a blank one."""
     assert bar(2.9, 5.8, "#") == "####...."
     assert bar(-3.0, 5.8, "#") == "........"
     assert bar(99.0, 5.8, "#") == "########"
@@ -75,7 +75,7 @@ def test_a_bar_says_how_far_the_evidence_is() -> None:
 
 
 def test_harm_stands_out() -> None:
-    """Another sign in its bar, and the reason below, by whom."""
+    """Shown harm fills its bar with `!`, and the reason below names who decided."""
     lines = render(view("rolled back"), NOW_S, 80)
     assert line(lines, "errors").split()[1] == "!!!!!!!!"
     assert line(lines, "because").startswith("because     judge: harm shown at 25 % of the traffic: errors")
@@ -94,28 +94,28 @@ def test_the_latency_limit_is_named() -> None:
 
 
 def test_the_shadow_has_its_agreement_and_its_drops() -> None:
-    """And the last pairs that differ."""
+    """The view shows the shadow's agreement, its dropped copies and the last differing pairs."""
     lines = render(view("shadow"), NOW_S, 80)
     assert line(lines, "shadow  ").endswith("631 of 640 pairs agree (98.59%); 17 copies dropped")
     assert any("y: 1 (0.60) -> 0 (0.54), slice us, 9 min 17 s ago" in each for each in lines)
 
 
 def test_a_warning_stands_before_what_it_waits_for() -> None:
-    """That nothing can be written, or that nobody judges."""
+    """A warning stands directly above the line `waits for`."""
     warned = early().model_copy(update={"warnings": ("nobody has judged for 12 s",)})
     lines = render(warned, 0.0, 80)
     assert lines.index("warning     nobody has judged for 12 s") < lines.index(line(lines, "waits for"))
 
 
 def test_before_the_first_verdict_that_is_what_it_waits_for() -> None:
-    """No guards, no shadow, no time of a verdict."""
+    """Before the first verdict the view has no guards, and the line `waits for` says so."""
     lines = render(early(), 60.0, 80)
     assert lines[-1] == "waits for   the first verdict"
     assert lines[1].split("   ")[1] == "1 % asked, - served"
 
 
 def test_a_step_that_waits_for_approval_says_what_to_type() -> None:
-    """With the share that it would go to."""
+    """The view gives the command that approves the step and the share that follows."""
     policy = Policy(steps=(Step(share=0.1), Step(share=1, approval=True)))
     lines = render(early(Phase.WAITING_APPROVAL, policy), 60.0, 80)
     assert lines[-1] == "waits for   approval of 95 %: counterweight rollout promote digits"
@@ -123,18 +123,18 @@ def test_a_step_that_waits_for_approval_says_what_to_type() -> None:
 
 
 def test_a_paused_rollout_says_what_to_type() -> None:
-    """Nothing goes on by itself."""
+    """The view of a paused rollout gives the command that resumes it."""
     assert "counterweight rollout resume digits" in render(early(Phase.PAUSED), 60.0, 80)[-1]
 
 
 def test_a_rollout_without_a_shadow_says_so() -> None:
-    """It began with its first step."""
+    """A rollout whose policy skips the shadow is shown as `no shadow`."""
     policy = Policy(shadow=ShadowPolicy(skip=True))
     assert render(early(policy=policy), 60.0, 80)[2].startswith("no shadow > [1 %] > 5 %")
 
 
 def test_words_of_a_request_cannot_steer_the_terminal() -> None:
-    """Whoever sends requests chooses the slice."""
+    """Control characters in a request's slice are replaced in the view."""
     seen = view("shadow")
     pair = seen.disagreements[0].model_copy(update={"slice": "\x1b]0;me\x07"})
     lines = render(seen.model_copy(update={"disagreements": (pair,)}), NOW_S, 80)
@@ -143,7 +143,7 @@ def test_words_of_a_request_cannot_steer_the_terminal() -> None:
 
 
 def test_the_summary_changes_only_when_something_happened() -> None:
-    """Not with each request and each look."""
+    """The summary stays the same if only the time, the served share or the evidence changes."""
     before = view()
     after = before.model_copy(update={"judged_s": NOW_S + 1, "served": 0.3, "evidence": Evidence()})
     assert summary(after) == summary(before)
@@ -151,7 +151,7 @@ def test_the_summary_changes_only_when_something_happened() -> None:
 
 
 def test_all_traffic_is_watched() -> None:
-    """Nothing is asked of anybody, and the time that is left is told."""
+    """A watched rollout shows the time that has passed and the time that is needed."""
     lines = render(view("watched"), NOW_S, 80)
     assert lines[1].startswith("WATCHING   100 % asked")
     assert "50 % > 95 % > [watch]" in lines[2]

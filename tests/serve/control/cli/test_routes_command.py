@@ -14,7 +14,7 @@ RUNS = "linear-20261122-152000-3f9a"
 
 @pytest.fixture
 def control(endpoint: Endpoint) -> Iterator[LocalControl]:
-    """A keeper whose rollout is over, so that routes may be set, and a gateway that has heard of it."""
+    """A control whose rollout is over, so that routes may be set."""
     control, model = endpoint.control, endpoint.registry.models["linear"]
     control.come_to("aborted")
     before = model.routes
@@ -24,7 +24,7 @@ def control(endpoint: Endpoint) -> Iterator[LocalControl]:
 
 
 def route(endpoint: Endpoint, routes: Routes) -> None:
-    """From now on the gateway goes by these."""
+    """Set the routes by which the gateway chooses."""
 
     async def change() -> None:
         endpoint.registry.models["linear"].route(routes, None)
@@ -33,7 +33,7 @@ def route(endpoint: Endpoint, routes: Routes) -> None:
 
 
 def test_routes_alone_are_shown(type: Type, endpoint: Endpoint) -> None:
-    """The baseline first, each variant with its share; the server is told nothing."""
+    """The command lists each variant with its share, the baseline first, and changes nothing."""
     endpoint.watched(RUNS)
     code, shown = type("routes", "linear")
     endpoint.watched(None)
@@ -44,7 +44,7 @@ def test_routes_alone_are_shown(type: Type, endpoint: Endpoint) -> None:
 
 
 def test_a_shadow_shows_how_alike_its_answers_are(type: Type, endpoint: Endpoint) -> None:
-    """Without a rollout; a variant that never was one says nothing."""
+    """The agreement of a shadow is shown without a rollout; a variant that was no shadow has no line."""
     tally = endpoint.registry.models["linear"].served["light"].queue.tally
     tally.copies, tally.disagreements, tally.drops = 640, 9, 17
     _, shown = type("routes", "linear")
@@ -108,13 +108,13 @@ def weights(control: LocalControl) -> dict[str, float]:
 
 
 def test_weights_that_are_not_named_stay(type: Type, control: LocalControl) -> None:
-    """Beside `base` at 1, 0.5 is a third of the requests, not all of them."""
+    """Setting `light=0.5` keeps `base` at 1, so `light` gets a third of the requests."""
     code, _ = type("routes", "linear", "--set", "light=0.5")
     assert (code, weights(control)) == (0, {"base": 1.0, "light": 0.5})
 
 
 def test_weights_are_set_on_the_routes_that_were_read(type: Type, control: LocalControl) -> None:
-    """All of them, with their revision, so that nobody else's change is lost."""
+    """All weights are sent with the revision that was read, so that no other change is overwritten."""
     revision = control.keeper.routes.revision
     type("routes", "linear", "--set", "light=0.5")
     wanted = RoutesWanted(weights={"base": 1, "light": 0.5}, revision=revision)
@@ -124,7 +124,7 @@ def test_weights_are_set_on_the_routes_that_were_read(type: Type, control: Local
 def test_weights_are_set_again_where_the_gateway_had_old_ones(
     type: Type, control: LocalControl, endpoint: Endpoint
 ) -> None:
-    """It hears of others' changes half a second later."""
+    """The command tries again if the gateway's revision was old."""
     control.keeper.commands.set_routes("linear", RoutesWanted(), "bob")
 
     def hear(operation: str) -> None:
@@ -145,7 +145,7 @@ def test_more_than_half_of_the_traffic_does_not_move_by_itself(type: Type, contr
 
 
 def test_more_than_half_of_the_traffic_moves_when_it_is_meant(type: Type, control: LocalControl) -> None:
-    """In a script, too: nobody is asked."""
+    """`--yes` moves more than half of the traffic without a question."""
     code, _ = type("routes", "linear", "--set", "base=0,light=1", "--yes")
     assert (code, weights(control)) == (0, {"base": 0.0, "light": 1.0})
 

@@ -1,4 +1,4 @@
-"""Events that come together count as fewer, at whatever length they do."""
+"""Events that come in bursts count as fewer, at each length of burst."""
 
 import numpy as np
 import pytest
@@ -17,14 +17,14 @@ def blocks(candidate: np.ndarray, both: np.ndarray) -> np.ndarray:
 
 
 def test_every_scale_holds_all_that_its_blocks_hold() -> None:
-    """Of 64 seconds with one event of the candidate among three each."""
+    """At each block length from 1 to 64 s, the blocks together hold the same events."""
     total = blocks(np.ones(64), np.full(64, 3.0))
     assert total[:, 0].tolist() == [64, 32, 16, 8, 4, 2, 1]
     assert (total[:, 2:4] == [64, 192]).all()
 
 
 def test_labels_drawn_one_by_one_are_not_dispersed() -> None:
-    """An hour of them: as good as one event each."""
+    """An hour of independent labels has a dispersion of 1 +- 0.3."""
     rng = np.random.default_rng(1)
     both = rng.poisson(4, 3600)
     assert dispersion(blocks(rng.binomial(both, 0.5), both)) == pytest.approx(1, abs=0.3)

@@ -62,7 +62,7 @@ def test_the_rate_mixture_is_an_integral_over_the_arcsine_law(events: int, trial
 
 
 def test_nothing_in_1450_shows_less_than_half_a_percent() -> None:
-    """The figure of the house's notes: about 1,450 faultless pairs exclude 0.5 % at 5 %."""
+    """Between 1,400 and 1,500 pairs without a difference exclude a rate of 0.5 % at the 5 % level."""
     needed = next(n for n in range(1, 5000) if log_rate_below(0, n, 0.005) >= math.log(20))
     assert 1400 < needed < 1500
 
@@ -81,7 +81,7 @@ def test_one_sided_evidence_never_counts_for_the_other_side() -> None:
 
 
 def test_an_interval_ends_where_the_evidence_does() -> None:
-    """Both ends of the interval have an e-value of exactly 1/alpha, and what was seen lies between."""
+    """Both ends of the interval have an e-value of 1/alpha, and the observed rate lies between them."""
     low, high = rate_interval(30, 1000, 0.05)
     assert low < 0.03 < high
     assert log_rate(30, 1000, np.array([low, high])) == pytest.approx(math.log(20))
@@ -111,7 +111,7 @@ def test_a_candidate_within_the_null_earns_nothing_on_average(truth: float, null
 
 @pytest.mark.parametrize("truth", [2.0, 5.0])
 def test_a_candidate_that_is_unsafe_earns_no_safety_on_average(truth: float) -> None:
-    """The same for the other side, against "at least twice"."""
+    """For a candidate with twice the rate or more, the mean e-value of "below twice" is at most 1."""
     mean = sum(
         chance(labels, truth) * math.exp(log_ratio_below(*by_segment(labels, SPLITS), 2.0))
         for labels in sequences()
@@ -140,7 +140,7 @@ def test_errors_where_the_baseline_has_none_are_evidence() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_split_without_a_comparison_says_nothing(share: float) -> None:
-    """With one variant alone its events carry no label, nor do strays: the e-value is 1."""
+    """With a share of 0 or 1 the e-values are 1, as the labels carry no information."""
     events = np.array([50.0])
     for candidate in (events * share, events / 2):
         assert log_ratio_above(candidate, events, np.array([share]), 1.0) == pytest.approx(0)
@@ -162,7 +162,7 @@ def test_a_segment_may_be_cut_anywhere(pieces: list[tuple[int, int]], share: flo
 
 
 def test_many_rollouts_at_once_are_each_by_itself() -> None:
-    """An axis before the segments changes no number."""
+    """A leading axis of rollouts gives the same numbers as each rollout alone."""
     candidate, both = np.array([[1.0, 4.0], [0.0, 9.0]]), np.array([[30.0, 20.0], [2.0, 11.0]])
     shares = np.array([0.05, 0.5])
     alone = [log_ratio_below(*row, shares, 1.5) for row in zip(candidate, both, strict=True)]

@@ -25,9 +25,7 @@ def bursts(candidate: list[int], baseline: list[int]) -> tuple[np.ndarray, np.nd
 
 
 def test_labels_drawn_one_by_one_are_hardly_dispersed() -> None:
-    """Bursts of both variants at once leave the labels fair: the factor stays near 1.
-
-    Pearson's statistic over 2,000 ticks has a standard deviation of about 0.03, and twice that here."""
+    """Simultaneous bursts keep the dispersion below 1.25; its standard deviation over 2,000 ticks is 0.06."""
     rng = np.random.default_rng(3)
     both = np.where(rng.random(2000) < 0.1, 40, 2)
     candidate = rng.binomial(both, 0.3)
@@ -35,7 +33,7 @@ def test_labels_drawn_one_by_one_are_hardly_dispersed() -> None:
 
 
 def test_stalls_of_one_variant_at_a_time_count_as_one_event_each() -> None:
-    """When all eight events of a tick share their label, eight count at most as one."""
+    """Bursts of eight events of one variant give a dispersion of at least 8."""
     rng = np.random.default_rng(3)
     mine = rng.random(2000) < 0.3
     assert dispersion(*bursts(list(8 * mine), list(8 * ~mine)))[0] >= 8
@@ -61,7 +59,7 @@ def test_a_kept_split_earns_no_mismatch_on_average(share: float) -> None:
 
 
 def test_the_mismatch_mixture_is_an_integral_over_its_prior() -> None:
-    """In closed form and by numerical integration over Beta(100, 900)."""
+    """The mixture equals a numerical integral over the prior Beta(100, 900)."""
     law = beta_law(100, 900)
     integral = quad(lambda p: law.pdf(p) * binom.pmf(70, 500, p), 0, 1, points=[0.1])[0] / binom.pmf(
         70, 500, 0.1

@@ -45,14 +45,14 @@ def gathered(parts: list[Segment]) -> Evidence:
 
 
 def plain(evidence: Evidence) -> Evidence:
-    """Without the courses, which are about the order."""
+    """Return the evidence without its courses, which depend on the order."""
     segments = tuple(segment.model_copy(update={"courses": {}}) for segment in evidence.segments)
     return evidence.model_copy(update={"segments": segments})
 
 
 @given(parts=st.lists(ticks, min_size=1, max_size=12), data=st.data())
 def test_the_order_in_which_ticks_come_means_nothing(parts: list[Segment], data: st.DataObject) -> None:
-    """The sums, and so the verdict, are the same whatever gateway was heard first."""
+    """The sums and the verdict do not depend on the order of the ticks."""
     shuffled = data.draw(st.permutations(parts))
     one, other = gathered(parts), gathered(shuffled)
     assert plain(one) == plain(other)
@@ -67,13 +67,13 @@ def test_the_cuts_in_time_mean_nothing(parts: list[Segment], cut: int) -> None:
 
 
 def test_segments_of_different_splits_stay_apart() -> None:
-    """One for each split that was in force."""
+    """Each split has a segment of its own."""
     evidence = gathered([segment(1, 100), segment(2, 100), segment(1, 100)])
     assert [(part.split, part.requests.both) for part in evidence.segments] == [(0.01, 200), (0.05, 100)]
 
 
 def test_evidence_with_two_segments_of_one_split_is_refused() -> None:
-    """It would count bursts apart that belong together."""
+    """Evidence with two segments of the same split is refused."""
     with pytest.raises(ValidationError, match="add them up"):
         Evidence(segments=(segment(1, 100), segment(1, 100)))
 

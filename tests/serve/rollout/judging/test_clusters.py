@@ -1,4 +1,4 @@
-"""Keys that stick: what is bet on is which buckets move, given what all of them do."""
+"""With sticky keys, the test compares which buckets move, given the counts of all of them."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -14,8 +14,8 @@ HALF = np.array([0.0, 0.5])
 
 
 def keyed(ratio: float, *, runs: int, past: float, seed: int, poison: float = 0.0) -> Keyed:
-    """Runs of 200 buckets, half of them the candidate's: each has a rate of its own, lognormal round 2 %, and
-    `past` times as many requests before as now; a share `poison` of them always fails."""
+    """Return runs of 200 buckets, half of them the candidate's. Each has its own rate, lognormal around 2 %,
+    and `past` times as many earlier requests; a share `poison` of them always fails."""
     rng = np.random.default_rng(seed)
     rate = np.minimum(0.02 * rng.lognormal(-0.5, 1.0, (runs, BUCKETS)), 1)
     rate = np.where(rng.random((runs, BUCKETS)) < poison, 1.0, rate)
@@ -37,8 +37,7 @@ def placed(done: Array, moves: Sequence[int]) -> Array:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_odds_are_fair_whatever_the_buckets_do(seed: int) -> None:
-    """Summed over all the ways in which five buckets can move at one of two steps or stay, each as likely as
-    it is, the odds are 1: to the last digit, though one of them always fails."""
+    """The mean odds over all assignments of five buckets to steps, weighted by probability, are 1."""
     rng = np.random.default_rng(seed)
     shares, requests = np.array([0.0, 0.2, 0.6]), rng.integers(1, 90, (3, 5))
     events = rng.binomial(requests, np.where(np.arange(5) == 2, 1.0, 0.1)).astype(float)
@@ -53,21 +52,20 @@ def test_the_odds_are_fair_whatever_the_buckets_do(seed: int) -> None:
 
 @pytest.mark.parametrize(("past", "poison"), [(0.0, 0.0), (1.0, 0.0), (0.0, 0.02), (1.0, 0.02)])
 def test_equal_variants_are_hardly_ever_told_apart(past: float, poison: float) -> None:
-    """At odds of 100 in at most 1 % of 1,000 runs, plus four standard deviations, users that always fail
-    included."""
+    """At odds of 100, at most 1 % of 1,000 runs with equal variants show harm, plus four deviations."""
     evidence = log_above(keyed(1.0, runs=1000, past=past, seed=4, poison=poison), 1.0)
     assert (evidence >= np.log(100)).mean() <= 0.01 + 4 * (0.01 / 1000) ** 0.5
 
 
 def test_twice_the_rate_is_found_by_what_the_keys_did_before() -> None:
-    """In more than 95 % of 200 runs; without a past users differ too much, and it takes longer."""
+    """Twice the rate is shown in more than 95 % of 200 runs with a past, and later without one."""
     known, unknown = (log_above(keyed(2.0, runs=200, past=past, seed=5), 1.0) for past in (3.0, 0.0))
     assert (known >= np.log(300)).mean() > 0.95
     assert np.median(unknown) < np.median(known) / 2
 
 
 def test_equal_variants_are_shown_to_be_equal() -> None:
-    """Below 1.5 times, at odds of 20, in more than 95 % of 200 runs."""
+    """Equal variants are shown to be below 1.5 times in more than 95 % of 200 runs, at odds of 20."""
     assert (log_below(keyed(1.0, runs=200, past=10.0, seed=6), 1.5) >= np.log(20)).mean() > 0.95
 
 
@@ -80,7 +78,7 @@ def test_one_user_proves_nothing() -> None:
 
 
 def test_what_everybody_does_more_often_now_is_no_harm() -> None:
-    """Three times as many errors as before the rollout, in both variants alike."""
+    """Three times the errors in both variants is no harm."""
     requests, moves = np.full((2, BUCKETS), 1000.0), [1 + bucket % 2 for bucket in range(BUCKETS)]
     events = np.array([[10], [30]]) * np.ones(BUCKETS)
     found = compare(placed(requests, moves), placed(events, moves), HALF)

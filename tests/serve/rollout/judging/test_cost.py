@@ -12,7 +12,7 @@ from serve.rollout.judging.guard_figure import Figure, safe_at
 
 
 def run_ms(rows: int) -> float:
-    """A run's time: much of it is the same whatever its size."""
+    """Return the time of a run, most of which does not depend on its size."""
     return 0.12 + 0.012 * rows
 
 
@@ -35,8 +35,7 @@ def shown(figure: Figure) -> bool:
 
 @pytest.mark.parametrize("ratio", [1.0, 1.05, 1.5])
 def test_larger_batches_make_nobody_cheaper(ratio: float) -> None:
-    """At 95 % of the traffic a row costs the candidate less than it costs the baseline, because its runs
-    have nine rows and not two; at equal sizes it costs what it costs."""
+    """A candidate with larger batches is not shown to be cheaper: runs of equal size are compared."""
     baseline, candidate = costs(2, 1.0), costs(9, ratio)
     figure = weigh_cost(baseline, candidate, 0.0)
     assert candidate.cpu_ms / candidate.rows < 0.6 * baseline.cpu_ms / baseline.rows
@@ -45,14 +44,14 @@ def test_larger_batches_make_nobody_cheaper(ratio: float) -> None:
 
 
 def test_smaller_batches_make_nobody_dearer() -> None:
-    """At 10 % a row costs a candidate that takes 30 % less time nearly twice the baseline's."""
+    """A candidate with smaller batches is shown to be 30 % cheaper in runs of equal size."""
     figure = weigh_cost(costs(9, 1.0), costs(2, 0.7), 0.05)
     assert figure.estimate == pytest.approx(0.7, rel=1e-3)
     assert shown(figure)
 
 
 def test_without_runs_of_the_same_size_nothing_is_shown() -> None:
-    """And it says so, for the step waits."""
+    """Without runs of equal size nothing is shown, and the figure says so."""
     nine, two = (
         sum((Cost.tick(rows, 0.01 * rows, at_s=float(second)) for second in range(100)), Cost())
         for rows in (9, 2)
@@ -63,7 +62,7 @@ def test_without_runs_of_the_same_size_nothing_is_shown() -> None:
 
 
 def test_what_ran_at_another_time_is_not_compared() -> None:
-    """A busy hour makes runs dearer: one that ran in it alone has nothing to compare with."""
+    """Runs of different times are not compared."""
     early = sum((Cost.tick(1, 1.0, at_s=float(second)) for second in range(100)), Cost())
     late = sum((Cost.tick(1, 0.5, at_s=1e6 + second) for second in range(100)), Cost())
     assert "no runs of equal size" in weigh_cost(early, late, 0.0).seen
@@ -102,7 +101,7 @@ def test_few_runs_that_take_very_long_stay_in_the_bill() -> None:
 
 
 def test_one_of_the_two_alone_shows_nothing() -> None:
-    """Nobody is cheaper than one who did not run."""
+    """If only one variant ran, nothing is shown, and the figure says so."""
     assert weigh_cost(Cost(), costs(2, 1.0), 0.0).seen == "only one variant ran in this step"
 
 
@@ -114,7 +113,7 @@ def of_users(ratio: float, seconds: int = 300) -> Cost:
 
 
 def keyed(users: int, sticky: bool = True) -> Segment:
-    """A minute in which so many users of each variant had ten requests each."""
+    """Return a minute in which `users` of each variant had ten requests each."""
     keys = Keys(buckets=dict.fromkeys(range(users), 10))
     return Segment(
         step=1,
@@ -143,12 +142,12 @@ def test_few_users_that_stick_show_no_small_saving() -> None:
 
 
 def test_requests_without_keys_thin_those_with_keys_out() -> None:
-    """Where only half of the requests stick, their users' costs shift the mean half as far."""
+    """If only half of the requests have keys, the concentration is a quarter."""
     whole, half = concentration([keyed(20)]), concentration([keyed(20), keyed(20, sticky=False)])
     assert half == pytest.approx(whole / 4)
 
 
 def test_keys_that_are_not_known_could_be_one() -> None:
-    """Where nobody told which keys they were."""
+    """Without counts by bucket, the concentration is that of a single key."""
     segment = keyed(20).model_copy(update={"baseline_keys": Keys(), "candidate_keys": Keys()})
     assert concentration([segment]) == 2

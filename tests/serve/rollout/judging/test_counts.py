@@ -1,4 +1,4 @@
-"""The arrays that guards weigh are those of the segments as they stand."""
+"""The arrays that the guards use equal the counts of the segments."""
 
 from functools import reduce
 
@@ -12,7 +12,7 @@ from serve.rollout.judging.counts import counts_of
 
 
 def second(step: int, at_s: int, errors: int) -> Segment:
-    """A second with 50 requests of each variant, and so many errors of the candidate."""
+    """Return a second with 50 requests of each variant and `errors` of the candidate."""
     return Segment(
         step=step,
         split=0.25 * step,
@@ -31,7 +31,7 @@ def stalling_s(*ticks: Segment) -> float:
 
 
 def test_a_stall_ends_with_its_step_at_the_latest() -> None:
-    """It is known while it lasts, and no longer under way when the next step has begun."""
+    """A stall in progress ends with its step."""
     stall = [second(1, at_s, 50 if at_s >= 30 else 0) for at_s in range(40)]
     assert stalling_s(*stall) == 10
     assert stalling_s(*stall, second(2, 40, 0)) == 0
@@ -39,7 +39,7 @@ def test_a_stall_ends_with_its_step_at_the_latest() -> None:
 
 @pytest.mark.parametrize(("sticky", "ended"), [(False, [0, 1]), (True, [0, 0])])
 def test_a_user_who_tries_again_is_no_stall(sticky: bool, ended: list[int]) -> None:
-    """Where keys stick, bursts are of users, who are not alike."""
+    """With sticky keys a burst of errors is not counted as a stall."""
     ticks = [second(1, at_s, 50 if 30 <= at_s < 40 else 0) for at_s in range(80)]
     evidence = reduce(
         Evidence.with_tick, (tick.model_copy(update={"sticky": sticky}) for tick in ticks), Evidence()
@@ -71,7 +71,7 @@ def keyed(base: Keys, mine: Keys, step: int = 1, timed: bool = True) -> Segment:
 
 
 def keys(buckets: range, bad: int) -> Keys:
-    """A thousand requests in each bucket, and so many of them bad in each way."""
+    """Return 1,000 requests in each bucket, of which `bad` failed and `bad` were over the limit."""
     return Keys(
         buckets=dict.fromkeys(buckets, 1000),
         errors=dict.fromkeys(buckets, bad),
@@ -87,7 +87,7 @@ def odds_of(evidence: Evidence, kind: str) -> float:
 
 
 def test_what_keys_did_before_the_rollout_is_known_of_errors_alone() -> None:
-    """The candidate's keys always had twice the errors. How often they were over a limit nobody knows."""
+    """Errors of keys before the rollout explain those now; for slow requests nothing is known before."""
     now = keyed(keys(range(20), 20), keys(range(20, 40), 40))
     hour = [keys(range(20), 20) + keys(range(20, 40), 40)] * 20
     evidence = Evidence(before=sum(hour, Keys()).without_limits).with_tick(now)
@@ -96,7 +96,7 @@ def test_what_keys_did_before_the_rollout_is_known_of_errors_alone() -> None:
 
 
 def test_a_step_without_a_limit_says_nothing_of_its_keys() -> None:
-    """That none of their requests was over one then proves nothing for them, nor against them."""
+    """A step without a latency limit does not change the evidence on slow requests by key."""
     evidence = Evidence(past=keys(range(40), 30))
     unlimited = keyed(keys(range(20), 0), keys(range(20, 40), 0), timed=False)
     now = keyed(keys(range(20), 20), keys(range(20, 40), 40), step=2)
@@ -105,7 +105,7 @@ def test_a_step_without_a_limit_says_nothing_of_its_keys() -> None:
 
 
 def test_what_was_counted_before_courses_were_kept_is_weighed_on() -> None:
-    """A rollout was under way when the server was upgraded: its earlier steps, and what it goes on with."""
+    """Evidence that was stored without courses is used, together with new ticks."""
     old = [second(1, at_s, 1) for at_s in range(60)]
     first, here = (
         reduce(Segment.__add__, old),
@@ -119,7 +119,7 @@ def test_what_was_counted_before_courses_were_kept_is_weighed_on() -> None:
 
 
 def test_what_an_older_rollout_carried_on_is_no_second_of_this_one() -> None:
-    """It was stored without a course: sixty seconds with an error each are no burst of sixty."""
+    """Carried evidence without a course adds its events and is no burst."""
     old = reduce(Segment.__add__, [second(1, at_s, 1) for at_s in range(60)])
     known = Evidence(carried=Carried(segments=(old,))).with_tick(second(1, 1000, 1)).known
     counts = counts_of(known, "errors", 30.0)

@@ -1,4 +1,4 @@
-"""From sheets to evidence."""
+"""How sheets become evidence."""
 
 import dataclasses
 import math
@@ -9,7 +9,7 @@ from serve.counting.census import BEFORE, Choice, Count, Sheet, VariantRun
 from serve.counting.copies import Copies
 from serve.counting.keys import Keys
 from serve.rollout.evidence.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
-from serve.rollout.evidence.stretch import Stretch
+from serve.rollout.evidence.time_window import TimeWindow
 from serve.rollout.judging.gather import gather
 from serve.rollout.state.policy import Policy
 from serve.rollout.state.rollout import RolloutPlan
@@ -30,7 +30,7 @@ def sheet(counts: dict[Choice, tuple[int, int, int]], number: int = 1, **fields:
 
 
 def gathered(*sheets: Sheet, before: Evidence | None = None) -> Evidence:
-    """What they come to between second 5 and second 6; each is another gateway's."""
+    """Return the evidence of these sheets, one per gateway, between second 5 and second 6."""
     named = [(f"g{number}", each) for number, each in enumerate(sheets)]
     return gather(before or Evidence(), named, PLAN, SPLITS, (5.0, 6.0))
 
@@ -61,7 +61,7 @@ def test_what_is_known_late_counts_with_the_split_that_chose() -> None:
 
 
 def test_slow_requests_are_counted_by_quantile() -> None:
-    """Those of all gateways, each with the requests that had a limit."""
+    """Slow requests of all gateways are counted by quantile, out of those that had a limit."""
     counts = {
         (3, False, "fp32"): Count(requests=9, timed_quantiles=[9, 5, 0], over_quantiles=[4, 1, 0]),
         (3, False, "int8"): Count(requests=2, timed_quantiles=[2, 1, 0], over_quantiles=[1, 1, 0]),
@@ -76,7 +76,7 @@ def test_slow_requests_are_counted_by_quantile() -> None:
 
 
 def test_steps_and_keys_stay_apart() -> None:
-    """By the split that chose, and whether a key was drawn."""
+    """Segments are separate by split and by whether a key was used."""
     counts: dict[Choice, tuple[int, int, int]] = {
         (3, False, "int8"): (1, 0, 0),
         (4, False, "int8"): (2, 0, 0),
@@ -91,7 +91,7 @@ def test_steps_and_keys_stay_apart() -> None:
 
 
 def test_two_revisions_of_one_split_are_one_tick() -> None:
-    """Somebody set a shadow in between: the split is the same."""
+    """Two revisions with the same split give one tick."""
     counts: dict[Choice, tuple[int, int, int]] = {
         (4, False, "int8"): (1, 1, 0),
         (6, False, "int8"): (1, 1, 0),
@@ -101,7 +101,7 @@ def test_two_revisions_of_one_split_are_one_tick() -> None:
 
 
 def test_what_no_step_chose_is_left_out() -> None:
-    """Requests in the shadow phase, of routes before the rollout, and of a third variant."""
+    """Requests of the shadow phase, of earlier routes and of a third variant are left out."""
     counts: dict[Choice, tuple[int, int, int]] = {
         (2, False, "fp32"): (100, 0, 0),
         (1, False, "int8"): (100, 0, 0),
@@ -119,7 +119,7 @@ def test_ticks_add_up_to_what_was_there() -> None:
 
 
 def test_runs_cost_in_the_step_that_was_in_force() -> None:
-    """Of all gateways together, by size; a third variant's are nobody's business."""
+    """Run costs of all gateways are added by size; those of a third variant are left out."""
     sizes = {1: (2, 3.0, 0.8, 1.0), 4: (22, 177.0, 40.0, 90.0)}
     runs = {
         "fp32": VariantRun(revision=3, rows=90, cpu_ms=180.0, sizes=sizes),
@@ -136,7 +136,7 @@ def test_runs_cost_in_the_step_that_was_in_force() -> None:
 
 
 def test_keys_are_counted_by_bucket() -> None:
-    """Of all gateways together, as many as were admitted, and apart those that failed."""
+    """Requests by bucket of all gateways are added, and so are the failed ones."""
     keys = {7: Count(requests=2), 9: Count(requests=1), 11: Count(errors=1)}
     counts = {(4, True, "int8"): Count(requests=3, errors=1, keys=keys)}
     one = dataclasses.replace(sheet({}), counts=counts)
@@ -148,7 +148,7 @@ def test_keys_are_counted_by_bucket() -> None:
 
 
 def test_copies_add_up() -> None:
-    """In all, by output, by slice, and those that were dropped."""
+    """Copies are added in total, by output and by slice, and so are dropped ones by reason."""
     part = Comparison(pairs=3, disagreements=1)
     copies = Copies(pairs=part, outputs={"y": part}, slices={"de": part}, dropped=2, drops={Drop.FULL: 2})
     evidence = gathered(sheet({}, copies=copies), sheet({}, copies=copies))
@@ -158,7 +158,7 @@ def test_copies_add_up() -> None:
 
 
 def test_the_candidates_requests_of_the_last_step_are_kept_by_the_half_minute() -> None:
-    """There is hardly anything left to compare them with."""
+    """In the last step, the candidate's requests are kept in stretches of half a minute."""
     counts: dict[Choice, tuple[int, int, int]] = {
         (4, False, "int8"): (20, 1, 2),
         (9, False, "fp32"): (5, 1, 1),
@@ -167,7 +167,7 @@ def test_the_candidates_requests_of_the_last_step_are_kept_by_the_half_minute() 
     }
     splits = {**SPLITS, 9: (5, 0.95), 10: (5, 1.0)}
     evidence = gather(Evidence(), [("g", sheet(counts))], PLAN, splits, (5.0, 6.0))
-    stretch = Stretch(started_s=5.0, ended_s=6.0, requests=195, errors=3, timed=195, over_limit=4)
+    stretch = TimeWindow(started_s=5.0, ended_s=6.0, requests=195, errors=3, timed=195, over_limit=4)
     assert evidence.lately == (stretch,)
 
 
@@ -186,7 +186,7 @@ def test_latency_and_cost_of_a_warm_up_count_nowhere() -> None:
 
 
 def test_each_step_has_a_warm_up_of_its_own() -> None:
-    """And a key that comes late in it has none: it is the variant that warms up."""
+    """Each step has a settling time of its own in which latencies do not count; a key has none."""
     plan = PLAN.model_copy(update={"policy": Policy(settle_s=20)})
     evidence = gathered(sheet({(3, False, "int8"): (10, 0, 3)}))
     counts: dict[Choice, tuple[int, int, int]] = {
@@ -199,7 +199,7 @@ def test_each_step_has_a_warm_up_of_its_own() -> None:
 
 
 def test_the_evidence_before_stays_as_it_was() -> None:
-    """It is in force until the new one is written down."""
+    """`gather` does not change the evidence that it gets."""
     part = Comparison(pairs=3)
     copies = Copies(pairs=part, outputs={"y": part}, slices={"de": part})
     before = gathered(sheet({(3, False, "int8"): (1, 0, 0)}, copies=copies))
@@ -209,13 +209,13 @@ def test_the_evidence_before_stays_as_it_was() -> None:
 
 
 def test_the_last_sheet_of_each_gateway_is_remembered() -> None:
-    """With the evidence, so that the two cannot come apart."""
+    """The evidence has the number of the last sheet of each gateway."""
     before = gathered(sheet({}, 7), sheet({}, 3))
     assert gathered(sheet({}, 8), before=before).sheets == {"g0": 8, "g1": 3}
 
 
 def test_a_death_counts_against_what_ran() -> None:
-    """By variant; where both ran, against both, and where nothing did, against nobody."""
+    """A gateway's death counts against each variant that ran in it."""
     before = gathered(sheet({}, died=("int8",)))
     after = gathered(sheet({}, died=("fp32", "int8")), sheet({}, died=("fp32",)), sheet({}), before=before)
     assert (before.deaths, after.deaths) == (Pair(candidate=1), Pair(baseline=2, candidate=2))
@@ -227,7 +227,7 @@ def keyed(revision: int, variant: str, count: Count) -> Sheet:
 
 
 def test_the_past_before_the_rollout_is_apart_from_the_shadows() -> None:
-    """There were no limits then, so it says nothing of what was over one; that of all gateways adds up."""
+    """The keys' errors before the rollout and during the shadow are kept apart, added over gateways."""
     before = keyed(BEFORE, "fp32", Count(requests=9, errors=2))
     shadow = keyed(2, "fp32", Count(requests=5, over_limit=1))
     evidence = gathered(before, shadow, before)

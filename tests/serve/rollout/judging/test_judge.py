@@ -1,7 +1,7 @@
 import pytest
 
 from serve.rollout.evidence.evidence import Events, Evidence, Pair, Segment
-from serve.rollout.evidence.matched import Matched
+from serve.rollout.evidence.matched_pairs import MatchedPairs
 from serve.rollout.judging.judge import Kind, Verdict, judge
 from serve.rollout.state.policy import AccuracyGuard, Guards, Policy, ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase
@@ -17,7 +17,7 @@ def figures(verdict: Verdict) -> dict[str, float | None]:
 
 @pytest.mark.parametrize("step", range(6))
 def test_no_traffic_is_not_failure(step: int) -> None:
-    """An idle night neither fails nor promotes a candidate, at any step."""
+    """Without traffic the verdict is CONTINUE at every step."""
     verdict = judge(at_step(step), Evidence(), 40_000.0)
     assert verdict.kind is Kind.CONTINUE
     assert "0 of 1,000" in verdict.reason
@@ -25,12 +25,12 @@ def test_no_traffic_is_not_failure(step: int) -> None:
 
 @pytest.mark.parametrize("step", range(6))
 def test_enough_of_everything_promotes(step: int) -> None:
-    """From every step to the next."""
+    """Sufficient evidence of every guard gives PROMOTE at every step."""
     assert judge(at_step(step), proven(), 60.0).kind is Kind.PROMOTE
 
 
 def test_a_step_lasts_its_minimum_time() -> None:
-    """However much traffic there was."""
+    """A step lasts at least its minimum time."""
     verdict = judge(at_step(2), proven(), 59.0)
     assert (verdict.kind, verdict.reason) == (Kind.CONTINUE, "at 5 % of the traffic: 59 of 60 s")
 
@@ -44,7 +44,7 @@ def test_a_step_needs_its_own_minimum_of_requests() -> None:
 
 
 def test_the_watch_does_not_end_with_a_suspicion() -> None:
-    """However long it lasts: it goes on, and says what it waits for."""
+    """The watch continues beyond its time while harm is suspected, and the reason says so."""
     watched = at_step(5).model_copy(update={"phase": Phase.WATCHING})
     calm, suspect = (segment(2, 10_000, errors=(190, errors)) for errors in (10, 22))
     assert judge(watched, Evidence(segments=(calm,)), 3600.0).kind is Kind.PROMOTE
@@ -56,7 +56,7 @@ def test_the_watch_does_not_end_with_a_suspicion() -> None:
 
 
 def test_harm_rolls_back_and_says_why_in_numbers() -> None:
-    """Evidence of two steps together, none of which would be enough alone."""
+    """Harm in two steps together gives ROLLBACK, with counts, estimate and interval in the reason."""
     verdict = judge(at_step(2), BAD, 30.0)
     assert verdict.kind is Kind.ROLLBACK
     assert verdict.reason.startswith(
@@ -104,7 +104,7 @@ def test_suspicion_goes_no_further() -> None:
 
 
 def test_the_majority_waits_for_the_proof() -> None:
-    """At 50 % a candidate with too few events to be shown safe stays there; at 25 % it may go on."""
+    """A candidate without proof of safety passes 25 % and waits at 50 %."""
     evidence = Evidence(segments=(segment(3, 2000, errors=(15, 5)), segment(4, 2000, errors=(10, 10))))
     assert judge(at_step(3), evidence, 90.0).kind is Kind.PROMOTE
     verdict = judge(at_step(4), evidence, 90.0)
@@ -120,7 +120,7 @@ def test_a_policy_may_ask_for_the_proof_at_every_step() -> None:
 
 
 def test_a_candidate_that_is_no_cheaper_is_not_promoted() -> None:
-    """As good is not enough: the reason to move traffic is the cost."""
+    """A candidate that costs the same is not promoted by default, and is with `cheaper_by: -0.5`."""
     evidence = Evidence(segments=(segment(4, 60_000, errors=(4, 4), cost=1.0),))
     verdict = judge(at_step(4), evidence, 90.0)
     assert verdict.kind is Kind.CONTINUE
@@ -129,7 +129,7 @@ def test_a_candidate_that_is_no_cheaper_is_not_promoted() -> None:
 
 
 def test_few_keys_that_stick_may_be_what_is_cheaper() -> None:
-    """All requests of each may be one user's: nobody knows which is cheaper, the user or the model."""
+    """With sticky requests of unknown keys, the saving is not shown, as users may differ."""
     requests = Pair(baseline=30_000, candidate=30_000)
     sticky = segment(4, 60_000).model_copy(update={"sticky": True, "requests": requests})
     verdict = judge(at_step(4), Evidence(segments=(sticky,)), 90.0)
@@ -144,7 +144,7 @@ def test_cheaper_by_too_little_is_not_cheaper() -> None:
 
 
 def test_feedback_counts_only_when_asked_for() -> None:
-    """Wrong answers roll back under an accuracy guard, and are nobody's business without one."""
+    """Wrong answers give ROLLBACK with an accuracy guard and CONTINUE without one."""
     wrong = Segment(
         step=4,
         split=0.5,
@@ -161,8 +161,8 @@ def test_feedback_counts_only_when_asked_for() -> None:
 
 
 def test_labels_of_the_shadow_count_at_every_step() -> None:
-    """They may come long after it; without the guard, or without a shadow, nobody looks at them."""
-    evidence = Evidence(matched={3: Matched(labelled=90, baseline_alone=30)}, classes=10)
+    """Labels of the shadow count at every step, if the policy has the guard and a shadow."""
+    evidence = Evidence(matched={3: MatchedPairs(labelled=90, baseline_alone=30)}, classes=10)
     accuracy = Guards(accuracy=AccuracyGuard())
     assert judge(at_step(4, Policy(guards=accuracy)), evidence, 30.0).kind is Kind.ROLLBACK
     skipped = Policy(guards=accuracy, shadow=ShadowPolicy(skip=True))
@@ -171,7 +171,7 @@ def test_labels_of_the_shadow_count_at_every_step() -> None:
 
 
 def test_a_split_that_is_not_kept_makes_the_evidence_worthless() -> None:
-    """Three times the traffic that was asked looks like three times the errors; it is said as what it is."""
+    """A candidate with three times its share of the traffic gives INCONCLUSIVE."""
     tripled = segment(1, 5000).model_copy(update={"requests": Pair(baseline=4850, candidate=150)})
     verdict = judge(at_step(1), Evidence(segments=(tripled,)), 90.0)
     assert verdict.kind is Kind.INCONCLUSIVE
@@ -189,7 +189,7 @@ def test_keys_that_stick_are_not_held_against_the_split() -> None:
 
 
 def test_the_end_of_time_is_no_pass() -> None:
-    """Inconclusive, with what was missing."""
+    """At the time limit the verdict is INCONCLUSIVE, with what was missing."""
     verdict = judge(at_step(4), Evidence(segments=(segment(4, 2000, errors=(10, 10)),)), 86_400.0)
     assert verdict.kind is Kind.INCONCLUSIVE
     assert verdict.reason.startswith(
@@ -203,7 +203,7 @@ def test_harm_comes_before_the_end_of_time() -> None:
 
 
 def test_more_guards_ask_for_more_evidence_each() -> None:
-    """Bonferroni: the promise of 99 % is for all of them together."""
+    """The guards share the error probability of 1 % (Bonferroni), so more guards have higher limits."""
     five = judge(at_step(1), Evidence(), 1.0).figures[0].harm_at
     policy = Policy(
         shadow=ShadowPolicy(skip=True),
@@ -225,19 +225,19 @@ def test_more_guards_ask_for_more_evidence_each() -> None:
 
 
 def test_every_look_judges_all_steps_again() -> None:
-    """The same sums at a later step are as harmful as they were."""
+    """The same sums give the same figures at a later step."""
     assert figures(judge(at_step(2), BAD, 30.0))["errors"] == figures(judge(at_step(3), BAD, 30.0))["errors"]
 
 
 def test_a_verdict_survives_json() -> None:
-    """So that a replay can compare it with what it computes."""
+    """A verdict is the same after a round trip through JSON."""
     verdict = judge(at_step(4), proven(), 90.0)
     assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict
 
 
 @pytest.mark.parametrize("step", [0, 2])
 def test_the_third_gateway_that_dies_of_it_is_the_last(step: int) -> None:
-    """In the shadow as at any step, however good its answers were; two may be chance."""
+    """Three gateways that died while running the candidate give ROLLBACK in any phase; two do not."""
     twice, thrice = (proven().model_copy(update={"deaths": Pair(candidate=deaths)}) for deaths in (2, 3))
     assert judge(at_step(step), twice, 60.0).kind is Kind.PROMOTE
     verdict = judge(at_step(step), thrice, 60.0)

@@ -7,20 +7,20 @@ from tests.serve.rollout.rollouts import at_step, shadowed
 
 
 def test_the_shadow_waits_for_its_pairs() -> None:
-    """Without a user at risk there is no hurry."""
+    """The shadow waits for its number of pairs."""
     verdict = judge(at_step(0), Evidence(shadow=shadowed(999, 0)), 600.0)
     assert (verdict.kind, verdict.reason) == (Kind.CONTINUE, "in the shadow: 999 of 1,000 pairs")
 
 
 def test_a_shadow_that_disagrees_ends_before_any_user_sees_it() -> None:
-    """5 % where 2 % may."""
+    """A shadow with 5 % differing pairs, where 2 % are allowed, gives ROLLBACK."""
     verdict = judge(at_step(0), Evidence(shadow=shadowed(2000, 100)), 60.0)
     assert verdict.kind is Kind.ROLLBACK
     assert "disagreement: 100 of 2,000 pairs differ, 5.00% [" in verdict.reason
 
 
 def test_a_shadow_between_pass_and_fail_goes_on() -> None:
-    """2 % where 2 % may is neither shown."""
+    """A shadow with 2 % differing pairs, where 2 % are allowed, gives CONTINUE."""
     verdict = judge(at_step(0), Evidence(shadow=shadowed(2000, 40)), 60.0)
     assert verdict.kind is Kind.CONTINUE
     assert "disagreement unproven" in verdict.reason
@@ -34,7 +34,7 @@ def test_pairs_of_a_few_requests_are_not_enough() -> None:
 
 
 def test_copies_that_were_dropped_are_told_with_the_reason() -> None:
-    """Whoever waits for pairs should know why none come."""
+    """The reason gives the number of dropped rows by cause."""
     evidence = Evidence(dropped=1300, drops={Drop.FULL: 1000, Drop.BUSY: 300})
     assert (
         "; 1,300 rows of copies were dropped: 1,000 because its queue was full (max_shadow_rows), 300 "
@@ -43,7 +43,7 @@ def test_copies_that_were_dropped_are_told_with_the_reason() -> None:
 
 
 def test_a_slice_that_disagrees_ends_it_by_name() -> None:
-    """30 % of one slice, which are 1 % of all pairs."""
+    """A slice with 30 % differing pairs gives ROLLBACK, even if it is 3 % of the traffic."""
     slices = {"de": shadowed(9700, 0), "fr": shadowed(300, 90)}
     verdict = judge(at_step(0), Evidence(shadow=shadowed(10_000, 90), slices=slices), 60.0)
     assert verdict.kind is Kind.ROLLBACK
@@ -51,7 +51,7 @@ def test_a_slice_that_disagrees_ends_it_by_name() -> None:
 
 
 def test_a_suspicious_slice_holds_the_step() -> None:
-    """11 of 100 where 2 % may: that is not enough among as many slices as there can be."""
+    """A slice with 11 of 100 differing pairs gives CONTINUE, and the reason names it."""
     slices = {"fr": shadowed(100, 11), "de": shadowed(9900, 0)}
     verdict = judge(at_step(0), Evidence(shadow=shadowed(10_000, 11), slices=slices), 60.0)
     assert verdict.kind is Kind.CONTINUE
@@ -59,7 +59,7 @@ def test_a_suspicious_slice_holds_the_step() -> None:
 
 
 def test_the_shadow_waits_for_pairs_of_a_rare_slice() -> None:
-    """Ten of a thousand, though all is proven: three in ten of them may be wrong and nobody would see it."""
+    """The shadow waits for pairs of a rare slice, and the reason gives the remaining time."""
     evidence = Evidence(shadow=shadowed(1000, 0), slices={"fr": shadowed(10, 0), "de": shadowed(990, 0)})
     verdict = judge(at_step(0), evidence, 60.0)
     assert verdict.kind is Kind.CONTINUE
@@ -77,7 +77,7 @@ def test_a_slice_that_is_too_rare_is_left_out_and_named() -> None:
 
 @pytest.mark.parametrize(("slices", "kind"), [(None, Kind.PROMOTE), (Slices(agreement=0.6), Kind.PROMOTE)])
 def test_slices_are_judged_as_the_policy_says(slices: Slices | None, kind: Kind) -> None:
-    """Not at all, or by a limit of their own."""
+    """Slices are judged by their own limit, or not at all."""
     evidence = Evidence(shadow=shadowed(10_000, 90), slices={"fr": shadowed(300, 90)})
     policy = Policy(shadow=ShadowPolicy(slices=slices))
     assert judge(at_step(0, policy), evidence, 60.0).kind is kind
@@ -87,14 +87,14 @@ def test_slices_are_judged_as_the_policy_says(slices: Slices | None, kind: Kind)
     ("cosine", "kind"), [(0.999, Kind.PROMOTE), (0.97, Kind.ROLLBACK), (0.98, Kind.CONTINUE)]
 )
 def test_drift_is_judged_by_its_limit(cosine: float, kind: Kind) -> None:
-    """Against a mean cosine of at least 0.98: above it, below it, and at it."""
+    """The mean cosine is judged by its limit of 0.98."""
     policy = Policy(shadow=ShadowPolicy(cosine=0.98))
     assert judge(at_step(0, policy), Evidence(shadow=shadowed(2000, 2, cosine)), 60.0).kind is kind
 
 
 @pytest.mark.parametrize(("kl", "kind"), [(0.001, Kind.PROMOTE), (0.02, Kind.ROLLBACK)])
 def test_divergence_is_judged_by_its_limit(kl: float, kind: Kind) -> None:
-    """Against a mean KL divergence of at most 0.01 nats."""
+    """The mean KL divergence is judged by its limit of 0.01 nats."""
     moments = Moments(count=2000, total=2000 * kl, squares=2000 * 2 * kl**2)
     shadow = shadowed(2000, 2) + Comparison(kl=moments)
     assert judge(at_step(0, Policy(shadow=ShadowPolicy(kl=0.01))), Evidence(shadow=shadow), 60.0).kind is kind

@@ -29,7 +29,7 @@ def spread(baseline: int, candidate: int) -> Events:
 
 
 def half(requests: int = MANY, **fields: Any) -> Evidence:
-    """An hour at 50 % with so many requests of each variant, and these shares of them over a limit."""
+    """Return an hour at 50 % with `requests` of each variant, and these shares of them over a limit."""
     counted: dict[str, Any] = {}
     for name, (baseline, candidate) in fields.items():
         counted[name] = spread(round(baseline * requests), round(candidate * requests))
@@ -78,7 +78,7 @@ def test_three_times_as_often_over_the_limit_that_stays_is_harm_below_what_is_al
 
 
 def test_a_limit_that_nearly_nobody_is_over_is_kept_whatever_the_ratio() -> None:
-    """Five in 20,000 against one: rare enough to be fine."""
+    """A limit that 5 in 20,000 requests exceed is kept, even at five times the baseline's rate."""
     found = figure(at_step(4), half(over_limit=(0.00005, 0.00025)), "latency")
     assert (found.harmful, found.proven) == (False, True)
 
@@ -98,13 +98,13 @@ def test_a_quantile_is_harmed_when_it_is_above_the_limit() -> None:
 
 
 def test_what_slows_both_down_is_no_harm() -> None:
-    """Half of all requests over the limit of the p99, for both alike."""
+    """If half of both variants' requests exceed the p99's limit, that is no harm."""
     found = figure(unfixed(), half(over_p99=(0.5, 0.5)), "p99")
     assert (found.harmful, found.proven) == (False, True)
 
 
 def test_without_a_limit_that_stays_the_two_are_compared_with_each_other() -> None:
-    """A past that was not steady holds nobody up: the quantiles are enough."""
+    """Without a fixed limit the quantiles suffice for PROMOTE."""
     evidence = half(over_p50=(0.33, 0.33), over_p95=(0.018, 0.018), over_p99=(0.003, 0.003))
     verdict = judge(unfixed(), evidence, 3600.0)
     assert verdict.kind is Kind.PROMOTE, verdict.reason
@@ -112,7 +112,7 @@ def test_without_a_limit_that_stays_the_two_are_compared_with_each_other() -> No
 
 
 def test_no_rollout_waits_in_the_shadow_for_a_latency_limit() -> None:
-    """No user is there whom it could protect."""
+    """The shadow does not wait for a latency limit."""
     assert judge(unfixed(0), proven(), 90.0).kind is Kind.PROMOTE
 
 
@@ -124,7 +124,7 @@ def test_a_majority_waits_until_something_of_latency_is_known() -> None:
 
 
 def test_a_quantile_that_is_not_known_yet_is_not_asked_for() -> None:
-    """The p50 takes 20 requests of the baseline and the p99 1,000: each is asked for when it is there."""
+    """A quantile is required only once its limit is known."""
     assert judge(unfixed(), half(over_p50=(0.33, 0.33)), 3600.0).kind is Kind.PROMOTE
     known = half(over_p50=(0.33, 0.33)).segments[0].model_copy(update={"timed_p99": Pair(candidate=1)})
     verdict = judge(unfixed(), Evidence(segments=(known,)), 3600.0)
@@ -144,7 +144,7 @@ def test_what_the_traffic_cannot_prove_in_time_is_not_asked_for_and_that_is_said
 
 
 def test_a_limit_that_a_person_named_is_asked_for_however_long_it_takes() -> None:
-    """It was promised to somebody."""
+    """A latency limit in the policy is required even if its proof takes longer than the rollout."""
     policy = Policy(maximum_s=21_600, guards=Guards(latency=LatencyGuard(limit_ms=50)))
     few = half(250, over_limit=(0.004, 0.004))
     assert figure(at_step(4, policy), few, "latency").safe is not None
@@ -152,7 +152,7 @@ def test_a_limit_that_a_person_named_is_asked_for_however_long_it_takes() -> Non
 
 
 def test_a_segment_that_says_nothing_else_timed_all_its_requests() -> None:
-    """Those that were stored before there was such a count."""
+    """A stored segment without `timed` counts all its requests as timed."""
     pair = Pair(baseline=3, candidate=2)
     fields = {"step": 1, "split": 0.5, "started_s": 0.0, "ended_s": 1.0, "requests": pair}
     assert Segment.model_validate(fields).timed == pair
@@ -183,8 +183,7 @@ def minute(rollout: Rollout, at_s: float, rng: np.random.Generator) -> Segment:
 
 
 def test_a_rollout_at_one_request_a_second_reaches_its_end() -> None:
-    """By itself within the day, though its latency limit never was known: out of the shadow with its pairs,
-    and then by the quantiles."""
+    """A rollout at one request a second and without a latency limit reaches DONE within 12 hours."""
     rng, evidence = np.random.default_rng(5), Evidence(shadow=proven().shadow)
     rollout, now_s, reasons = unfixed(0), 0.0, set[str]()
     while not rollout.phase.over and now_s < 86_400:
@@ -200,7 +199,7 @@ def test_a_rollout_at_one_request_a_second_reaches_its_end() -> None:
 
 
 def test_who_asks_only_for_a_limit_gets_its_proof_as_soon_as_it_is_kept() -> None:
-    """None of 1,500 over it, where 1 % may: shown without a comparison of two rates that are 0."""
+    """A guard with a limit only is proven by 1,500 requests of which none exceeds it."""
     guard = LatencyGuard(limit_ms=50, excess=None)
     here = segment(4, 3000).model_copy(update={"timed": Pair(baseline=1500, candidate=1500)})
     policy = Policy(shadow=ShadowPolicy(skip=True), guards=Guards(latency=guard))

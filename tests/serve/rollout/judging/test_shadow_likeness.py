@@ -13,7 +13,7 @@ from tests.serve.rollout.shadow_rows import simulate_rows
 
 
 def whole_requests(requests: int, differing: int, rows: int) -> Comparison:
-    """Requests of so many rows each, of which all differ or none."""
+    """Return requests of `rows` rows each, in which all rows differ or none."""
     square = rows**2
     return Comparison(
         pairs=requests * rows,
@@ -29,7 +29,7 @@ def whole_requests(requests: int, differing: int, rows: int) -> Comparison:
 
 
 def test_a_pair_that_came_alone_counts_as_one() -> None:
-    """With one row a request nothing is alike, and the test is that of independent pairs, to the digit."""
+    """With one row a request, the test equals that of independent pairs."""
     alone = pairs_of(shadowed(2000, 60))
     assert float(design_effect(alone)) == 1.0
     assert float(above(alone, 0.02)) == float(log_rate_above(60, 2000, 0.02))
@@ -70,7 +70,7 @@ def test_slices_share_the_odds() -> None:
 
 
 def test_the_slices_that_count_are_named() -> None:
-    """The worst first, no more than three of them, and not those that are fine."""
+    """The three worst slices are named, and the number of further ones is given."""
     slices = {f"s{each}": shadowed(300, 30 + each) for each in range(5)} | {"fine": shadowed(300, 1)}
     figure = compare_slices(0.98, slices, 0.95)
     assert [name in figure.seen for name in ("'s4'", "'s3'", "'s2'", "'s1'", "fine")] == [True] * 3 + [

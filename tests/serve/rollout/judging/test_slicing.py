@@ -14,7 +14,7 @@ from tests.serve.rollout.rollouts import at_step, shadowed
 
 @pytest.mark.parametrize("agreement", [0.8, 0.98, 0.995])
 def test_so_many_pairs_would_show_that_a_slice_agrees(agreement: float) -> None:
-    """And a twentieth less would not."""
+    """`least_pairs` without a difference prove the agreement, and 95 % of them do not."""
     least = least_pairs(agreement, 0.95)
     shown = [float(log_rate_below(0.0, pairs, 1 - agreement)) for pairs in (least, 0.95 * least)]
     assert shown[0] >= math.log(20) > shown[1]
@@ -40,13 +40,13 @@ def test_the_rarest_three_are_named() -> None:
 
 @pytest.mark.parametrize("slices", [None, Slices(maximum_s=0)])
 def test_nobody_waits_where_the_policy_does_not_ask(slices: Slices | None) -> None:
-    """Slices that are not judged, or not waited for."""
+    """If slices are not judged or not waited for, no pairs are missing."""
     assert missing_of(Policy(shadow=ShadowPolicy(slices=slices)), {"fr": shadowed(1, 0)}, 0.0) == []
 
 
 @pytest.mark.parametrize("share", [0.01, 0.02, 0.03])
 def test_a_slice_that_is_wrong_in_three_of_ten_is_let_on_by_no_shadow(share: float) -> None:
-    """Of a hundred none, however small its part of the traffic; all other slices agree."""
+    """In 100 of 100 simulated shadows a slice that is wrong in 30 % of its pairs gives ROLLBACK."""
     rng = np.random.default_rng(1)
     for _ in range(100):
         assert _end_of(rng, share, 0.3) is Kind.ROLLBACK

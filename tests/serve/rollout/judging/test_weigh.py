@@ -9,7 +9,7 @@ from tests.serve.rollout.rollouts import at_step
 
 
 def drawn(errors: tuple[float, float], over: tuple[float, float], seed: int = 7) -> tuple[Tick, ...]:
-    """Ten minutes of 100 requests a second, half of them for either variant, with these rates."""
+    """Return ten minutes of 100 requests a second, half of them for each variant, with these rates."""
     random = np.random.default_rng(seed)
     candidate = random.binomial(100, 0.5, 600)
     counts = []
@@ -27,8 +27,7 @@ def weighing(ticks: tuple[Tick, ...], share: float = 0.5) -> Weighing:
 
 
 def test_it_finds_what_a_rollout_finds() -> None:
-    """The same counts, tick by tick, as a rollout without a shadow sums them up, but for the stalls. What the
-    evidence must reach is the rollout's own, by its guards, and so is harm below what is allowed."""
+    """The figures equal those of a rollout without a shadow over the same ticks, except for stalls."""
     ticks = drawn((0.01, 0.02), (0.02, 0.01))
     evidence = Evidence()
     for second, (a, a_errors, a_over, b, b_errors, b_over) in enumerate(ticks):
@@ -63,19 +62,19 @@ def test_harm_is_shown() -> None:
 
 
 def test_safety_is_shown() -> None:
-    """Neither fails, and both are late in one request of a thousand where ten may be."""
+    """Without errors and with 0.1 % late requests, safety is shown."""
     errors, latency, _ = weigh(weighing(drawn((0, 0), (0.001, 0.001)))).figures
     assert errors.proven
     assert latency.proven
 
 
 def test_requests_that_were_not_drawn_as_said_show() -> None:
-    """Half of them came where a tenth was said."""
+    """A share of 0.5 where 0.1 was asked for is shown as harm of the split."""
     assert weigh(weighing(drawn((0, 0), (0, 0)), share=0.1)).figures[2].harmful
 
 
 def test_nothing_shows_nothing() -> None:
-    """No ticks are neither harm nor safety."""
+    """Without ticks neither harm nor safety is shown."""
     figures = weigh(weighing(())).figures
     assert not any(figure.harmful or figure.proven for figure in figures)
 
@@ -88,7 +87,7 @@ def test_the_largest_ratios_can_be_asked() -> None:
 
 
 def test_events_come_as_often_tick_by_tick_or_at_once() -> None:
-    """What happened in two ticks is what happened in the one and then in the other."""
+    """Two ticks added at once equal one tick after the other."""
     assert Events.ticks([(1, 2), (0, 3)]) == Events.tick(1, 2) + Events.tick(0, 3)
 
 

@@ -19,7 +19,7 @@ GUIDE = Path(__file__).parents[4] / "serve" / "rollout" / "POLICY.md"
 
 
 def test_an_empty_file_is_the_default_policy(tmp_path: Path) -> None:
-    """It begins in the shadow, and ends at all traffic."""
+    """An empty file gives the default policy, with a shadow and five steps."""
     path = tmp_path / "policy.yaml"
     path.write_text("")
     policy = load_policy(path)
@@ -29,7 +29,7 @@ def test_an_empty_file_is_the_default_policy(tmp_path: Path) -> None:
 
 
 def test_what_a_person_writes_is_read(tmp_path: Path) -> None:
-    """A policy as in the handbook."""
+    """A policy as in the guide is read from YAML."""
     path = tmp_path / "policy.yaml"
     path.write_text(
         "shadow: {agreement: 0.99, cosine: 0.98}\n"
@@ -82,7 +82,7 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_policy_survives_json() -> None:
-    """It is stored and read back as it was, also a limit that was left to its default."""
+    """A policy is the same after a round trip through JSON, even with defaults left out."""
     assert Policy.model_validate_json(Policy().model_dump_json(exclude_unset=True)) == Policy()
 
 
@@ -90,19 +90,19 @@ def test_a_policy_survives_json() -> None:
     ("before", "holdback", "share"), [(0.5, 0.05, 0.95), (0.98, 0.05, 0.99), (0.5, 0.0, 1.0)]
 )
 def test_the_last_step_holds_something_back(before: float, holdback: float, share: float) -> None:
-    """As much as is asked, but never so much that the share would fall; nothing where nothing is asked."""
+    """The last step keeps the holdback, but no less than the share of the step before."""
     policy = Policy(steps=(Step(share=before), Step(share=1)), holdback=holdback)
     assert [policy.share_at(step) for step in range(3)] == [0, before, pytest.approx(share, abs=1e-12)]
 
 
 def test_a_short_step_settles_in_half_of_its_time() -> None:
-    """Or it would end before its latency was ever looked at."""
+    """A short step settles for half of its minimum time."""
     policy = Policy(steps=(Step(share=0.1, minimum_s=3), Step(share=1, minimum_s=600)))
     assert [policy.settle_at(step) for step in (1, 2)] == [1.5, 30]
 
 
 def test_a_policy_of_before_the_holdback_reads() -> None:
-    """What is stored has no such key."""
+    """A stored policy without the keys for holdback and watch is read with their defaults."""
     stored = Policy().model_dump(exclude={"holdback", "watch_s", "settle_s"})
     assert Policy.model_validate(stored) == Policy()
 
@@ -115,7 +115,7 @@ def test_a_password_in_a_webhook_that_is_refused_is_not_said_again() -> None:
 
 
 def test_the_guide_names_every_key() -> None:
-    """In the words of the file that a person writes."""
+    """The guide names each key of the policy."""
     guide = GUIDE.read_text()
     records = (Policy, ShadowPolicy, Slices, Step, Guards, ErrorGuard, LatencyGuard, AccuracyGuard)
     missing = {key for record in records for key in record.model_fields if f"`{key}`" not in guide}
@@ -124,7 +124,7 @@ def test_the_guide_names_every_key() -> None:
 
 
 def test_the_guides_example_is_a_policy(tmp_path: Path) -> None:
-    """What it shows can be copied."""
+    """The example in the guide is a valid policy."""
     path = tmp_path / "policy.yaml"
     path.write_text(GUIDE.read_text().split("```yaml\n")[1].split("```")[0])
     assert load_policy(path).steps[2].approval

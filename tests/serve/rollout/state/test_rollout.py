@@ -15,7 +15,7 @@ def test_it_begins_in_the_shadow_with_no_user_on_the_candidate() -> None:
 
 
 def test_the_shadow_may_be_skipped_in_so_many_words() -> None:
-    """Then the first step is the beginning."""
+    """With `skip: true` the rollout starts in its first step without a shadow."""
     rollout = begun(Policy(shadow=ShadowPolicy(skip=True)))
     assert (rollout.phase, rollout.step, rollout.share, rollout.shadow_share) == (Phase.STEP, 1, 0.01, 0.0)
 
@@ -59,7 +59,7 @@ def test_a_limit_that_was_not_known_can_be_fixed_later() -> None:
 
 
 def test_a_limit_in_ms_needs_no_baseline() -> None:
-    """It is taken as written."""
+    """A latency limit in milliseconds is used without a baseline."""
     policy = Policy(guards=Guards(latency=LatencyGuard(limit_ms=40)))
     plan = RolloutPlan(model="digits", baseline="fp32", candidate="int8", policy=policy)
     assert start("r1", plan, None, "ann", 0.0).limit_ms == 40

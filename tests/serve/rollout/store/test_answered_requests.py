@@ -10,7 +10,7 @@ from tests.serve.rollout.labelling import NOBODY, answer, outcome, tell
 
 
 def test_an_id_that_comes_again_means_the_newer_request(store: Store) -> None:
-    """A client that numbers its requests begins again at 1 with each start."""
+    """An id that is used again refers to the newer request."""
     store.answered.note("digits", [answer("1")], 6.0)
     assert tell(store, outcome("1")).counted == 1
     store.answered.note("digits", [answer("1", candidate=True, rollout="r2", at_s=7)], 7.0)
@@ -20,7 +20,7 @@ def test_an_id_that_comes_again_means_the_newer_request(store: Store) -> None:
 
 
 def test_a_request_that_is_noted_twice_counts_once(store: Store) -> None:
-    """A gateway may not know whether its message arrived."""
+    """A request that is noted twice counts once."""
     for _ in range(2):
         store.answered.note("digits", [answer("a")], 6.0)
         tell(store, outcome("a"))
@@ -28,7 +28,7 @@ def test_a_request_that_is_noted_twice_counts_once(store: Store) -> None:
 
 
 def test_what_was_told_outlives_the_keeper(store: Store, url: str) -> None:
-    """Another one knows the requests, and what was told of them."""
+    """Another keeper knows the requests and the outcomes of its predecessor."""
     store.answered.note("digits", [answer("a"), answer("b")], 6.0)
     tell(store, outcome("a"))
     store.close()
@@ -40,7 +40,7 @@ def test_what_was_told_outlives_the_keeper(store: Store, url: str) -> None:
 
 
 def test_the_oldest_requests_are_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Never more than so many are kept, and of other models nothing is taken."""
+    """At most `KEPT` requests of a model are kept, and those of other models are not affected."""
     monkeypatch.setattr(answered, "KEPT", 200)
     store.answered.note("minilm", [answer("0", at_s=0)], 6.0)
     for number in range(300):

@@ -1,4 +1,4 @@
-"""Tampering with a store is noticed at the next start: nothing is decided on it, and it stays as it is."""
+"""Tampering with a store is found at the next start: no decision is based on it, and it is not changed."""
 
 import json
 import sqlite3
@@ -36,7 +36,7 @@ def behind(url: str) -> Iterator[Database]:
 
 
 def trail_of(database: Database) -> list[Entry]:
-    """As it lies there."""
+    """Return the trail as it is stored."""
     names = "model, number, rollout, revision, content, digest"
     rows = database.execute(f"SELECT {names} FROM trail ORDER BY number")
     return [Entry.model_construct(**dict(zip(names.split(", "), row, strict=True))) for row in rows]
@@ -57,7 +57,7 @@ def write(database: Database, entries: list[Entry], key: SealKey | None = None) 
 
 
 def edit(change: Callable[[dict[str, Any]], object], *, sealed: bool = True) -> Callable[[Database], object]:
-    """Change the content of every entry of the rollout; `sealed`: and seal all of it anew."""
+    """Change the content of every entry of the rollout; with `sealed`, write new seals, too."""
 
     def tamper(database: Database) -> None:
         entries = []
@@ -157,7 +157,7 @@ def contents(url: str) -> list[tuple[Any, ...]]:
 
 
 def restart(file: str, clock: Clock) -> Keeping:
-    """The next keeper, as soon as it may act."""
+    """Start the next keeper after the lease has ended."""
     clock.now_s += LEASE_S
     return Keeping(file, clock)
 
@@ -166,8 +166,8 @@ def restart(file: str, clock: Clock) -> Keeping:
 def test_a_tampering_is_noticed_at_the_next_start(
     keeping: Keeping, gateway: Gateway, file: str, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
-    """All traffic is the baseline's, the fault is logged, nobody can start anything, and what was found stays
-    as it was found."""
+    """After tampering the baseline has all traffic, the fault is logged, no rollout can start, and the store
+    stays unchanged."""
     story(keeping, gateway)
     with behind(file) as database:
         TAMPERINGS[kind](database)
@@ -175,7 +175,7 @@ def test_a_tampering_is_noticed_at_the_next_start(
     other = restart(file, keeping.clock)
     assert other.routes.weights == {"fp32": 100.0}
     assert "no decision is based on this trail" in caplog.text
-    assert "was changed or damaged" in other.controller.warnings(other.situation)[0]
+    assert "was changed or damaged" in other.controller.warnings(other.state)[0]
     other.tick()
     with pytest.raises(BrokenTrail, match="counterweight verify"):
         other.start(SKIP, "slim")
@@ -184,11 +184,11 @@ def test_a_tampering_is_noticed_at_the_next_start(
 
 
 def test_what_was_not_tampered_with_is_followed(keeping: Keeping, gateway: Gateway, file: str) -> None:
-    """Whatever happened in it; the anchor knows its head."""
+    """A trail without tampering is followed, and the anchor has its last entry."""
     story(keeping, gateway)
     other = restart(file, keeping.clock)
     assert other.place == (Phase.ROLLED_BACK, 2)
-    assert other.controller.warnings(other.situation) == ()
+    assert other.controller.warnings(other.state) == ()
     [*_, head] = other.store.trail("digits")
     anchor = other.store.anchor
     assert anchor is not None
@@ -202,7 +202,7 @@ def test_what_was_not_tampered_with_is_followed(keeping: Keeping, gateway: Gatew
 def test_a_store_without_seals_of_keys_goes_on_with_them(
     keeping: Keeping, gateway: Gateway, file: str
 ) -> None:
-    """As an older program wrote it: it is followed, and from then on nobody can write it anew."""
+    """A store without keyed seals is followed, and is protected by them from then on."""
     story(keeping, gateway)
     path = Path(file.removeprefix("sqlite:///"))
     path.with_suffix(".key").unlink()
@@ -217,7 +217,7 @@ def test_a_store_without_seals_of_keys_goes_on_with_them(
     with behind(file) as database:
         TAMPERINGS["sealed anew: who"](database)
     third = restart(file, keeping.clock)
-    assert third.situation.faults
+    assert third.state.faults
     third.kill()
 
 
@@ -226,15 +226,15 @@ def test_a_key_that_was_lost_is_named(keeping: Keeping, gateway: Gateway, file: 
     story(keeping, gateway)
     Path(file.removeprefix("sqlite:///")).with_suffix(".key").unlink()
     other = restart(file, keeping.clock)
-    assert "is sealed with the key" in other.situation.faults[0]
-    assert "name its file with --seal-key" in other.situation.faults[0]
+    assert "is sealed with the key" in other.state.faults[0]
+    assert "name its file with --seal-key" in other.state.faults[0]
     other.kill()
 
 
 def test_a_model_whose_rollouts_are_gone_says_so_when_it_is_asked(
     keeping: Keeping, gateway: Gateway, file: str
 ) -> None:
-    """Instead of that it never had one."""
+    """The error for a model whose trail was deleted says that its end was cut off."""
     story(keeping, gateway)
     with behind(file) as database:
         database.execute("DELETE FROM trail")

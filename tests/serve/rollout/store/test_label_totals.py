@@ -5,17 +5,17 @@ import random
 import pytest
 
 from serve.rollout.evidence.evidence import Events, Evidence, Pair, Segment
-from serve.rollout.evidence.matched import MOST_CLASSES, Matched
+from serve.rollout.evidence.matched_pairs import MOST_CLASSES, MatchedPairs
 from serve.rollout.judging.label_evidence import with_labels
 from serve.rollout.state.feedback import Feedback
-from serve.rollout.store import held
+from serve.rollout.store import pending_labels
 from serve.rollout.store.store import Store
 from tests.serve.rollout.labelling import NOBODY, answer, labelled, outcome, tell
 from tests.serve.rollout.rollouts import segment
 
 
 def test_an_outcome_counts_for_the_variant_that_was_chosen(store: Store) -> None:
-    """In the segment of its request, to the last digit of the split, in the second of its request."""
+    """An outcome counts for the chosen variant, in the segment and the second of its request."""
     answers = [answer("a", at_s=3.9), answer("b", candidate=True, at_s=4), answer("c", candidate=True)]
     store.answered.note("digits", answers, 6.0)
     told = tell(store, outcome("a"), outcome("b", correct=False), outcome("c"))
@@ -34,8 +34,7 @@ def test_an_outcome_counts_for_the_variant_that_was_chosen(store: Store) -> None
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_it_is_no_matter_how_labels_are_posted(store: Store, size: int) -> None:
-    """One by one, in small bodies or in large ones, and in any order: 66 labels that convict one by one are
-    as many when they come at once, because each counts in the second in which its request was answered."""
+    """The totals do not depend on the order in which 300 outcomes are posted or on the size of a body."""
     ids = [f"{number}" for number in range(300)]
     answers = [answer(each, candidate=int(each) % 2 == 1, at_s=int(each) // 4) for each in ids]
     store.answered.note("digits", answers, 6.0)
@@ -49,7 +48,7 @@ def test_it_is_no_matter_how_labels_are_posted(store: Store, size: int) -> None:
 
 
 def test_late_labels_of_one_second_are_one_tick(store: Store) -> None:
-    """Three wrong answers of one second, told one by one, are one burst and no three."""
+    """Three wrong answers of one second count as one burst, even if they are posted one by one."""
     store.answered.note("digits", [answer(each, candidate=True) for each in "abc"], 6.0)
     for each in "abc":
         tell(store, outcome(each, correct=False))
@@ -72,20 +71,20 @@ def test_an_outcome_counts_once(store: Store) -> None:
 
 @pytest.mark.parametrize("running", ["r2", None])
 def test_an_outcome_of_a_rollout_that_is_over_is_late(store: Store, running: str | None) -> None:
-    """Whether another runs or none."""
+    """An outcome of a finished rollout is late, whether another one runs or not."""
     store.answered.note("digits", [answer("a")], 6.0)
     assert tell(store, outcome("a"), running=running) == Feedback(**NOBODY | {"late": ("a",)})
 
 
 @pytest.mark.parametrize(("running", "asks"), [(None, False), ("r1", False)])
 def test_an_outcome_of_no_request_is_unknown(store: Store, running: str | None, asks: bool) -> None:
-    """Where nobody asks for labels, none waits; nor does it count for another model's request."""
+    """An outcome of an unknown request, or of another model's, is unknown if no labels are asked for."""
     store.answered.note("minilm", [answer("a")], 6.0)
     assert tell(store, outcome("a"), running=running, asks=asks) == Feedback(**NOBODY | {"unknown": ("a",)})
 
 
 def test_a_label_that_comes_before_its_request_is_known_waits_for_it(store: Store) -> None:
-    """A gateway tells its requests once a second: a client that knows at once need not send again."""
+    """An outcome that arrives before its request is held and counts once the request is noted."""
     assert tell(store, outcome("a", correct=False)) == Feedback(**NOBODY | {"held": ("a",)})
     assert tell(store, outcome("a")).double == ("a",)
     assert store.labels("r1") == ()
@@ -96,7 +95,7 @@ def test_a_label_that_comes_before_its_request_is_known_waits_for_it(store: Stor
 
 
 def test_a_label_that_waits_outlives_the_keeper(store: Store, url: str) -> None:
-    """What was answered `held` is written down."""
+    """A held outcome is stored and counts under the next keeper."""
     tell(store, outcome("a"))
     store.close()
     other = Store(url, "other")
@@ -107,30 +106,30 @@ def test_a_label_that_waits_outlives_the_keeper(store: Store, url: str) -> None:
 
 
 def test_a_label_waits_half_a_minute_at_most(store: Store) -> None:
-    """Its request came before the rollout, or never; the one of that id is another."""
+    """A held outcome is dropped after half a minute."""
     tell(store, outcome("a"), now_s=9.0)
-    late_s = 9.0 + held.HELD_S + 1
+    late_s = 9.0 + pending_labels.PENDING_S + 1
     assert not store.answered.note("digits", [answer("a", at_s=late_s)], late_s)
     assert store.labels("r1") == ()
 
 
 def test_a_label_that_waits_is_not_lost_while_the_store_is_away(store: Store) -> None:
-    """Its request was known at once, and could not be written down for two minutes."""
+    """A held outcome counts for a request of the same time, even if that is noted two minutes later."""
     tell(store, outcome("a"), now_s=9.0)
     assert store.answered.note("digits", [answer("a", at_s=10.0)], 130.0)
     assert store.labels("r1")[0].labelled == Pair(baseline=1)
 
 
 def test_only_so_many_labels_wait(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever makes up ids fills no disk."""
-    monkeypatch.setattr(held, "_MOST", 3)
+    """At most `_MOST` outcomes are held; further ones are unknown."""
+    monkeypatch.setattr(pending_labels, "_MOST", 3)
     told = tell(store, *(outcome(each) for each in "abcde"))
     assert (told.held, told.unknown) == (("a", "b", "c"), ("d", "e"))
-    assert tell(store, outcome("f"), now_s=9.0 + held.HELD_S + 1).held == ("f",)
+    assert tell(store, outcome("f"), now_s=9.0 + pending_labels.PENDING_S + 1).held == ("f",)
 
 
 def test_a_label_says_by_itself_whether_the_answer_was_right(store: Store) -> None:
-    """By the class that was on top; also where it had to wait."""
+    """A label is compared with the answer's top class, even if it was held."""
     tell(store, labelled("c", 3))
     answers = [answer(each, candidate=True, top=4) for each in "abc"]
     store.answered.note("digits", answers, 10.0)
@@ -147,7 +146,7 @@ def test_a_label_of_an_answer_without_a_class_is_told_so(store: Store) -> None:
 
 
 def test_labels_of_the_shadow_are_of_both_answers(store: Store) -> None:
-    """By the class that they say, whether they wait for their requests or not; no segment has them."""
+    """A label of the shadow is compared with both answers and is in no segment."""
     tell(store, labelled("e", 5))
     answers = [
         answer(each, step=0, split=0.0, top=top, other=other)
@@ -158,36 +157,36 @@ def test_labels_of_the_shadow_are_of_both_answers(store: Store) -> None:
     assert tell(store, labelled("a", 4)).double == ("a",)
     assert store.labels("r1") == ()
     assert store.matched("r1") == {
-        3: Matched(labelled=4, baseline_alone=1, candidate_alone=1, neither=1),
-        5: Matched(labelled=1, baseline_alone=1),
+        3: MatchedPairs(labelled=4, baseline_alone=1, candidate_alone=1, neither=1),
+        5: MatchedPairs(labelled=1, baseline_alone=1),
     }
 
 
 def test_that_an_answer_was_right_says_nothing_of_the_other_one(store: Store) -> None:
-    """In the shadow only the class itself does; it may still come."""
+    """Without a class, an outcome of the shadow is refused; a label may still follow."""
     store.answered.note("digits", [answer("a", step=0, split=0.0, top=3, other=4)], 6.0)
     assert tell(store, outcome("a", correct=False)) == Feedback(**NOBODY | {"no_class": ("a",)})
     assert tell(store, labelled("a", 4)).counted == 1
 
 
 def test_classes_beyond_so_many_are_counted_together(store: Store) -> None:
-    """Whoever makes up labels fills no evidence."""
+    """Classes beyond the maximum are counted together."""
     answers = [answer(each, step=0, split=0.0, top=1, other=1) for each in "ab"]
     store.answered.note("digits", answers, 6.0)
     tell(store, labelled("a", 10_000), labelled("b", 20_000))
-    assert store.matched("r1") == {MOST_CLASSES: Matched(labelled=2, neither=2)}
+    assert store.matched("r1") == {MOST_CLASSES: MatchedPairs(labelled=2, neither=2)}
 
 
 def test_labels_of_the_shadow_replace_those_that_the_evidence_had() -> None:
-    """And until they are read, those stay."""
-    told = {3: Matched(labelled=4)}
-    once = with_labels(Evidence(matched={3: Matched(labelled=1)}), [], told)
+    """New labels of the shadow replace the old ones, which stay if none were read."""
+    told = {3: MatchedPairs(labelled=4)}
+    once = with_labels(Evidence(matched={3: MatchedPairs(labelled=1)}), [], told)
     assert once.matched == told
     assert with_labels(once, [], None) is once
 
 
 def test_labels_replace_those_that_the_evidence_had() -> None:
-    """They are all there are so far: read twice, they count once, and nothing else of a step changes."""
+    """Labels replace those of the same segment, so reading them twice counts once."""
     before = segment(1, 100, errors=(2, 1))
     told = before.model_copy(update={"labelled": Pair(baseline=9, candidate=1), "wrong": Events.tick(1, 0)})
     once = with_labels(Evidence(segments=(before,)), [told])

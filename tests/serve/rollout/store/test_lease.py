@@ -21,7 +21,7 @@ def test_of_two_keepers_one_acts(store: Store, url: str) -> None:
 
 
 def test_a_keeper_that_was_silent_is_replaced_and_may_not_write(store: Store, url: str) -> None:
-    """It hung for longer than the lease; when it wakes up, the other one's word holds."""
+    """A keeper that was silent for longer than its lease may not write once another one holds it."""
     store.append(started(), 0)
     other = Store(url, "other")
     assert other.renew(LEASE_S)
@@ -34,8 +34,7 @@ def test_a_keeper_that_was_silent_is_replaced_and_may_not_write(store: Store, ur
 
 
 def test_a_lease_of_an_hour_is_free_when_nobody_renews_it(store: Store, url: str) -> None:
-    """Its keeper's clock was an hour ahead, and then it was killed: its successor waits no longer than for
-    any other, by its own clock."""
+    """A lease that a fast clock dated an hour ahead is free five seconds after its keeper's last renewal."""
     assert store.renew(3600.0)
     other = Store(url, "other")
     assert [other.renew(float(now_s)) for now_s in range(7)] == [False] * 5 + [True] * 2

@@ -62,7 +62,7 @@ def fill(store: Store) -> None:
 
 
 def test_what_was_written_is_what_is_found(sealing: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However requests come again, wait, are labelled and forgotten: 300 seeded turns, in two rollouts."""
+    """After 300 random turns with labels and repeated requests, the seals of the rows are intact."""
     monkeypatch.setattr(answered, "KEPT", 100)
     rng = random.Random(4)
     for turn_ in range(300):
@@ -86,7 +86,7 @@ def test_what_was_written_is_what_is_found(sealing: Store, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("kind", TAMPERINGS)
 def test_every_change_is_noticed(sealing: Store, url: str, kind: str) -> None:
-    """And stays so, whatever is written afterwards."""
+    """Each change of a row is noticed, even after further rows are written."""
     fill(sealing)
     assert faults(sealing) == ()
     for statement in TAMPERINGS[kind].split("; "):
@@ -98,7 +98,7 @@ def test_every_change_is_noticed(sealing: Store, url: str, kind: str) -> None:
 
 
 def test_a_rollout_that_was_started_without_seals_goes_on_without(url: str, tmp_path: Path) -> None:
-    """As an older program has left it, or one without a key."""
+    """The rows of a rollout that was started without seals are accepted without them."""
     store = Store(url, "keeper", tmp_path / "seal.key")
     assert store.renew(0.0)
     key, store.key = store.key, None
@@ -114,8 +114,7 @@ def test_a_rollout_that_was_started_without_seals_goes_on_without(url: str, tmp_
 def test_a_keeper_decides_nothing_on_labels_that_were_changed(
     keeping: Keeping, gateway: Gateway, file: str
 ) -> None:
-    """All traffic is the baseline's, until a person has looked and takes it as it is; then a new rollout is
-    sealed as ever."""
+    """After a change of labels the baseline has all traffic until a person accepts the store."""
     keeping.start(TOLD)
     gateway.hear(keeping)
     turn(keeping, gateway, 500, request_id="a")
@@ -131,7 +130,7 @@ def test_a_keeper_decides_nothing_on_labels_that_were_changed(
         database.execute("UPDATE labels SET baseline_wrong = 9")
     other = restart(file, keeping.clock)
     assert other.routes.weights == {"fp32": 100.0}
-    assert other.situation.faults == (f"the labels of {keeping.rollout.rollout} were changed",)
+    assert other.state.faults == (f"the labels of {keeping.rollout.rollout} were changed",)
     with pytest.raises(BrokenTrail, match="counterweight verify"):
         other.commands.feedback("digits", Outcomes(outcomes=tuple(told)), "ann")
     other.kill()

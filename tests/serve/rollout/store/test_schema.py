@@ -36,7 +36,7 @@ def make_old(url: str, version: int) -> None:
 
 
 def tables_of(url: str) -> dict[str, Any]:
-    """Of each table its columns, each with its type and whether it may be null; its key and its indexes."""
+    """Return each table's columns with their types and nullability, its key and its indexes."""
     engine = open_engine(url)
     seen = inspect(engine)
     found = {table: _describe(seen, table) for table in seen.get_table_names()}
@@ -72,7 +72,7 @@ def test_a_new_store_and_an_upgraded_one_have_the_same_tables(url: str, version:
 
 
 def test_a_store_of_a_newer_schema_is_refused_by_name(store: Store, url: str) -> None:
-    """An old program must not write into what it does not know."""
+    """A store with a newer schema is refused, and the error gives both versions."""
     execute(url, "UPDATE schema_version SET version = 99")
     with pytest.raises(StoreFailed, match="has schema version 99, this program knows 7; use the newer one"):
         Store(url, "keeper")
@@ -81,7 +81,7 @@ def test_a_store_of_a_newer_schema_is_refused_by_name(store: Store, url: str) ->
 def test_a_store_of_an_older_schema_is_migrated_with_all_that_is_in_it(
     store: Store, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next version's statements are run once, whoever opens it."""
+    """An older store is migrated once and keeps its content."""
     go_on(store, 0.0)
     newer = (*MIGRATIONS, ("ALTER TABLE lease ADD COLUMN place TEXT",))
     monkeypatch.setattr(schema, "MIGRATIONS", newer)
@@ -93,7 +93,7 @@ def test_a_store_of_an_older_schema_is_migrated_with_all_that_is_in_it(
 
 
 def test_a_store_of_the_first_version_takes_feedback(url: str) -> None:
-    """It was made before there was any; its trail stays."""
+    """A store of the first version is migrated, keeps its trail and accepts feedback."""
     make_old(url, 1)
     engine = create_engine(url)
     with engine.begin() as connection:
@@ -130,7 +130,7 @@ def test_labels_that_were_told_before_they_were_counted_by_seconds_still_count(u
 def test_a_migration_that_fails_changes_nothing(
     store: Store, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither the version nor the tables, so that the old program still works."""
+    """A migration that fails changes neither the version nor the tables."""
     with monkeypatch.context() as patch:
         statements = ("ALTER TABLE lease ADD COLUMN place TEXT", "no such statement")
         patch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, statements))
@@ -145,7 +145,7 @@ def test_a_migration_that_fails_changes_nothing(
     "wrong", ["mysql://ann:secret@host/db", "rollouts.db", "sqlite://", "sqlite:///:memory:"]
 )
 def test_a_url_of_something_else_is_refused(wrong: str) -> None:
-    """With what it should look like, and without its password."""
+    """The error for an invalid URL shows the expected form and does not contain the password."""
     with pytest.raises(InvalidRecord, match="a store's URL is sqlite:") as refused:
         Store(wrong, "keeper")
     assert "secret" not in str(refused.value)
@@ -160,7 +160,7 @@ def test_a_store_that_is_out_of_reach_is_named_without_its_password() -> None:
 
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 def test_connections_that_were_cut_are_made_anew(store: Store, url: str) -> None:
-    """As by a restart of the database between two ticks."""
+    """Connections that PostgreSQL has closed are opened again."""
     go_on(store, 0.0)
     execute(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
     assert go_on(store, 61.0) == 2

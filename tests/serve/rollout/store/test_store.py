@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[4]
 
 
 def rows(url: str, table: str) -> int:
-    """How many there are, counted past the store."""
+    """Return the number of rows of a table, read without the store."""
     engine = create_engine(url)
     with engine.begin() as connection:
         count: int = connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
@@ -30,7 +30,7 @@ def rows(url: str, table: str) -> int:
 
 
 def test_an_empty_store_has_nothing_in_force(store: Store) -> None:
-    """No model, no routes, no rollout."""
+    """A new store has no model, no routes and no rollout."""
     present = store.read("digits")
     assert (present.number, present.routes, present.rollout) == (0, None, None)
     assert present.evidence == Evidence()
@@ -38,7 +38,7 @@ def test_an_empty_store_has_nothing_in_force(store: Store) -> None:
 
 
 def test_a_step_reads_back_whole(store: Store) -> None:
-    """Rollout, routes, verdict and evidence, to the last digit."""
+    """An entry's rollout, routes, verdict and evidence are read back exactly."""
     number = store.append(started(), 0).number
     change = judged(begun(), 1 / 3, 2)
     assert store.append(change, number).number == 2
@@ -58,7 +58,7 @@ def test_another_keeper_reads_what_the_first_wrote(store: Store, url: str) -> No
 
 
 def test_models_have_trails_of_their_own(store: Store) -> None:
-    """The numbers of one say nothing of the other's."""
+    """Each model has a trail with its own numbers."""
     routes = Routes(model="minilm", baseline="fp32", weights={"fp32": 1})
     store.append(started(), 0)
     change = Change(model="minilm", action=Action.ROUTES, by="bob", at_s=1, routes=routes)
@@ -68,7 +68,7 @@ def test_models_have_trails_of_their_own(store: Store) -> None:
 
 
 def test_a_step_decided_on_old_news_is_refused(store: Store) -> None:
-    """With the current number, for the one who must decide again; and nothing is written."""
+    """An entry after an outdated number is refused with the current number, and nothing is written."""
     store.append(started(), 0)
     with pytest.raises(StaleRevision, match="entry 0, but the last entry is 1") as refused:
         store.append(judged(begun(), 60, 2), 0)
@@ -119,7 +119,7 @@ def test_an_action_without_routes_leaves_the_last_ones_in_force(store: Store) ->
 
 
 def test_the_model_of_a_rollout_is_found(store: Store) -> None:
-    """By the rollout's name alone."""
+    """The model of a rollout is found by the rollout's name."""
     store.append(started(), 0)
     assert store.model_of("r1") == "digits"
 
@@ -154,7 +154,7 @@ def test_of_many_steps_decided_on_the_same_news_one_is_written(store: Store) -> 
 def test_a_step_that_fails_in_the_middle_leaves_nothing(
     store: Store, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The entry is written, its evidence is not: then neither is."""
+    """If writing the evidence fails, the entry is not written either."""
 
     def fail(*_: object) -> None:
         raise OSError("no space left")
@@ -173,7 +173,7 @@ def write(url: str, steps: int) -> subprocess.Popen[str]:
 
 
 def test_a_writer_killed_in_the_middle_of_a_step_loses_that_step_whole(store: Store, url: str) -> None:
-    """kill -9 between the entry and its evidence: what it said before is there, and not half of the rest."""
+    """A writer killed between an entry and its evidence leaves neither; earlier entries stay."""
     store.close()
     with write(url, 3) as writer:
         assert writer.communicate()[0].split() == ["1", "2", "3"]

@@ -13,7 +13,7 @@ from tests.serve.rollout.stores import go_on
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A store with a rollout of three entries, which nobody has open."""
+    """The path of a closed store with a rollout of three entries."""
     path = tmp_path / "rollouts.db"
     store = opened(path)
     for at_s in (0.0, 61.0, 122.0):
@@ -39,7 +39,7 @@ def faults_of(path: Path) -> tuple[str, ...]:
 
 
 def seal_anew(path: Path) -> None:
-    """As whoever can write the store and has no key can: another name, and all seals made to fit."""
+    """Change a name and write all seals again, as an attacker without the key could."""
     with closing(sqlite3.connect(path)) as database, database:
         names = "model, number, rollout, revision, content, digest"
         previous = ""
@@ -52,7 +52,7 @@ def seal_anew(path: Path) -> None:
 
 
 def test_an_anchor_that_is_gone_is_warned_of(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The trail is followed: a keeper on another machine has no anchor either. From here on it has one."""
+    """A missing anchor is warned of once; the trail is followed and a new anchor is written."""
     path.with_suffix(".anchor").unlink()
     assert faults_of(path) == ()
     assert "digits has 3 entries, but the anchor " in caplog.text
@@ -63,7 +63,7 @@ def test_an_anchor_that_is_gone_is_warned_of(path: Path, caplog: pytest.LogCaptu
 
 @pytest.mark.parametrize("gone", [".anchor", ".key"])
 def test_a_trail_sealed_anew_without_the_key_is_noticed(path: Path, gone: str) -> None:
-    """As long as one of key and anchor is left, also at the start after the next."""
+    """A trail that was sealed again without the key is noticed as long as the key or the anchor is left."""
     seal_anew(path)
     path.with_suffix(gone).unlink()
     [fault] = faults_of(path)
@@ -75,7 +75,7 @@ def test_a_trail_sealed_anew_without_the_key_is_noticed(path: Path, gone: str) -
 def test_what_was_written_before_there_was_a_key_is_warned_of_once(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As an older program left it, or who deleted both: nobody can tell. It is followed, and goes on."""
+    """A trail without keyed seals, key and anchor is warned of once and followed."""
     seal_anew(path)
     path.with_suffix(".key").unlink()
     path.with_suffix(".anchor").unlink()

@@ -12,7 +12,7 @@ def head(number: int, model: str = "digits", *, accepted: bool = False) -> Trail
 
 
 def test_the_last_line_of_a_model_is_its_head(tmp_path: Path) -> None:
-    """Whatever was added for others since."""
+    """The head of a model is its last line in the anchor."""
     anchor = Anchor(tmp_path / "rollouts.anchor")
     assert anchor.last("digits") is None
     for each in (head(1), head(2), head(1, "minilm")):
@@ -22,7 +22,7 @@ def test_the_last_line_of_a_model_is_its_head(tmp_path: Path) -> None:
 
 
 def test_what_a_person_accepted_is_known_after_more_entries(tmp_path: Path) -> None:
-    """It says from where on the trail is looked at."""
+    """An accepted head is found after later entries."""
     anchor = Anchor(tmp_path / "rollouts.anchor")
     for each in (head(2, accepted=True), head(3)):
         anchor.add(each)
@@ -31,13 +31,13 @@ def test_what_a_person_accepted_is_known_after_more_entries(tmp_path: Path) -> N
 
 
 def test_a_full_disk_is_logged_and_holds_up_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """The entry is written all the same."""
+    """An anchor that cannot be written is logged and raises nothing."""
     Anchor(Path("/dev/null/rollouts.anchor")).add(head(1))
     assert "cannot be written" in caplog.text
 
 
 def test_half_a_line_spoils_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A disk was full in the middle of it: it is logged, and the next one stands by itself."""
+    """A line that was cut is logged, and the next one is read."""
     path = tmp_path / "rollouts.anchor"
     anchor = Anchor(path)
     anchor.add(head(1))

@@ -54,7 +54,7 @@ def test_what_contradicts_itself_is_refused(change: dict[str, Any], fault: str) 
 
 
 def test_it_is_one_sentence() -> None:
-    """Each stage, and why it failed."""
+    """The sentence has each stage's result and the reasons."""
     assert found(FAILED).said() == (
         "int8 against fp32: NOT_QUALIFIED (capacity FAIL); capacity: 3/s of 4/s; too slow"
     )
@@ -67,7 +67,7 @@ def test_a_qualified_candidate_may_start() -> None:
 
 
 def test_nothing_found_is_nothing_qualified() -> None:
-    """Neither is what was found of others, or against others."""
+    """Without a qualification of this candidate against this baseline, the error says so."""
     other = {"fp32": "a" * 64, "slim": "b" * 64}
     back = found(PASSED, candidate="fp32", baseline="int8")
     expected = "'int8' was never qualified against 'fp32'"
@@ -77,7 +77,7 @@ def test_nothing_found_is_nothing_qualified() -> None:
 
 @pytest.mark.parametrize("variant", ["fp32", "int8"])
 def test_another_version_is_not_qualified(variant: str) -> None:
-    """Of either variant; what is said names it, and when the old one was."""
+    """The error names the variant of which another version is loaded, and when the old one was qualified."""
     assert why(found(PASSED), **{variant: "c" * 64}) == (
         f"another version of '{variant}' is loaded than was qualified by ann at 2026-11-22 15:30 UTC"
     )
@@ -93,6 +93,6 @@ def test_the_last_word_counts() -> None:
 
 
 def test_a_later_word_on_another_version_takes_nothing_back() -> None:
-    """The loaded one was qualified all the same."""
+    """A later failure of another version does not affect the loaded one's qualification."""
     newer = found(FAILED, 2, digests=DIGESTS | {"int8": "c" * 64})
     assert why(found(PASSED), newer) is None

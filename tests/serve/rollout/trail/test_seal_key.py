@@ -8,7 +8,7 @@ from serve.rollout.trail.seal_key import SealKey, key_path, open_key
 
 
 def test_a_key_is_made_at_its_first_use_for_its_owner_alone(tmp_path: Path) -> None:
-    """And is the same from then on."""
+    """A key is made at its first use, readable by its owner only, and stays the same."""
     path = tmp_path / "rollouts.key"
     assert open_key(path, make=False) is None
     key, again = open_key(path, make=True), open_key(path, make=True)
@@ -20,7 +20,7 @@ def test_a_key_is_made_at_its_first_use_for_its_owner_alone(tmp_path: Path) -> N
 
 
 def test_a_seal_fits_its_text_and_its_key_alone() -> None:
-    """Whoever has no key cannot make one."""
+    """A seal fits only its own text and key."""
     key = SealKey(bytes(32))
     assert key.fits("a text", key.seal("a text"))
     assert not key.fits("b text", key.seal("a text"))

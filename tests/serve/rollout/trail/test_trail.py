@@ -19,13 +19,13 @@ def test_what_was_written_is_whole() -> None:
 
 
 def test_nothing_is_whole_too() -> None:
-    """A model that nobody ever moved."""
+    """An empty trail is intact."""
     assert broken_seals(()) == ()
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_every_changed_byte_breaks_a_seal(number: int) -> None:
-    """Wherever it stands in what was written."""
+    """Changing any byte of an entry's content breaks a seal."""
     trail = three()
     content = trail[number - 1].content
     for place, character in enumerate(content):
@@ -37,14 +37,14 @@ def test_every_changed_byte_breaks_a_seal(number: int) -> None:
 
 @pytest.mark.parametrize("update", [{"rollout": "r2"}, {"revision": 9}, {"model": "other"}, {"number": 4}])
 def test_what_an_entry_is_found_by_is_sealed_too(update: dict[str, object]) -> None:
-    """Or it could be hidden from those who look for it."""
+    """The fields by which an entry is found are sealed, too."""
     first, second, third = three()
     assert broken_seals((first, second.model_copy(update=update), third))
 
 
 @pytest.mark.parametrize("lost", [0, 1])
 def test_an_entry_that_was_taken_out_is_noticed(lost: int) -> None:
-    """The first one, or one in the middle."""
+    """A missing entry breaks a seal."""
     trail = three()
     assert broken_seals(trail[:lost] + trail[lost + 1 :])
 
@@ -56,13 +56,13 @@ def test_entries_that_changed_places_are_noticed() -> None:
 
 
 def test_a_change_with_parts_of_two_models_is_refused() -> None:
-    """It would be in one trail and speak of another."""
+    """A change whose parts belong to two models is refused."""
     with pytest.raises(ValueError, match="a change of model 'minilm' has parts of"):
         Change(model="minilm", action=Action.START, by="ann", at_s=0, rollout=begun())
 
 
 @pytest.mark.parametrize("action", [Action.VERDICT, Action.PAUSE, Action.ROUTES])
 def test_a_change_without_what_it_led_to_is_refused(action: Action) -> None:
-    """A verdict has its evidence, an action its rollout, routes are there."""
+    """A change without the parts that its action needs is refused."""
     with pytest.raises(ValueError, match=f"action {action}: "):
         Change(model="digits", action=action, by="ann", at_s=0)

@@ -1,0 +1,76 @@
+"""When the answers of two variants are the same, explained in the notes below a table."""
+
+from collections.abc import Sequence
+
+from serve.bundles.figures import Quality
+from serve.bundles.meaning import Meaning
+from serve.tasks.task_table import TASKS
+
+# Two numbers differ if they are apart by more than this share of the standard deviation of the baseline's
+# answers;
+FAR = 0.2
+# or, if that was not measured, by more than this share of the larger one.
+CLOSE = 0.05
+# Outputs that may be numbers differ if they are further apart than this many standard deviations.
+APART = 1.0
+# Two embeddings differ if their cosine is lower than this.
+ALIKE = 0.95
+_CENTRED = ", each minus the mean of the baseline's, because those share most of their direction"
+
+
+def explain_likeness(quality: Quality) -> list[str]:
+    """Notes on what agreement (or cosine) compares, and why a correlation is required; empty if nothing was
+    measured, or the bundle is from an older export."""
+    outputs = quality.outputs
+    if not outputs:
+        return []
+    words = [
+        _explain_cosine(outputs[0].meaning) if quality.agreement is None else _explain_agreement(quality)
+    ]
+    followed = [item.name for item in outputs if item.correlation is not None]
+    if followed:
+        words.append(
+            f"correlation of {_list(followed)}: over the rows, between the variant's and the baseline's "
+            "numbers; required because a variant with the same answer to every row would otherwise pass "
+            "the floor"
+        )
+    return words
+
+
+def _explain_cosine(meaning: Meaning) -> str:
+    words = "cosine: the mean over the rows of the cosine between the variant's and the baseline's embedding"
+    return words + (_CENTRED if meaning.centre else "")
+
+
+def _explain_agreement(quality: Quality) -> str:
+    what = TASKS[quality.task].item
+    if len(quality.outputs) == 1:
+        return f"agreement: the share of {what} with {_explain(quality.outputs[0].meaning)}"
+    found: dict[str, list[str]] = {}
+    for item in quality.outputs:
+        found.setdefault(_explain(item.meaning), []).append(item.name)
+    each = "; ".join(f"of {_list(names)} {words}" for words, names in found.items())
+    return f"agreement: the share of {what} on which all outputs agree: {each}"
+
+
+def _explain(meaning: Meaning) -> str:
+    match meaning.kind:
+        case "classes":
+            top = "the top class of the baseline"
+            if not meaning.spread:
+                return top
+            return (
+                f"{top} and numbers within {APART:g} standard deviation of the baseline's, because the "
+                "recipe does not say that they are scores of classes"
+            )
+        case "vectors":
+            return f"a cosine of at least {ALIKE} to the baseline{_CENTRED if meaning.centre else ''}"
+        case "exact":
+            return "exactly the baseline's values"
+    if meaning.spread:
+        return f"numbers within {FAR} standard deviations of the baseline's"
+    return f"numbers within {CLOSE:.0%} of the baseline's"
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

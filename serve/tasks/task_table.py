@@ -1,0 +1,102 @@
+"""The tasks of a model: for each, how two answers are compared, what a label is, and which figures it has."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from serve.bundles.meaning import Kind, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityFigure:
+    """The words for a figure of quality, and how a floor limits it."""
+
+    # In a report.
+    heading: str
+    # In a terminal; None: there is no room for it.
+    column: str | None
+    # `drop`: below the baseline's figure; `least` and `most`: the figure itself; None: no floor limits it.
+    limit: Literal["drop", "least", "most"] | None
+
+    def limit_of(self, name: str) -> str | None:
+        """The key of the limit in a floor."""
+        return f"{name}_drop" if self.limit == "drop" else name if self.limit else None
+
+
+# In the order of a table. The names are those of the fields of Quality.
+FIGURES: Mapping[str, QualityFigure] = {
+    "accuracy": QualityFigure(heading="accuracy", column="accuracy", limit="drop"),
+    "macro_f1": QualityFigure(heading="macro-F1", column="macro-F1", limit="drop"),
+    "worst_class": QualityFigure(heading="worst class", column=None, limit="drop"),
+    "loss": QualityFigure(heading="loss", column=None, limit=None),
+    "agreement": QualityFigure(heading="agreement", column="agreement", limit="least"),
+    "kl": QualityFigure(heading="KL divergence", column=None, limit="most"),
+    "cosine": QualityFigure(heading="cosine", column="cosine", limit="least"),
+    "rank_correlation": QualityFigure(heading="rank correlation", column="rank", limit="least"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskTraits:
+    """What a task says of the first output of a model and of the labels."""
+
+    # How two answers are compared.
+    rule: Kind
+    # The dimensions of the output; the last has a fixed size. None: any.
+    dims: tuple[str, ...] | None
+    # What one label is, in words; None: the task takes no labels.
+    label: str | None = None
+    # The dimensions of the labels.
+    label_dims: tuple[str, ...] = ()
+    # The figures that need labels; the main one is first.
+    by_labels: tuple[str, ...] = ()
+    # The figures that compare with the baseline's answers; the main one is first.
+    by_answers: tuple[str, ...] = ("agreement",)
+    # What the answers are counted in.
+    item: str = "rows"
+
+    @property
+    def floors(self) -> tuple[str, ...]:
+        """The keys of a floor that the task has."""
+        return _limits((*self.by_labels, *self.by_answers))
+
+    @property
+    def label_floors(self) -> tuple[str, ...]:
+        """The keys of a floor that need labels."""
+        return _limits(self.by_labels)
+
+    @property
+    def names_classes(self) -> bool:
+        """Whether the last dimension of the output is one of classes, which may have names."""
+        return self.rule == "classes"
+
+
+def _limits(names: Sequence[str]) -> tuple[str, ...]:
+    keys = (FIGURES[name].limit_of(name) for name in names)
+    return tuple(key for key in keys if key is not None)
+
+
+_BY_CLASS = ("accuracy", "macro_f1", "worst_class", "loss")
+TASKS: Mapping[Task, TaskTraits] = {
+    "classification": TaskTraits(
+        rule="classes",
+        dims=("batch", "classes"),
+        label="the class of a row",
+        label_dims=("rows",),
+        by_labels=_BY_CLASS,
+        by_answers=("agreement", "kl"),
+    ),
+    "token_classification": TaskTraits(
+        rule="classes",
+        dims=("batch", "tokens", "classes"),
+        label="the class of a token",
+        label_dims=("rows", "tokens"),
+        by_labels=_BY_CLASS,
+        by_answers=("agreement", "kl"),
+        item="tokens",
+    ),
+    "embedding": TaskTraits(
+        rule="vectors", dims=("batch", "width"), by_answers=("cosine", "rank_correlation")
+    ),
+    "regression": TaskTraits(rule="numbers", dims=None),
+}

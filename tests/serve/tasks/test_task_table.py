@@ -1,0 +1,42 @@
+"""The table of the tasks is complete."""
+
+from typing import get_args
+
+import pytest
+
+from export.recipe import Floor
+from serve.bundles.figures import Quality
+from serve.bundles.meaning import Task
+from serve.tasks.task_table import FIGURES, TASKS
+
+
+def test_every_task_has_a_row() -> None:
+    """A recipe can name no other."""
+    assert set(TASKS) == set(get_args(Task))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_figures_of_a_task_are_fields_of_its_quality(task: Task) -> None:
+    """Each has words, and comes from labels only if the task has labels."""
+    traits = TASKS[task]
+    assert {*traits.by_labels, *traits.by_answers} <= set(FIGURES) <= set(Quality.model_fields)
+    assert bool(traits.by_labels) == (traits.label is not None)
+
+
+def test_each_limit_of_a_floor_belongs_to_a_task() -> None:
+    """No task has a limit that a recipe cannot write, and a recipe none that no task has."""
+    assert {key for traits in TASKS.values() for key in traits.floors} == set(Floor.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("task", "floors"),
+    [
+        ("classification", ("accuracy_drop", "macro_f1_drop", "worst_class_drop", "agreement", "kl")),
+        ("token_classification", ("accuracy_drop", "macro_f1_drop", "worst_class_drop", "agreement", "kl")),
+        ("embedding", ("cosine", "rank_correlation")),
+        ("regression", ("agreement",)),
+    ],
+)
+def test_the_floors_of_a_task(task: Task, floors: tuple[str, ...]) -> None:
+    """Those that need labels come first."""
+    assert TASKS[task].floors == floors
