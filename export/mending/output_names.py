@@ -6,6 +6,7 @@ from typing import Any
 import onnx
 
 from export.errors import ExportFailed
+from export.mending.maps import unwrap_maps
 from export.onnx.graph import free_name, rename, values_of
 from serve.base.record import nearest
 
@@ -13,6 +14,7 @@ from serve.base.record import nearest
 def select_outputs(graph: Any, outputs: Mapping[str, str], given: Collection[str]) -> list[str]:
     """Keep only these outputs (name for clients -> name in the file), the nodes they depend on, and the
     inputs in the data. Returns notes in words. Raises ExportFailed."""
+    unwrapped = unwrap_maps(graph, outputs.values())
     known = {item.name: item for item in graph.output}
     for name in outputs.values():
         if name not in known:
@@ -20,15 +22,15 @@ def select_outputs(graph: Any, outputs: Mapping[str, str], given: Collection[str
         kind = known[name].type.WhichOneof("value")
         if kind != "tensor_type":
             raise ExportFailed(
-                f"the output {name!r} is a {kind.removesuffix('_type')}, not a tensor; convert a "
-                "scikit-learn model with options={'zipmap': False}, or name other outputs"
+                f"the output {name!r} is a {kind.removesuffix('_type')}, not a tensor, "
+                "and cannot be served; name other outputs"
             )
     kept = [_copy(known[name]) for name in outputs.values()]
     del graph.output[:]
     graph.output.extend(kept)
     idle = _drop_unused(graph, given)
     _name_outputs(graph, _part(graph, outputs))
-    return [
+    return unwrapped + [
         f"the input {name!r} is taken as the file declares it, and no output depends on it" for name in idle
     ]
 
