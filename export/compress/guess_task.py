@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.errors import InvalidData
-from serve.bundles.figures import Task
-from serve.engine.meaning import read_meaning
+from serve.bundles.meaning import Task
+from serve.tasks.answer_form import read_meaning
 
 Array = NDArray[Any]
 _SCORES = re.compile(r"logit|prob|score|softmax|class", re.IGNORECASE)
