@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from serve.base.whole_file import write_whole
+from serve.base.atomic_file import write_whole
 from serve.engine.catalog import Catalog
 
 _log = logging.getLogger("counterweight.keeper")

@@ -11,18 +11,18 @@ from typing import Any
 from deployments.catalog_file import CatalogFile
 from deployments.gateway_reports import Gateways, Reply, Report, aborts_folder, journals_of
 from deployments.hosts import Hosts
-from deployments.lineup import find_absent, line_up, plan_lineup, recall_absent
 from deployments.logs import forgive_logs
 from deployments.loopback import close_doors
 from deployments.meter import Meter
 from deployments.repository_index import describe_bundles, find_loaded, list_variants, read_stored
 from deployments.server_plan import ServerPlan
 from deployments.store_thread import StoreThread
+from deployments.version_plan import find_absent, line_up, plan_lineup, recall_absent
 from serve.base.errors import CounterweightError, InvalidBundle
 from serve.bundles.repository import StoredModel
 from serve.control.api import Bundles
-from serve.control.at_once import AtOnce
 from serve.control.commands import Commands
+from serve.control.memory_operations import AtOnce
 from serve.counting.breaker import Trip
 from serve.counting.usage import Usage
 from serve.engine.catalog import Catalog, IndexEntry, LoadedModel

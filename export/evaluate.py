@@ -11,7 +11,7 @@ from export.cache import Shelf
 from export.data.datasets import Data, Split
 from export.data.inputs import TOKENS
 from export.errors import ExportFailed
-from export.longest import find_longest, require_longest
+from export.max_length import find_longest, require_longest
 from export.onnx.graph import read_opset
 from export.onnx.probe_rows import BATCH
 from export.onnx.ranges import find_ranges

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
-from export.order import refuse_order
 from export.step import ImportPath, NotNegative, Positive, Share, Steps
+from export.step_order import refuse_order
 from serve.base.record import Record, rename_key
 from serve.base.yaml_file import read_yaml
 from serve.bundles.bundle import Name

@@ -12,7 +12,7 @@ from loadtests.render.report_table import table
 from loadtests.render.write import check_paths, write_all
 from loadtests.report import CheckOutcome, LoadReport
 from loadtests.sending.client import Client
-from loadtests.sending.endings import interrupting
+from loadtests.sending.end_signals import interrupting
 from loadtests.sending.model_metadata import ModelMetadata, read_metadata
 from loadtests.sending.payloads import make_payloads, read_payloads
 from loadtests.sending.samples import write_records

@@ -1,4 +1,4 @@
-"""What tests of several rooms share: tiny bundles whose answers say which variant gave them."""
+"""Shared test tools: tiny bundles whose answers show which variant gave them."""
 
 import os
 from collections.abc import Callable, Generator

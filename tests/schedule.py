@@ -39,7 +39,7 @@ LINES = (
     ("loadtests/swarm/test_locustfile.py", "loadtests/swarm/test_page.py"),
     ("loadtests/qualify/test_stages.py",),
     ("loadtests/qualify/test_cli.py",),
-    ("loadtests/peers/test_race.py",),
+    ("loadtests/peers/test_peer_measurement.py",),
     ("serve/rollout/test_simulation.py",),
     ("serve/rollout/test_controller_killed.py",),
     (

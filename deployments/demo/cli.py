@@ -8,8 +8,8 @@ from pathlib import Path
 
 from deployments.ports import free_ports, require_free
 from deployments.processes import stop_on_signals
+from serve.base.atomic_file import write_whole
 from serve.base.errors import ServerFailed
-from serve.base.whole_file import write_whole
 
 _PORT = 8000
 
@@ -20,8 +20,8 @@ def demo(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     stop_on_signals()
     # Imported here because matplotlib takes a second, which `--help` should not wait for.
-    from deployments.demo.chain import OUT, ROOT, compare, make_model, put_together, roll_out, served
     from deployments.demo.demo_page import render
+    from deployments.demo.demo_steps import OUT, ROOT, compare, make_model, put_together, roll_out, served
     from deployments.demo.demo_table import table
     from deployments.demo.shell import Shell
 

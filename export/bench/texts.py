@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from export.bench.graph_speed import compare_speed
 from export.bench.report import TextPoint
-from export.proof.likeness import mean_cosine, rank_correlation, similarities
+from export.proof.embedding_similarity import mean_cosine, rank_correlation, similarities
 from serve.base.tensor import Arrays
 from serve.bundles.graph_session import open_graph
 

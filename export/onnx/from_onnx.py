@@ -9,14 +9,14 @@ from pydantic import JsonValue
 from export.artifacts import Exported
 from export.data.datasets import Split
 from export.errors import ExportFailed
-from export.mending.axes import find_batch
-from export.mending.borders import turn, widen
+from export.mending.boundary_operators import turn, widen
 from export.mending.input_axes import Shape, read_dtype, read_shape
 from export.mending.node_names import name_nodes
 from export.mending.opset import raise_opset
+from export.mending.output_dimensions import read_sizes
 from export.mending.output_names import select_outputs
-from export.mending.sizes import read_sizes
-from export.mending.types import tell_types
+from export.mending.row_axis import find_batch
+from export.mending.value_types import tell_types
 from export.onnx.graph import clean
 from serve.base.tensor import Signature, TensorSpec, datatype_of
 

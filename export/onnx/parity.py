@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from export.answer_distance import SAME_FLOATS, largest_apart
 from export.data.datasets import Split
 from export.errors import ExportFailed, reason_of
 from export.forward import forward, to_tensors
-from export.nearness import SAME_FLOATS, largest_apart
 from export.onnx.last_bits import measure_rounding
 from export.onnx.probe_rows import PROBES, distance, probe
 from serve.base.tensor import Arrays, Signature, TensorSpec

@@ -6,42 +6,48 @@ from typing import Any
 
 import onnx
 
+from export.onnx.inner_runs import Shape, find_inner_runs
 from export.quantization.calibration import TensorWatch
 from serve.base.tensor import Arrays
 
-Shape = tuple[int, ...]
 # Counts from the shapes of the inputs and of the first output, and the attributes.
 Rule = Callable[[list[Shape], Shape, Mapping[str, Any]], int]
 
 
 def count_multiply_adds(model: Any, inputs: Arrays) -> int:
     """Count the multiply-adds of matrix products, convolutions, attention and recurrent layers for these
-    inputs. The graph runs once to get the shapes."""
+    inputs, and those inside If, Loop and Scan as often as they run. The graph runs once to get the shapes."""
     return sum(_count_by_output(model, inputs).values())
 
 
 def count_by_node(model: Any, inputs: Arrays) -> dict[str, int]:
-    """Count the multiply-adds of each node, by its name; 0 for other operators. Every node must have a
-    name."""
+    """Count the multiply-adds of each node, by its name; 0 for other operators. Those inside an If, a Loop or
+    a Scan are its own. Every node must have a name."""
     by_output = _count_by_output(model, inputs)
     return {node.name: sum(by_output.get(name, 0) for name in node.output) for node in model.graph.node}
 
 
 def _count_by_output(model: Any, inputs: Arrays) -> dict[str, int]:
-    """Count the multiply-adds of each of these operators, by the name of its first output."""
+    """Count the multiply-adds of each node that has any, by the name of its first output."""
     counted = [node for node in model.graph.node if node.op_type in _RULES]
     constants = {item.name: tuple(item.dims) for item in model.graph.initializer}
     names = {name for node in counted for name in (*node.input, next(filter(None, node.output))) if name}
     seen = TensorWatch(model, tuple(sorted(names - constants.keys()))).look(inputs)
     shapes = constants | {name: value.shape for name, value in seen.items()} | {"": ()}
-    return {
-        next(filter(None, node.output)): _RULES[node.op_type](
-            [shapes[name] for name in node.input],
-            shapes[next(filter(None, node.output))],
-            {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute},
+    counts = {
+        next(filter(None, node.output)): _count(
+            node, [shapes[name] for name in node.input], shapes[next(filter(None, node.output))]
         )
         for node in counted
     }
+    for run in find_inner_runs(model, COUNTED, inputs):
+        counts[run.outer] = counts.get(run.outer, 0) + _count(run.node, run.inputs, run.output)
+    return counts
+
+
+def _count(node: Any, inputs: list[Shape], output: Shape) -> int:
+    attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
+    return _RULES[node.op_type](inputs, output, attributes)
 
 
 def _product(inputs: list[Shape], output: Shape, attributes: Mapping[str, Any]) -> int:

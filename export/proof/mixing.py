@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from export.answer_distance import largest_apart
 from export.data.datasets import Split
-from export.nearness import largest_apart
 from export.onnx.graph import nodes_of
 from export.proof.row_independence import (
     LARGEST_ROWS,

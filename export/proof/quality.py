@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from export.data.labels import IGNORE, Labels
 from export.proof.bootstrap import CONFIDENCE, Floats, mean_intervals
 from export.proof.confusion import count_confusions
+from export.proof.embedding_similarity import mean_cosine, rank_correlation
 from export.proof.label_metrics import Items, compare_by_labels
-from export.proof.likeness import mean_cosine, rank_correlation
 from export.proof.output_quality import compare_all, estimate_agreement, few_rows
 from serve.bundles.figures import Compared, DisagreeingRow, Estimate, Quality
 from serve.bundles.meaning import Meaning, Task

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export.answer_distance import largest_apart
 from export.data.datasets import Split
-from export.nearness import largest_apart
 from export.proof.rounds import BUDGET_S, count_rounds
 from export.proof.run_tolerance import are_other_answers
 from export.proof.text_padding import depends_on_padding

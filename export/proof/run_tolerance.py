@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 from numpy.typing import NDArray
 
-from export.nearness import SAME_FLOATS, largest_apart
+from export.answer_distance import SAME_FLOATS, largest_apart
 from export.onnx.graph import nodes_of
 from export.onnx.last_bits import measure_rounding
 from serve.base.tensor import Arrays

@@ -10,11 +10,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from export.errors import StepFailed
 from export.forward import Tensors
 from export.onnx.patterns import match
+from export.pruning.channel_groups import Coupled, Part, is_depthwise, join_shared
 from export.pruning.columns import find_columns, trace_columns
-from export.pruning.coupled import Coupled, Part, is_depthwise, join_shared
 from export.pruning.dependencies import LAYERS, find_heads, follow
-from export.pruning.ties import find_ties, tie
-from export.pruning.whole import INSEPARABLE, is_whole, tell_whole
+from export.pruning.indivisible import INSEPARABLE, is_whole, tell_whole
+from export.pruning.shared_parameters import find_ties, tie
 from export.step import Prune
 
 _AVERAGING = (torch.nn.LayerNorm, torch.nn.GroupNorm)

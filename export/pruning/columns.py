@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from export.forward import Tensors, forward
-from export.pruning.silence import channel_axis, silenced
+from export.pruning.zeroed_channels import channel_axis, silenced
 
 # By layer, which of its input channels are marked. A layer that receives only parts of a channel, or other
 # channels at another time, is not included.

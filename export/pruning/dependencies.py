@@ -10,7 +10,7 @@ from torch_pruning.dependency.shape_infer import infer_out_channels_recursively
 
 from export.errors import StepFailed
 from export.forward import Tensors, forward
-from export.pruning.whole import Closing, close_inputs, kept_whole
+from export.pruning.indivisible import Closing, close_inputs, kept_whole
 
 # Layers whose channels can be removed.
 LAYERS = (_ConvNd, torch.nn.Linear)

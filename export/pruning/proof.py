@@ -8,8 +8,8 @@ from export.errors import StepFailed
 from export.forward import Tensors
 from export.pruning.duplicate import duplicate
 from export.pruning.reference import Reference
-from export.pruning.silence import silenced
 from export.pruning.weakest import Removed
+from export.pruning.zeroed_channels import silenced
 
 
 class Proof:

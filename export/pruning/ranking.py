@@ -8,8 +8,8 @@ import torch
 
 from export.forward import Tensors
 from export.pruning.attention_heads import Heads, find_heads, find_values, rank_heads
+from export.pruning.channel_groups import Coupled, find_produced, rank, spread
 from export.pruning.channels import Channels
-from export.pruning.coupled import Coupled, find_produced, rank, spread
 from export.pruning.importance import Worth
 from export.pruning.weakest import Removed
 from export.step import Prune

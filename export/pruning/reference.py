@@ -2,8 +2,8 @@
 
 import torch
 
+from export.answer_distance import largest_apart
 from export.forward import Tensors, forward
-from export.nearness import largest_apart
 from export.pruning.duplicate import duplicate
 
 Answers = tuple[torch.Tensor, ...]

@@ -11,8 +11,8 @@ from export.artifacts import Context, Made
 from export.errors import StepFailed
 from export.forward import Tensors
 from export.pruning.attention_heads import remove_heads
+from export.pruning.channel_groups import spread
 from export.pruning.channels import Channels
-from export.pruning.coupled import spread
 from export.pruning.duplicate import duplicate
 from export.pruning.importance import weigh
 from export.pruning.multiply_adds import count_multiply_adds

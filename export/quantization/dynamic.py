@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from export.quantization.products import make_products, quantize_weight
-from export.rewrites.finish import DOMAIN
+from export.quantization.integer_products import make_products, quantize_weight
+from export.rewrites.graph_cleanup import DOMAIN
 from export.rewrites.wiring import Wiring
 from export.step import Quantize
 

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 
 from export.onnx.graph import free_name
 from export.quantization.layers import LEAST_TABLE_WEIGHTS
-from export.rewrites.finish import finish
+from export.rewrites.graph_cleanup import finish
 
 OPERATORS = ("Gather",)
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from export.data.datasets import Split
 from export.quantization.calibration import TensorWatch
-from export.quantization.cut import cut, inputs, run, show_rounded
+from export.quantization.graph_cut import cut, inputs, run, show_rounded
 from export.quantization.layers import Layer
 from export.quantization.rounding import Ranges, move_inputs, move_weights
-from export.rewrites.finish import names_read
+from export.rewrites.graph_cleanup import names_read
 from export.step import Quantize
 from serve.base.tensor import Arrays
 

@@ -7,7 +7,7 @@ from export.data.datasets import Split
 from export.errors import StepFailed
 from export.quantization.calibration import find_extents
 from export.rewrites.outliers import find_activations, split_outliers
-from export.rewrites.rewritten import prove_same
+from export.rewrites.rewrite_check import prove_same
 from export.rewrites.smoothing import find_smoothable, smooth
 from export.step import Quantize
 

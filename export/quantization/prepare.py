@@ -13,7 +13,7 @@ from onnxruntime.quantization import quant_pre_process
 from export.onnx.graph import free_name, free_node_name
 from export.quantization.added_names import separate
 from export.quantization.calibration import TensorWatch
-from export.rewrites.finish import finish
+from export.rewrites.graph_cleanup import finish
 from export.rewrites.wiring import Wiring, read_attribute
 
 _FLOATS = {

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from export.quantization.cut import FRESH
+from export.quantization.graph_cut import FRESH
 from export.quantization.layers import WEIGHTS, Layer
 from export.rewrites.wiring import read_attribute
 from export.step import Quantize

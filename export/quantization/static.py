@@ -21,9 +21,9 @@ from onnxruntime.quantization.calibrate import save_tensors_data
 
 from export.errors import StepFailed
 from export.onnx.graph import free_node_name
+from export.quantization.integer_products import Ranges, make_products
 from export.quantization.layers import WEIGHTS, own_constants
-from export.quantization.products import Ranges, make_products
-from export.rewrites.finish import sort
+from export.rewrites.graph_cleanup import sort
 from export.rewrites.wiring import Wiring
 from export.step import Quantize
 

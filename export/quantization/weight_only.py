@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from export.rewrites.finish import DOMAIN, finish
+from export.rewrites.graph_cleanup import DOMAIN, finish
 
 OPERATORS = ("MatMul",)
 # Weights of one column that share a scale: the operator's usual block size.

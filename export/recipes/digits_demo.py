@@ -8,7 +8,7 @@ from pathlib import Path
 
 from export.data.datasets import read_data
 from export.recipes.digits_resnet import digits_resnet_data, digits_resnet_model
-from export.recipes.leave import leave, parse_out
+from export.recipes.training_files import leave, parse_out
 from export.reproducible import reproducible, seed_everything
 from export.step import Training
 from export.training.train import fit

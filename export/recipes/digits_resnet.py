@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate, relu
 
 from export.data.datasets import read_data
 from export.recipes.digits import Rows, digits_data
-from export.recipes.leave import leave, parse_out
+from export.recipes.training_files import leave, parse_out
 from export.reproducible import reproducible, seed_everything
 from export.step import Training
 from export.training.train import fit

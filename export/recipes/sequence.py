@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from export.data.datasets import read_data
-from export.recipes.leave import leave, parse_out
+from export.recipes.training_files import leave, parse_out
 from export.reproducible import reproducible, seed_everything
 from export.step import Training
 from export.training.train import fit

@@ -14,8 +14,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 from export.data.labels import name_class
 from export.proof.curve import find_knee
-from export.report.callouts import Callout, call_out
 from export.report.pareto import Standing, front
+from export.report.point_labels import Callout, call_out
 from serve.bundles.bundle import Bundle
 
 # Colours that colour-blind readers can tell apart (after Okabe and Ito), on white and on black.

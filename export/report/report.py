@@ -17,7 +17,7 @@ from export.report.charts import draw_classes, draw_curves, draw_front, draw_sen
 from export.report.classes import list_classes
 from export.report.disagreements import find_examples
 from export.report.pareto import describe, stand
-from serve.base.whole_file import write_whole
+from serve.base.atomic_file import write_whole
 from serve.bundles.bundle import Bundle
 
 _TEMPLATE = Path(__file__).with_name("report.html.jinja")

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from export.onnx.graph import free_name, free_node_name, values_of
-from export.rewrites.finish import finish
+from export.rewrites.graph_cleanup import finish
 from export.rewrites.wiring import Wiring, insert_before, read_attribute
 
 _OPSET = 23

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from export.onnx.graph import free_name, values_of
-from export.rewrites.finish import names_read
+from export.rewrites.graph_cleanup import names_read
 
 
 class Wiring:

@@ -11,7 +11,7 @@ from export.data.tokenizer import NEEDED
 from export.errors import InvalidSource
 from export.factories import call_factory
 from export.recipe import FactorySource
-from export.sources.beside import complete, read_labels, read_tokenizer
+from export.sources.companion_files import complete, read_labels, read_tokenizer
 from export.sources.files import read_file
 from export.sources.module import require_sound
 from export.sources.weights import State, complete_shared, read_weights, refuse_misfit, refuse_nan

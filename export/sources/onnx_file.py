@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 
 from export.errors import InvalidSource, reason_of
-from export.mending.imports import settle_imports
+from export.mending.operator_sets import settle_imports
 from export.onnx.graph import nodes_of
 from export.sources.files import MAX_BYTES, read_file
-from export.sources.spoiled import find_spoiled
+from export.sources.nan_weights import find_spoiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ def read_onnx(source: OnnxSource, folder: Path, task: Task) -> Trained:
     as `read_graph` does."""
     # Reading only a graph does not need torch.
     from export.artifacts import Trained
-    from export.sources.beside import complete, read_labels, read_tokenizer
+    from export.sources.companion_files import complete, read_labels, read_tokenizer
 
     graph, digest = read_graph(folder / source.onnx)
     tokenizer = read_tokenizer(source, folder, _whole_inputs(graph))

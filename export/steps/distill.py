@@ -10,7 +10,7 @@ from export.forward import forward, to_tensors
 from export.reproducible import seed_everything
 from export.step import Distill, Student
 from export.training.batches import Rows
-from export.training.matching import Matching
+from export.training.distillation_loss import Matching
 from export.training.scores import Score, accuracy_of, likeness_to, read_baseline
 from export.training.students import make_student
 from export.training.teacher import teacher_answers

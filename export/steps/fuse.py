@@ -15,9 +15,9 @@ from export.artifacts import Context, Exported, Note
 from export.errors import StepFailed
 from export.onnx.graph import clean
 from export.rewrites.attention import fuse_attention
-from export.rewrites.norms import unskip
-from export.rewrites.rewritten import count_operators, prove_same, require_same_interface
-from export.rewrites.single import to_single
+from export.rewrites.rewrite_check import count_operators, prove_same, require_same_interface
+from export.rewrites.single_precision import to_single
+from export.rewrites.skip_norms import unskip
 from export.step import Fuse
 from serve.bundles.graph_session import Level, open_graph
 

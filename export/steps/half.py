@@ -8,16 +8,16 @@ import numpy as np
 import onnx
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
+from export.answer_distance import largest_apart
 from export.artifacts import Context, Exported, Note
 from export.data.datasets import Split
 from export.errors import StepFailed, reason_of
-from export.nearness import largest_apart
 from export.onnx.graph import clean, free_name, free_node_name, values_of
 from export.quantization.calibration import TensorWatch
 from export.rewrites.constants import count_numbers, hoist, name_apart
-from export.rewrites.finish import sort
-from export.rewrites.rewritten import compare, largest_difference, require_same_interface
-from export.rewrites.single import HALF_ROUNDING
+from export.rewrites.graph_cleanup import sort
+from export.rewrites.rewrite_check import compare, largest_difference, require_same_interface
+from export.rewrites.single_precision import HALF_ROUNDING
 from export.rewrites.wiring import read_attribute
 from export.step import Half
 

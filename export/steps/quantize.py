@@ -16,17 +16,17 @@ from export.proof.graph_stats import longest_row
 from export.quantization import dynamic, static
 from export.quantization import embedding_tables as tables
 from export.quantization import weight_only as weights
-from export.quantization.account import OPERATORS, account, find_inside
 from export.quantization.calibration import calibrate
-from export.quantization.keeping import find_untrue
+from export.quantization.coverage import OPERATORS, account, find_inside
+from export.quantization.float_layers import find_untrue
 from export.quantization.layers import DOUBLE, Layer, find_layers
 from export.quantization.operator_trial import TrialPlan
 from export.quantization.outlier_channels import level
 from export.quantization.prepare import prepare, split_gemms
 from export.quantization.sensitivity import SensitiveLayers, find_sensitive
-from export.rewrites.norms import unskip
-from export.rewrites.rewritten import measure_errors, prove_same, require_same_interface
-from export.rewrites.single import to_single
+from export.rewrites.rewrite_check import measure_errors, prove_same, require_same_interface
+from export.rewrites.single_precision import to_single
+from export.rewrites.skip_norms import unskip
 from export.step import Quantize
 
 # Maximum error relative to an output's size.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from serve.base.whole_file import replacing
+from serve.base.atomic_file import replacing
 
 # Only tensors and plain values, so that reading it runs no code.
 State = dict[str, Any]

@@ -12,7 +12,7 @@ from loadtests.judging.search import RateTrial
 from loadtests.judging.validity import check_sender, is_stolen
 from loadtests.load_plan import LoadPlan
 from loadtests.report import CheckOutcome, Interval, Probe
-from loadtests.sending.live import Live
+from loadtests.sending.live_counters import Live
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.samples import Samples
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from itertools import count
 
 from loadtests.judging.aggregation import describe_sender
-from loadtests.judging.causes import count_causes
 from loadtests.judging.checks import COMPLETED, decide
 from loadtests.judging.contention import ContentionClock
+from loadtests.judging.failure_causes import count_causes
 from loadtests.judging.limits import Limits
 from loadtests.judging.probe import PROOF_REQUESTS, StopRule, judge_probe
 from loadtests.judging.request_cost import read_meter, reckon

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from loadtests.judging.aggregation import describe, describe_sender, make_timeline, split_by_variant
-from loadtests.judging.causes import count_causes
 from loadtests.judging.checks import decide, excuse, guard_backlog, guard_errors, guard_latency
+from loadtests.judging.failure_causes import count_causes
 from loadtests.judging.limits import Limits
 from loadtests.judging.request_cost import CpuReading, read_meter, reckon
 from loadtests.judging.validity import check_samples, check_sender, check_steady
@@ -23,7 +23,7 @@ from loadtests.report import (
     VariantReport,
 )
 from loadtests.sending.client import Client
-from loadtests.sending.live import Live
+from loadtests.sending.live_counters import Live
 from loadtests.sending.machine import read_environment
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.model_metadata import ModelMetadata

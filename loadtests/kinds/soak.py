@@ -12,7 +12,7 @@ from loadtests.kinds.load import LoadRun, check_run, load, report_run
 from loadtests.load_plan import LoadPlan
 from loadtests.report import Check, CheckOutcome, Interval, LoadReport, LoadTimeline
 from loadtests.sending.client import Client
-from loadtests.sending.live import Live
+from loadtests.sending.live_counters import Live
 from loadtests.sending.measure import LoadTarget
 from loadtests.sending.samples import Samples
 

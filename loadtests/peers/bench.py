@@ -14,9 +14,9 @@ from pathlib import Path
 from loadtests.errors import LoadTestError
 from loadtests.peers.answer_parity import Onnxruntime
 from loadtests.peers.cost_chart import draw_costs
+from loadtests.peers.peer_measurement import BenchRound, Race
 from loadtests.peers.peer_servers import Server, ours, peers
 from loadtests.peers.process import end_in_order
-from loadtests.peers.race import BenchRound, Race
 from loadtests.peers.report import PartReport, ServingReport, table
 from loadtests.peers.workload import DIGITS, MINILM, copy_repository
 from loadtests.peers.wrk import find_wrk

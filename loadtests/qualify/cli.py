@@ -12,7 +12,7 @@ from loadtests.qualify.qualification_record import QualificationRecord
 from loadtests.qualify.qualification_table import table
 from loadtests.render.write import check_paths, write_text
 from loadtests.sending.client import Client
-from loadtests.sending.endings import interrupting
+from loadtests.sending.end_signals import interrupting
 from loadtests.sending.model_metadata import read_metadata
 from loadtests.sending.payloads import make_payloads, read_payloads
 from serve.base.server_address import add_token, add_url, find_url, read_token

@@ -10,8 +10,8 @@ from typing import Any
 from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits
 from loadtests.sending.client import Client
-from loadtests.sending.endings import heeded
-from loadtests.sending.live import Live
+from loadtests.sending.end_signals import heeded
+from loadtests.sending.live_counters import Live
 from serve.rollout.state.policy import ErrorGuard, Guards, LatencyGuard, Policy, ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase
 

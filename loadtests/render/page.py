@@ -19,7 +19,7 @@ from loadtests.render.format import (
 )
 from loadtests.render.grid import Grid
 from loadtests.render.metric_tables import list_windows
-from loadtests.render.pictures import draw_costs, draw_ratios, draw_tail
+from loadtests.render.report_charts import draw_costs, draw_ratios, draw_tail
 from loadtests.render.report_grids import make_grids
 from loadtests.render.search_plot import draw_search
 from loadtests.render.svg import Picture, make_keys

@@ -7,7 +7,7 @@ from loadtests.errors import LoadTestError
 from loadtests.render.junit import junit as make_junit
 from loadtests.render.markdown import markdown as make_markdown
 from loadtests.report import LoadReport
-from serve.base.whole_file import write_whole
+from serve.base.atomic_file import write_whole
 
 
 def check_paths(

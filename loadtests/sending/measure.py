@@ -15,8 +15,8 @@ from tqdm import tqdm
 from loadtests.judging.contention import ContentionClock
 from loadtests.load_plan import LoadPlan
 from loadtests.sending.arrivals import make_schedule
-from loadtests.sending.endings import heeded
-from loadtests.sending.live import Live
+from loadtests.sending.end_signals import heeded
+from loadtests.sending.live_counters import Live
 from loadtests.sending.machine import StealClock
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.model_metadata import ModelMetadata

@@ -4,7 +4,7 @@ import sys
 from typing import TextIO
 
 from loadtests.load_plan import LoadPlan
-from loadtests.sending.live import Live
+from loadtests.sending.live_counters import Live
 
 # Interval between two lines.
 EVERY_S = 10.0

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.base.whole_file import replacing
+from serve.base.atomic_file import replacing
 
 # The error of a request without an answer by the end of the run.
 UNANSWERED = "no answer by the end of the run"

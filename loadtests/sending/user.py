@@ -17,9 +17,9 @@ from loadtests.sending.alarm import Alarm
 from loadtests.sending.answer_check import NewVariant, check_answer
 from loadtests.sending.arrivals import Schedule
 from loadtests.sending.body import JSON_BYTES_HEADER, Body, make_id
-from loadtests.sending.live import Live
+from loadtests.sending.live_counters import Live
 from loadtests.sending.model_metadata import ModelMetadata, model_path
-from loadtests.sending.newcomers import Newcomers
+from loadtests.sending.new_variants import Newcomers
 from loadtests.sending.samples import UNANSWERED, Recorder
 
 # Maximum number of requests in flight. Beyond it the sender waits, and the report counts how often.

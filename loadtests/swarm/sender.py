@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from loadtests.sending.arrivals import make_endless
-from loadtests.sending.live import Live
+from loadtests.sending.live_counters import Live
 from loadtests.sending.measure import DRAIN_S
 from loadtests.sending.samples import Recorder, Samples
 from loadtests.sending.user import InferUser, UserLoad

@@ -20,14 +20,14 @@ from serve.control.api import Control
 from serve.control.endpoints import control_routes
 from serve.engine.catalog import Repository
 from serve.engine.registry import Registry
+from serve.http.access_check import Gate
 from serve.http.body_reader import BodyReader
 from serve.http.embeddings import embeddings_route
 from serve.http.error_headers import headers_of
-from serve.http.gate import Gate
 from serve.http.infer import InferEndpoint
 from serve.http.metrics_route import metrics_route
 from serve.http.model_routes import model_routes
-from serve.http.observed import Observed
+from serve.http.observe_middleware import Observed
 from serve.http.repository_routes import repository_routes
 from serve.observe.observer import Observer
 

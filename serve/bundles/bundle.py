@@ -17,10 +17,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
+from serve.base.atomic_file import write_whole
 from serve.base.errors import InvalidBundle
 from serve.base.record import Record, explain
 from serve.base.tensor import Signature
-from serve.base.whole_file import write_whole
 from serve.bundles.figures import Figures
 
 MANIFEST = "bundle.json"

@@ -18,6 +18,7 @@ def open_graph(
     threads: int = 1,
     level: Level = Level.ORT_ENABLE_ALL,
     written_to: Path | None = None,
+    profiled_to: Path | None = None,
 ) -> onnxruntime.InferenceSession:
     """Open the graph on the CPU.
 
@@ -26,6 +27,7 @@ def open_graph(
         threads: threads for one operator; 0: one for each core
         level: how far onnxruntime optimizes the graph
         written_to: where onnxruntime writes the optimized graph
+        profiled_to: start of the path of a profile with all shapes, written when the profiling is ended
 
     Raises a dozen unrelated classes of onnxruntime's if it refuses the graph.
     """
@@ -40,4 +42,9 @@ def open_graph(
     options.log_severity_level = 4
     if written_to is not None:
         options.optimized_model_filepath = str(written_to)
+    if profiled_to is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profiled_to)
+        # A weight that was packed when the graph was loaded is missing from the profile.
+        options.add_session_config_entry("session.disable_prepacking", "1")
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

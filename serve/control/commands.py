@@ -3,7 +3,7 @@
 from serve.base.errors import InvalidRecord, InvalidRequest, RefusedAction, StaleRevision, UnknownModel
 from serve.base.record import nearest
 from serve.base.routing import Routes
-from serve.control.at_once import require_current
+from serve.control.memory_operations import require_current
 from serve.rollout import advance
 from serve.rollout.accept_check import require_acceptable
 from serve.rollout.api_records import (

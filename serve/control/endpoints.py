@@ -10,19 +10,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from serve.base.error_text import shorten
 from serve.base.errors import InvalidRequest
 from serve.base.record import Record
 from serve.base.settings import Settings
-from serve.base.wording import shorten
 from serve.control.api import Control
-from serve.control.bodies import parse_record, read_json
 from serve.control.gateway_commands import GatewayCommands
+from serve.control.json_body import parse_record, read_json
 from serve.control.operation_row import Operation
 from serve.control.operations import OPERATIONS
 from serve.engine.registry import Registry
+from serve.http.access_check import Endpoint, Gate
 from serve.http.body_reader import BodyReader
-from serve.http.bucket import Bucket
-from serve.http.gate import Endpoint, Gate
+from serve.http.token_bucket import Bucket
 
 Ask = Callable[..., Awaitable[Any]]
 

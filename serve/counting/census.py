@@ -9,10 +9,10 @@ from typing import NamedTuple
 from serve.base.record import Record
 from serve.base.routing import Routes
 from serve.counting.breaker import Breaker
-from serve.counting.copies import Copies
 from serve.counting.ledger import Ledger
 from serve.counting.quantiles import NO_LIMITS, Limits
-from serve.counting.runs import Sizes, subtract_sizes
+from serve.counting.run_costs import Sizes, subtract_sizes
+from serve.counting.shadow_results import Copies
 
 # The most answers that a gateway keeps while no keeper takes them.
 _MOST_ANSWERED = 100_000

@@ -10,7 +10,7 @@ from itertools import accumulate
 from types import TracebackType
 
 from serve.base.errors import InvalidRequest, Overloaded
-from serve.counting.runs import Sizes, add_run, add_sizes
+from serve.counting.run_costs import Sizes, add_run, add_sizes
 
 # Upper edges of the latency buckets in ms: 0.1 ms to 100 s, 24 to a decade, so a quantile is within 10.1 %.
 EDGES_MS = tuple(10 ** (step / 24 - 1) for step in range(6 * 24 + 1))

@@ -7,9 +7,9 @@ from serve.base.errors import ModelFailed, Overloaded, RefusedInput, VariantUnav
 from serve.base.tensor import Arrays
 from serve.counting.tally import Counted
 from serve.engine.admission import Answer, Asked, Parameters, Ticket
+from serve.engine.answer_validity import Encode, encode_sound, faults_of
 from serve.engine.queue import Ran
 from serve.engine.shadow_copy import Copy
-from serve.engine.sound import Encode, encode_sound, faults_of
 from serve.engine.variant import ServedVariant
 
 if TYPE_CHECKING:

@@ -18,13 +18,13 @@ from serve.bundles.meaning import Task
 from serve.bundles.unserved import Unserved
 from serve.counting.breaker import Trip
 from serve.counting.census import Census, Sheet, Watch
-from serve.counting.past import Past, Recalled
+from serve.counting.prior_counts import Past, Recalled
 from serve.counting.tally import Tally, ran_of
 from serve.engine.admission import Admission, Asked, Parameters, Ticket
+from serve.engine.answer_validity import Encode
 from serve.engine.answering import respond
 from serve.engine.request import InferRequest
 from serve.engine.shadow import Shadows
-from serve.engine.sound import Encode
 from serve.engine.text_input import TEXT, TextInput
 from serve.engine.variant import ServedVariant
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve.base.tensor import Arrays
-from serve.engine.refusals import run_checked
+from serve.engine.input_faults import run_checked
 from serve.engine.session import Session
 
 # The outputs of a run, and the CPU milliseconds of the thread that ran it.

@@ -17,7 +17,7 @@ from serve.base.settings import Settings
 from serve.bundles.meaning import Meaning, Task
 from serve.counting.census import Census, Disagreement
 from serve.counting.comparison import Clusters, Comparison
-from serve.counting.copies import Copies, Drop, add_copies
+from serve.counting.shadow_results import Copies, Drop, add_copies
 from serve.engine.batch import Outputs
 from serve.engine.pairing import Paired, pair, require_whole
 from serve.engine.shadow_copy import Copy, match_classes

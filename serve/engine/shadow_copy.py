@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, replace
 
 from serve.base.tensor import Arrays
-from serve.counting.copies import Copies
+from serve.counting.shadow_results import Copies
 from serve.engine.batch import Outputs
 from serve.engine.top_class import sound_class
 

@@ -7,7 +7,7 @@ import json
 import math
 from pathlib import Path
 
-from serve.base.whole_file import write_whole
+from serve.base.atomic_file import write_whole
 
 # The shape of each input, in the signature's order.
 Shape = tuple[tuple[int, ...], ...]

@@ -13,17 +13,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from serve.base.error_text import kind, name_kind, shorten
 from serve.base.errors import CounterweightError, InvalidRequest, ModelFailed, UnknownModel, UnknownVariant
 from serve.base.routing import SLICE
 from serve.base.tensor import TensorSpec
-from serve.base.wording import kind, name_kind, shorten
 from serve.engine.admission import Answer, Parameters
 from serve.engine.model import Models, ServedModel, find_model
 from serve.engine.request import InferRequest, RequestedOutput
 from serve.engine.text_input import Encoded, TextInput
+from serve.http.access_check import Gate
 from serve.http.body_reader import BodyReader
 from serve.http.error_headers import headers_of
-from serve.http.gate import Gate
 from serve.http.openai_types import Embeddings, OpenAIError
 from serve.observe.observer import Exchange
 

@@ -11,7 +11,7 @@ from serve.base.errors import CounterweightError
 from serve.counting.tally import Loads
 from serve.counting.usage import Usage
 from serve.engine.registry import Registry
-from serve.http.gate import Gate
+from serve.http.access_check import Gate
 from serve.observe.metrics import ModelView, VariantView, render
 
 # Well below the timeout of a scraper.

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from serve.base.settings import Settings
 from serve.engine.model import ServedModel, find_model
 from serve.engine.registry import Registry
-from serve.http.gate import Gate
+from serve.http.access_check import Gate
 from serve.oip.metadata import describe_model, model_config, server_metadata
 from serve.oip.statistics import model_statistics
 

@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from serve.base.error_text import kind
 from serve.base.errors import InvalidRequest
-from serve.base.wording import kind
 from serve.engine.catalog import Repository
+from serve.http.access_check import Gate
 from serve.http.body_reader import BodyReader
-from serve.http.gate import Gate
 from serve.http.model_routes import answer_json
 from serve.oip.request_parameters import read_variant
 

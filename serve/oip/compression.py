@@ -3,8 +3,8 @@
 import zlib
 from collections.abc import Callable
 
+from serve.base.error_text import brief
 from serve.base.errors import InvalidRequest, RequestTooLarge, UnsupportedEncoding
-from serve.base.wording import brief
 
 # zlib's window bits, which also select the format: gzip, or zlib's own, which HTTP calls deflate.
 _WINDOW = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from serve.base.error_text import kind, name_kind
 from serve.base.errors import InvalidRequest, ModelFailed
 from serve.base.tensor import BINARY_ONLY, TensorSpec
-from serve.base.wording import kind, name_kind
 
 # numpy kind of a datatype -> the accepted JSON types.
 _ACCEPTED: dict[str, set[type]] = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}, "O": {str}}

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Mapping
 import grpc
 
 from serve.base.access import Access
+from serve.base.error_text import shorten
 from serve.base.errors import CounterweightError
 from serve.base.routing import SLICE
 from serve.base.settings import Settings
-from serve.base.wording import shorten
 from serve.engine.admission import Answer
 from serve.engine.model import Models, find_model
 from serve.observe.observer import Exchange, Observer

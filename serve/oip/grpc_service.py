@@ -10,9 +10,9 @@ import grpc
 from google.protobuf.json_format import ParseDict
 
 from serve.base.access import Access, Role
+from serve.base.error_text import shorten
 from serve.base.errors import InvalidRequest, UnknownModel, UnknownVariant, VariantUnavailable
 from serve.base.settings import Settings
-from serve.base.wording import shorten
 from serve.engine.catalog import Repository
 from serve.engine.model import ServedModel, find_model
 from serve.engine.registry import Registry

@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
+from serve.base.error_text import brief, kind
 from serve.base.errors import InvalidRequest
 from serve.base.tensor import Arrays, Signature
-from serve.base.wording import brief, kind
 from serve.engine.request import InferRequest, RequestedOutput
 from serve.oip.answer_types import OutputTensor
 from serve.oip.binary import read_binary, write_binary

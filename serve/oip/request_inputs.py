@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from serve.base.error_text import brief, kind, shorten
 from serve.base.errors import InvalidRequest, RequestTooLarge
 from serve.base.record import nearest
 from serve.base.tensor import Arrays, Signature, TensorSpec
-from serve.base.wording import brief, kind, shorten
 
 Shape = tuple[int, ...]
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from serve.base.error_text import brief, kind
 from serve.base.errors import InvalidRequest
-from serve.base.wording import brief, kind
 
 Parameters = Mapping[str, bool | int | float | str]
 

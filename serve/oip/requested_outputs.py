@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from serve.base.error_text import brief
 from serve.base.errors import InvalidRequest
 from serve.base.tensor import BINARY_ONLY, Signature, TensorSpec
-from serve.base.wording import brief
 from serve.engine.request import RequestedOutput
 
 _UNRANKED = {"BOOL", "BYTES", "BF16"}

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from serve.base.whole_file import write_whole
+from serve.base.atomic_file import write_whole
 from serve.rollout.trail.trail import Change
 
 _log = logging.getLogger("counterweight.controller")

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
-from serve.base.whole_file import write_whole
+from serve.base.atomic_file import write_whole
 from serve.counting.breaker import Trip
 
 _log = logging.getLogger("counterweight.control")

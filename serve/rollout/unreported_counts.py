@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from serve.counting.census import Choice, Count, Sheet
-from serve.counting.copies import Copies
 from serve.counting.journal import delete_journal, find_dead, read_accounts, read_running, stands
 from serve.counting.ledger import Account, Line
+from serve.counting.shadow_results import Copies
 
 _log = logging.getLogger("counterweight.leftovers")
 # Accepts a sheet for a model and a gateway. Returns whether it must be sent again.

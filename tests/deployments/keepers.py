@@ -1,4 +1,4 @@
-"""A keeper without Ray: its hosts are only noted, and its gateways are ours."""
+"""A keeper without Ray, with noted hosts and gateways that the test controls."""
 
 import asyncio
 import os
@@ -97,7 +97,7 @@ class Reporting:
             await asyncio.sleep(0.005)
 
     async def others(self) -> VariantLoad:
-        """What the other gateways have counted for the baseline."""
+        """Return the counts of the other gateways for the baseline."""
         return (await self.report()).others[("linear", "base")]
 
 

@@ -1,4 +1,4 @@
-"""What Ray makes of the errors of a replica."""
+"""The errors of a replica as Ray raises them."""
 
 from typing import Any
 

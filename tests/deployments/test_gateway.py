@@ -1,4 +1,4 @@
-"""A gateway on its own sockets, its keeper in our hands."""
+"""A gateway on its own sockets, with a keeper that the test controls."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1
 
 
 class Sync:
-    """A keeper's `sync`, as a handle has it: it has one catalog."""
+    """Replaces a keeper's `sync`, with one catalog."""
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
@@ -58,7 +58,7 @@ class Sync:
             await asyncio.sleep(0.01)
 
     async def lose(self) -> None:
-        """Let a rollout give all traffic to `light`, and be gone."""
+        """Let a rollout give `light` all traffic, then stop answering."""
         [model] = self.catalog.models.values()
         watch = Watch(rollout="r1", baseline="base", candidate="light", limit_ms=None, feedback=False)
         routes = model.routes.model_copy(update={"weights": {"base": 0.0, "light": 1.0}, "revision": 2})

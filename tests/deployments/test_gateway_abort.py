@@ -1,4 +1,4 @@
-"""An abort that no keeper answers."""
+"""Aborts that no keeper answers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -58,7 +58,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def alone(
     repository: Path, *, command: Gone | Late | None = None
 ) -> AsyncIterator[tuple[httpx2.AsyncClient, Sync]]:
-    """A gateway with a rollout to `light`, which has all traffic, and no keeper any more."""
+    """A gateway with a rollout to `light`, which has all traffic, and without a keeper."""
     async with running(repository) as (sync, client, gateway, _):
         keeper: Any = gateway._keeper
         keeper.command = command or Gone(hangs=False)
@@ -67,13 +67,13 @@ async def alone(
 
 
 async def abort(client: httpx2.AsyncClient, rollout: str = "r1") -> tuple[int, str]:
-    """The answer to a person who aborts it."""
+    """Abort a rollout and return the status and the text of the answer."""
     answer = await client.post(f"/control/rollouts/{rollout}/abort", json={"reason": TRIP.reason})
     return answer.status_code, answer.json()["error"]
 
 
 async def answered_by(client: httpx2.AsyncClient) -> str:
-    """Which variant answers a request."""
+    """Return the variant that answers a request."""
     variant: str = (await client.post("/v2/models/linear/infer", json=BODY)).json()["model_version"]
     return variant
 
@@ -106,7 +106,7 @@ def test_a_keeper_that_is_only_late_answers(repository: Path, monkeypatch: pytes
 
 
 def test_the_next_keeper_hears_of_it(repository: Path) -> None:
-    """The abort is reported to the next keeper with its author and reason, and written as a notice."""
+    """The abort is reported to the next keeper with its author and reason, and stored as a pending abort."""
 
     async def scenario() -> Any:
         async with alone(repository) as (client, sync):

@@ -131,7 +131,7 @@ def test_who_aborted_while_no_keeper_answered_stands_in_the_trail(repository: Pa
 
 
 def test_the_next_keeper_reads_what_was_aborted_without_one(repository: Path, tmp_path: Path) -> None:
-    """A new keeper applies the notice of an abort before it judges."""
+    """A new keeper applies a pending abort before it judges."""
 
     async def scenario() -> tuple[Any, ...]:
         async with tripped(repository, tmp_path) as (keeper, _, rollout):

@@ -1,4 +1,4 @@
-"""A model whose baseline is another one than the repository's, because a winner was accepted."""
+"""A model whose accepted baseline differs from the repository's."""
 
 import asyncio
 from pathlib import Path

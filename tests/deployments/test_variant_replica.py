@@ -1,4 +1,4 @@
-"""The gateway's end of a variant that is placed apart, without Ray's other end."""
+"""The gateway's side of a variant in its own replica, without Ray."""
 
 import asyncio
 import subprocess

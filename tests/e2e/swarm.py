@@ -1,4 +1,4 @@
-"""Swarm: load from `counterweight loadtest run` in a process of its own, which is Locust, and its records."""
+"""Swarm: load by `counterweight loadtest run` in a process of its own, and its records."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""A candidate that fails totally, on real Ray: gateways stop it themselves, and no statistics are asked."""
+"""A candidate that fails totally, on real Ray: gateways stop it without statistics."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import MODEL, body, fails, make_numbers, times
 from tests.e2e.rollouts import begin
 from tests.e2e.server import Server, running_server, wait_until
-from tests.e2e.steady import Ask, steady
+from tests.e2e.steady_load import Ask, steady
 
 AT = 5
 RATE = 50.0

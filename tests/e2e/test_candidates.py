@@ -7,7 +7,7 @@ import pytest
 from serve.base.routing import Routes, choose, point_of
 from tests.e2e.graphs import MODEL, body, dies, fails, grows, hangs, make_numbers, times
 from tests.e2e.server import Server, running_server, wait_until
-from tests.e2e.steady import Ask, steady
+from tests.e2e.steady_load import Ask, steady
 
 # From this number on candidates go wrong.
 AT = 5

@@ -36,7 +36,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     change(recipes / "digits_demo.py", "_THREADS = 2", "_THREADS = 1")
     change(recipes / "digits_demo.yaml", "threads: 2", "threads: 1")
     demo = folder / "deployments" / "demo"
-    change(demo / "chain.py", "_COMPARE_S = 20\n", "_COMPARE_S = 5\n")
+    change(demo / "demo_steps.py", "_COMPARE_S = 20\n", "_COMPARE_S = 5\n")
     # A network that small costs no more than the server around it.
     change(demo / "policy.yaml", "cheaper_by: 0.5 ", "cheaper_by: -2 ")
     change(demo / "policy.yaml", "watch_s: 10", "watch_s: 2")

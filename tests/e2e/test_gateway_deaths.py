@@ -1,5 +1,5 @@
-"""Gateways that die while a rollout counts: nothing that one has counted is lost, and a candidate that ends
-them is found out."""
+"""Gateways that die during a rollout: their counts are kept, and a candidate that ends them is rolled
+back."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import MODEL, body, dies, make_numbers, times
 from tests.e2e.rollouts import begin
 from tests.e2e.server import Server, running_server, wait_until
-from tests.e2e.steady import Ask, Steady, steady
+from tests.e2e.steady_load import Ask, Steady, steady
 
 # From this number on the candidate of `dying` takes its process along.
 AT, DYING = 5, "dying"

@@ -11,7 +11,7 @@ import pytest
 from serve.engine.session import Session
 from tests.e2e.graphs import SIGNATURE, body, make_numbers, slow
 from tests.e2e.server import Server, running_server, wait_until
-from tests.e2e.steady import Ask, steady
+from tests.e2e.steady_load import Ask, steady
 
 WHERE = ("apart", "together")
 RUN_S = 0.02

@@ -1,5 +1,4 @@
-"""What can happen to a server while requests come: its processes are killed, its models come and go, and its
-routes change."""
+"""A server under load: its processes are killed, its models are loaded and unloaded, its routes change."""
 
 import shutil
 import signal
@@ -20,7 +19,7 @@ from serve.control.operations import SET_ROUTES
 from serve.rollout.api_records import RoutesWanted
 from tests.e2e.graphs import body, fails, make_numbers, times
 from tests.e2e.server import ROOT, Server, running_server, wait_until
-from tests.e2e.steady import Ask, Steady, steady
+from tests.e2e.steady_load import Ask, Steady, steady
 
 WHERE = ("apart", "together")
 # So many connections, dealt to two gateways, that neither is left out.

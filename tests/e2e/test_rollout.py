@@ -20,7 +20,7 @@ from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import body, dies, hangs, make_numbers, slow, strays, times
 from tests.e2e.rollouts import Told, begin, tell_of
 from tests.e2e.server import Server, alive, running_server, wait_until
-from tests.e2e.steady import Ask, steady
+from tests.e2e.steady_load import Ask, steady
 from tests.e2e.swarm import NUMBERS, swarm
 
 RATE = 30.0

@@ -1,4 +1,4 @@
-"""kill -9 in the middle of a rollout under load: it goes on where it was, and nothing counts twice."""
+"""kill -9 during a rollout under load: the rollout continues, and no request counts twice."""
 
 import contextlib
 import http.client

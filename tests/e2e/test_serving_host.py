@@ -7,7 +7,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.conftest import MakeBundle
-from tests.e2e.linked import link_environment
+from tests.e2e.linked_environment import link_environment
 from tests.e2e.server import running_server
 
 ROOT = Path(__file__).parents[2]

@@ -1,4 +1,4 @@
-"""What the export tests share: real data, one trained network, one export of the shipped recipe."""
+"""Shared by the export tests: real data, a trained network and an export of the shipped recipe."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_registry() -> Iterator[None]:
-    """torch reads its five hundred translations to ONNX anew for every export, for most of a second. Exports
-    in a process of their own, such as the guide's, do it as always."""
+    """Keep torch's registry of ONNX translations, because each export reads it again, which takes most of a
+    second. Exports in a process of their own, such as the guide's, are not affected."""
     from torch.onnx._internal.exporter._registration import ONNXRegistry
 
     with pytest.MonkeyPatch.context() as patch:
@@ -78,7 +78,7 @@ def outcome(digits_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Ex
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint() -> bytes:
-    """A network of a few hundred parameters that was trained just enough to have opinions."""
+    """A network of a few hundred parameters after a short training."""
     from export.data.datasets import read_data
     from export.recipes.digits import digits_model
     from export.reproducible import reproducible, seed_everything

@@ -1,4 +1,4 @@
-"""What two variants share is made once."""
+"""Steps that two variants share run once."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +37,7 @@ def open_workshop(
 
 
 def test_a_shared_prefix_of_steps_is_made_once(open_workshop: Callable[[list[str]], Workshop]) -> None:
-    """The quantized variant starts from the slim one's own graph."""
+    """Two variants with the same first steps share their results."""
     announced: list[str] = []
     workshop = open_workshop(announced)
     slim, small = workshop.make("slim"), workshop.make("slim-int8")
@@ -49,7 +49,7 @@ def test_a_shared_prefix_of_steps_is_made_once(open_workshop: Callable[[list[str
 def test_what_was_finished_before_a_kill_is_not_made_again(
     open_workshop: Callable[[list[str]], Workshop], number: int
 ) -> None:
-    """Killed as any step begins, the next workshop begins with that step and makes the same graph."""
+    """After a kill at any step, the next workshop continues with that step and makes the same graph."""
 
     class KilledError(BaseException):
         """Ends the step like a signal."""

@@ -22,7 +22,7 @@ def shelf(tmp_path: Path) -> Shelf:
 
 
 def test_gives_back_the_model_that_was_put_there(shelf: Shelf) -> None:
-    """Weights, surgery, pruned names and notes."""
+    """A stored model is loaded with its weights, surgery, pruned names and notes."""
     module = linear()
     made = Made(module=module, surgery=({"kind": "x"},), pruned=frozenset({"weight"}), notes=({"step": "y"},))
     shelf.save_made("key", made)
@@ -77,13 +77,13 @@ def test_an_entry_that_fails_to_be_written_leaves_nothing(shelf: Shelf, tmp_path
 
 
 def test_another_origin_has_other_keys(tmp_path: Path) -> None:
-    """Work on other data, weights or code is never taken for this one's."""
+    """Shelves of different origins have different keys."""
     one, other = Shelf(tmp_path, "one"), Shelf(tmp_path, "other")
     assert one.key("torch", []) != other.key("torch", [])
 
 
 def test_sweeping_keeps_what_is_named_and_the_logs(shelf: Shelf, tmp_path: Path) -> None:
-    """Everything else goes, scratch folders too."""
+    """Sweeping keeps the named entries and the logs, and removes all others."""
     for key in ("kept", "gone"):
         shelf.save_answers(key, {"y": np.zeros(3, np.float32)})
     shelf.logs("slim/2-finetune").mkdir(parents=True)

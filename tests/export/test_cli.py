@@ -1,4 +1,4 @@
-"""The export command: figures on standard output, a code that a script can trust."""
+"""The export command: figures on standard output, and a reliable exit code."""
 
 import json
 import subprocess
@@ -39,13 +39,13 @@ def test_prints_json_alone(
 def test_a_rejected_variant_is_exit_code_1(
     ruinous_recipe: Path, ruined: ExportOutcome, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A script learns from the code alone that the floor refuses something, also when nothing was built."""
+    """An export with a rejected variant exits with 1, even if nothing was built."""
     assert export([str(ruinous_recipe), "--out", str(ruined.model.folder.parent)]) == 1
     assert "below the baseline's" in capsys.readouterr().out
 
 
 def test_help_needs_no_torch() -> None:
-    """Asking what the command does costs no import of a framework."""
+    """`--help` imports neither torch nor onnxruntime nor scikit-learn."""
     program = (
         "import sys\n"
         "from export.cli import export\n"

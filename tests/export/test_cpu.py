@@ -1,4 +1,4 @@
-"""The processor is read from the kernel's own words."""
+"""The processor's model and flags, read from /proc/cpuinfo."""
 
 from pathlib import Path
 

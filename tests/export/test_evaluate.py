@@ -1,4 +1,4 @@
-"""What the server may put into one run is proven before a bundle is written."""
+"""Which rows the server may run together is tested before a bundle is written."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from export.pipeline import ExportOutcome, run
 from serve.bundles.bundle import read_labels
 from serve.engine.session import open_session
 from serve.engine.text_input import open_text
-from tests.export.files import FLOAT, STRING, file_of
 from tests.export.graphs import Builder, lstm_graph, value
+from tests.export.onnx_files import FLOAT, STRING, file_of
 
 _DATA = """
 import numpy as np
@@ -61,7 +61,7 @@ def test_a_baseline_whose_rows_see_each_other_is_refused(tmp_path: Path) -> None
 
 
 def test_rows_that_quantization_has_tied_together_are_served_alone(tmp_path: Path) -> None:
-    """An LSTM of 8 bits has one range for the batch: the bundle says so, and no batch pays."""
+    """A quantized LSTM mixes rows, so its bundle has `rows: alone` and a full batch of 1."""
     steps: list[object] = [{"step": "quantize", "method": "dynamic"}]
     bundles = export(tmp_path, lstm_graph(), "steps", (5, 6), steps).model.bundles
     assert {name: bundle.rows for name, bundle in bundles.items()} == {"fp32": "together", "small": "alone"}
@@ -73,7 +73,7 @@ def test_rows_that_quantization_has_tied_together_are_served_alone(tmp_path: Pat
 
 
 def test_a_graph_is_warmed_up_with_the_size_of_its_rows(tmp_path: Path) -> None:
-    """A network that scales down and up again takes multiples of 32; its bundle says one."""
+    """A graph that accepts only multiples of 32 is warmed up with the size of its rows."""
     build = Builder()
     down = build.add("Conv", "image", build.weight("a", 4, 3, 1, 1), strides=[16, 16])
     deep = build.add("Conv", down, build.weight("b", 4, 4, 1, 1), strides=[2, 2])
@@ -178,7 +178,7 @@ def test_a_file_with_a_tokenizer_answers_texts(tmp_path: Path) -> None:
 
 
 def test_a_file_that_fails_on_its_longest_text_is_refused(tmp_path: Path) -> None:
-    """A client may send one; the data need not hold any."""
+    """A file that fails on a text of the maximum length is refused, even if the data have none."""
     with pytest.raises(ExportFailed, match=r"fails on a text of 40 tokens.*lower `source.max_tokens`"):
         export_texts(tmp_path, 20, '["bad", "so so", "good"]')
 

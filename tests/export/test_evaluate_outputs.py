@@ -1,4 +1,4 @@
-"""What each output says is proven before a bundle is written."""
+"""Each output's meaning and quality are tested before a bundle is written."""
 
 import re
 from pathlib import Path
@@ -181,7 +181,7 @@ def test_a_student_that_means_something_else_is_an_error(tmp_path: Path, after: 
 
 
 def test_a_second_output_that_is_ruined_is_rejected(tmp_path: Path) -> None:
-    """The first is near the baseline's, which is all that a distillation looks at; each has its figures."""
+    """A variant whose second output is ruined is rejected, although the first is close."""
     build = Builder()
     build.add("MatMul", "rows", build.weight("w", 6, 3, scale=2.0), output="scores")
     build.add("MatMul", "rows", build.weight("v", 6, 2, scale=2.0), output="second")
@@ -274,7 +274,7 @@ def trained():
 
 @pytest.mark.parametrize("named", [False, True], ids=["nobody says so", "classes with names"])
 def test_a_level_that_is_lost_is_found_unless_the_scores_are_of_classes(tmp_path: Path, named: bool) -> None:
-    """The student has the same column on top in every row, and never the numbers."""
+    """A lost level of undeclared scores is rejected, and that of named classes is accepted."""
     (tmp_path / "names.txt").write_text("red\ngreen\nblue")
     source = {"onnx": "graph.onnx"} | ({"labels": "names.txt"} if named else {})
     steps = [

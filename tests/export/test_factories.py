@@ -1,4 +1,4 @@
-"""Factories are found where the recipe says, and their code counts."""
+"""Factories are found where the recipe says, and their code is part of the digest."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ from export.factories import call_factory, digest_code, importable
 
 
 def test_finds_a_factory_in_the_recipes_folder(tmp_path: Path) -> None:
-    """A module beside the recipe needs no installation, and sys.path is the same afterwards."""
+    """A factory beside the recipe is imported, and sys.path is restored."""
     (tmp_path / "beside_the_recipe.py").write_text("def double(x):\n    return 2 * x\n")
     before = list(sys.path)
     with importable([tmp_path]):
@@ -29,7 +29,7 @@ def test_finds_a_factory_in_the_recipes_folder(tmp_path: Path) -> None:
     ],
 )
 def test_names_what_is_wrong_with_a_factory(tmp_path: Path, factory: str, message: str) -> None:
-    """Foreign code that is missing or fails is reported by its name."""
+    """The error names a factory that is missing or fails on import."""
     (tmp_path / "breaks_on_import.py").write_text("1 / 0\n")
     (tmp_path / "json.py").write_text("def make(): ...\n")
     with importable([tmp_path]), pytest.raises(InvalidSource, match=message):
@@ -37,7 +37,7 @@ def test_names_what_is_wrong_with_a_factory(tmp_path: Path, factory: str, messag
 
 
 def test_digest_covers_what_the_factory_imports(tmp_path: Path) -> None:
-    """A change in a helper beside the factory is a change of the source."""
+    """A change in a module that the factory imports changes the digest."""
     (tmp_path / "a_factory.py").write_text("from a_helper import make\n")
     (tmp_path / "a_helper.py").write_text("def make(): return 1\n")
     before = digest_code(["a_factory:make"], [tmp_path])
@@ -47,7 +47,7 @@ def test_digest_covers_what_the_factory_imports(tmp_path: Path) -> None:
 
 
 def test_digest_covers_folders_that_are_no_packages(tmp_path: Path) -> None:
-    """Python imports from a folder without `__init__.py`, and so does the factory's module."""
+    """Modules in folders without `__init__.py` are part of the digest."""
     (tmp_path / "plain" / "inner").mkdir(parents=True)
     (tmp_path / "plain" / "factory.py").write_text("from plain.inner.helper import make\n")
     (tmp_path / "plain" / "inner" / "helper.py").write_text("def make(): return 1\n")
@@ -57,7 +57,7 @@ def test_digest_covers_folders_that_are_no_packages(tmp_path: Path) -> None:
 
 
 def test_digest_does_not_depend_on_the_current_folder(tmp_path: Path) -> None:
-    """A shipped recipe means the same wherever it is started from."""
+    """The digest is the same in each current folder."""
     factory = "export.recipes.digits:digits_model"
     assert digest_code([factory], [Path.cwd()]) == digest_code([factory], [tmp_path])
 

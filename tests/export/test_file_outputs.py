@@ -8,7 +8,7 @@ from onnx import helper
 
 from export.pipeline import ExportOutcome, run
 from serve.engine.session import open_session
-from tests.export.files import FLOAT, file_of, random
+from tests.export.onnx_files import FLOAT, file_of, random
 
 _CODE = """
 import numpy as np, torch
@@ -52,7 +52,7 @@ def test_a_student_learns_the_output_of_the_recipe(taught: ExportOutcome) -> Non
 
 
 def test_every_variant_answers_under_the_name_of_the_recipe(taught: ExportOutcome) -> None:
-    """The baseline's numbers are those of the file's own output."""
+    """Each variant has the recipe's output name, and the baseline gives the file's numbers."""
     x = random(4, 8, seed=2)
     for name in ("fp32", "student"):
         session = open_session(taught.model.folder / name)

@@ -26,7 +26,7 @@ def test_a_single_input_needs_no_matching_name() -> None:
 
 
 def test_several_inputs_go_by_name() -> None:
-    """The order of the data's inputs does not matter, the order of the outputs is the model's."""
+    """Inputs are passed by name, and outputs come in the model's order."""
     assert forward(Weighted(), {"right": ONE, "left": THREE}) == (torch.tensor([2.0]), torch.tensor([4.0]))
 
 
@@ -149,7 +149,7 @@ def test_a_single_input_of_another_name_goes_where_there_is_no_choice(model: tor
 
 @pytest.mark.parametrize("model", [Named(), Masked()], ids=["two without a default", "two with one"])
 def test_a_single_input_with_a_choice_is_refused(model: torch.nn.Module) -> None:
-    """Guessing would send it to the wrong one."""
+    """A single input is refused if several parameters could take it."""
     with pytest.raises(InvalidSource, match=r"input 'image', but \w+\.forward takes .*is not clear"):
         forward(model, {"image": ONE})
 
@@ -157,7 +157,7 @@ def test_a_single_input_with_a_choice_is_refused(model: torch.nn.Module) -> None
 @pytest.mark.parametrize("model", [Named(), Placed()], ids=["keyword only", "positional only"])
 @pytest.mark.parametrize("order", [("left", "right"), ("right", "left")], ids=" ".join)
 def test_inputs_that_have_one_way_in_take_it(model: torch.nn.Module, order: tuple[str, str]) -> None:
-    """The data's order does not matter."""
+    """Inputs that fit the parameters in one way are passed, whatever the order of the data."""
     values = {"left": THREE, "right": ONE}
     assert forward(model, {name: values[name] for name in order}) == (torch.tensor([2.0]),)
 
@@ -190,6 +190,6 @@ class Collecting(torch.nn.Module):
 
 
 def test_parameters_that_are_not_written_out_are_refused() -> None:
-    """torch's exporter fails on them with other words."""
+    """A forward with only `**inputs` is refused, and the error shows the needed form."""
     with pytest.raises(InvalidSource, match=r"takes only \*\*inputs, .*: forward\(self, left, right\)"):
         forward(Collecting(), {"left": ONE, "right": THREE})

@@ -94,7 +94,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]
 
 
 def test_the_guide_comes_out_as_it_says(followed: tuple[Path, list[str]]) -> None:
-    """Every command ends as stated, and every variant is accepted or rejected as stated."""
+    """Each command of the guide ends as stated, with the stated verdict for each variant."""
     assert not followed[1], "\n".join(followed[1])
 
 

@@ -12,8 +12,8 @@ import yaml
 
 from export.errors import ExportFailed, InvalidData, InvalidSource, StepFailed
 from export.pipeline import ExportOutcome, run
+from serve.base.atomic_file import write_whole
 from serve.base.errors import UnknownVariant
-from serve.base.whole_file import write_whole
 from serve.bundles.bundle import MANIFEST
 from serve.bundles.figures import Estimate
 from tests.export.conftest import timeless
@@ -50,7 +50,7 @@ def test_the_shipped_recipe_makes_four_sound_variants(outcome: ExportOutcome) ->
 
 
 def test_the_baseline_comes_first_and_agrees_with_itself(outcome: ExportOutcome) -> None:
-    """All others are weighed against it."""
+    """The baseline is built first, and agrees with itself to 1 without an interval."""
     assert next(iter(outcome.status)) == "fp32"
     assert outcome.model.bundles["fp32"].figures.quality.agreement == Estimate(value=1, low=1, high=1)
 
@@ -98,7 +98,7 @@ def test_a_changed_file_is_built_again(tiny_recipe: Path, tiny: ExportOutcome, t
 
 
 def test_force_builds_what_is_unchanged(tiny_recipe: Path, tiny: ExportOutcome, tmp_path: Path) -> None:
-    """Forced, a sound bundle is made once more, and is the same."""
+    """With `force` an unchanged bundle is built again with the same result."""
     shutil.copytree(tiny.model.folder, tmp_path / "tiny")
     forced = run(tiny_recipe, tmp_path, only="fp32", force=True)
     assert forced.status == {"fp32": "built"}
@@ -118,7 +118,7 @@ def test_a_variant_below_the_floor_is_written_as_rejected(ruined: ExportOutcome)
 def test_a_failing_variant_is_recorded_and_the_others_go_on(
     write_recipe: Callable[..., Path], finished_work: Path
 ) -> None:
-    """The reason says which variant and step; it leaves no bundle, and the one after it is made."""
+    """The failure of a variant gives the step and the reason, and later variants are built."""
     recipe = write_recipe(variants={"fp32": [], "wild": [PRUNE, DIVERGE], "int8": [QUANTIZE]})
     outcome = run(recipe, finished_work)
     assert dict(outcome.status) == {"fp32": "built", "wild": "failed", "int8": "built"}
@@ -136,7 +136,7 @@ def test_a_baseline_that_fails_ends_the_export(write_recipe: Callable[..., Path]
 def test_an_interrupt_while_writing_leaves_nothing(
     write_recipe: Callable[..., Path], finished_work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C between the graph and the manifest is as if the export had never been."""
+    """Ctrl-C while the manifest is written leaves no bundle."""
 
     def interrupt(path: Path, content: bytes | str, *, synced: bool = False) -> None:
         if path.name == MANIFEST and finished_work in path.parents:
@@ -163,7 +163,7 @@ def test_leftovers_of_a_killed_export_are_removed(digits_recipe: Path, outcome: 
 def test_only_makes_one_variant_and_its_baseline(
     digits_recipe: Path, outcome: ExportOutcome, only: str
 ) -> None:
-    """The others are not looked at."""
+    """`only` builds one variant and the baseline."""
     again = run(digits_recipe, outcome.model.folder.parent, only=only)
     assert list(again.status) == list(dict.fromkeys(["fp32", only]))
 
@@ -175,7 +175,7 @@ def test_only_an_existing_variant(digits_recipe: Path, tmp_path: Path) -> None:
 
 
 def test_two_exports_do_not_write_to_one_model(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
-    """The second one is refused while the first is at work."""
+    """A second export to the same model is refused."""
     home = tmp_path / "models" / "tiny"
     home.mkdir(parents=True)
     handle = os.open(home, os.O_RDONLY)
@@ -199,7 +199,7 @@ def test_a_missing_checkpoint_leaves_no_folder(write_recipe: Callable[..., Path]
 def test_labels_beyond_the_models_classes_are_refused(
     write_recipe: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Data of another task cannot measure this model."""
+    """Labels outside the model's classes are refused, and nothing is written."""
     recipe = write_recipe(data={"factory": "tiny_data:make", "arguments": {"first_label": 5}})
     with pytest.raises(InvalidData, match="labels are out of range"):
         run(recipe, tmp_path / "models")
@@ -221,7 +221,7 @@ def test_a_bundle_that_this_recipe_would_not_make_is_named(
 def test_making_one_variant_keeps_the_finished_work_of_the_others(
     tiny_recipe: Path, tiny: ExportOutcome, tmp_path: Path
 ) -> None:
-    """A long training is not forgotten because another variant was asked for alone."""
+    """Building one variant keeps the cached steps of the others."""
     shutil.copytree(tiny.model.folder, tmp_path / "tiny")
     shelf = tmp_path / "tiny" / ".work"
     before = listing(shelf)

@@ -36,14 +36,14 @@ def describe(recipe: Recipe, data: Data, weights: str = "weights") -> dict[str, 
 def test_every_decision_of_the_recipe_counts(
     write_recipe: Callable[..., Path], data: Data, changes: dict[str, Any]
 ) -> None:
-    """A recipe that says something else makes another variant."""
+    """Each change of the recipe that affects the result changes the fingerprint."""
     before = describe(load_recipe(write_recipe()), data)["fp32"]
     after = describe(load_recipe(write_recipe(**changes)), data)["fp32"]
     assert after.fingerprint != before.fingerprint
 
 
 def test_weights_data_and_steps_count(write_recipe: Callable[..., Path], data: Data) -> None:
-    """Another checkpoint, another split or another step is another variant."""
+    """Other weights, other data and other steps give different fingerprints."""
     recipe = load_recipe(
         write_recipe(variants={"fp32": [], "slim": [{"step": "prune", "remove": "channels", "ratio": 0.5}]})
     )

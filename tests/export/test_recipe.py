@@ -24,7 +24,7 @@ def test_reads_the_shipped_recipe() -> None:
 
 
 def test_reads_the_older_name_of_a_limit() -> None:
-    """A floor of the divergence had the name `kl_divergence`; both at once is a fault."""
+    """`kl_divergence` is read as `kl`, and both at once are refused."""
     assert Floor.parse({"kl_divergence": 0.1}, "floor") == Floor(kl=0.1)
     with pytest.raises(InvalidRecord, match="'kl_divergence' is the older name of 'kl'"):
         Floor.parse({"kl": 0.1, "kl_divergence": 0.1}, "floor")
@@ -102,7 +102,7 @@ def test_refuses(write_recipe: Callable[..., Path], changes: dict[str, object], 
     ],
 )
 def test_refuses_text(tmp_path: Path, text: str, message: str) -> None:
-    """YAML that is broken, ambiguous or carries code is refused with its line."""
+    """Invalid, ambiguous or executable YAML is refused with its line."""
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     with pytest.raises(InvalidRecord, match=message):
@@ -110,7 +110,7 @@ def test_refuses_text(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_refuses_a_recipe_that_is_not_there(tmp_path: Path) -> None:
-    """A wrong path is an error of the person's, not a traceback."""
+    """A missing recipe is refused, and the error says to give its path."""
     with pytest.raises(
         InvalidRecord, match=re.escape("No such file or directory; give the path of a recipe")
     ):

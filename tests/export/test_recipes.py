@@ -1,4 +1,4 @@
-"""The shipped recipes: each is sound, its model fits its checkpoint, its data proves something."""
+"""The shipped recipes are valid, and their models fit their data."""
 
 import os
 import re
@@ -36,7 +36,7 @@ def test_the_recipe_is_sound(path: Path) -> None:
 def test_the_command_explains_itself(
     path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each has a command of its own with --help, --out and an example."""
+    """Each recipe's command has `--help` with `--out` and an example."""
     monkeypatch.setattr(sys, "argv", [path.stem, "--help"])
     with pytest.raises(SystemExit, match="0"):
         runpy.run_path(str(path.with_suffix(".py")), run_name="__main__")
@@ -55,7 +55,7 @@ def test_the_checkpoint_lies_where_training_puts_it(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TRAINED, ids=lambda path: path.stem)
 def test_the_model_takes_what_the_data_gives(path: Path) -> None:
-    """The untrained model answers the first held-out rows, with one score per class."""
+    """The untrained model gives one score per class for the first held-out rows."""
     recipe = load_recipe(path)
     assert isinstance(recipe.source, FactorySource)
     data = read_data(call_factory(recipe.data.factory, recipe.data.arguments), recipe.data.factory)
@@ -80,7 +80,7 @@ def test_tabular_learns_and_leaves_what_a_load_test_needs(tmp_path: Path) -> Non
 
 
 def test_a_sequence_hides_its_motif() -> None:
-    """The mean of a series over time says little: the nearest class mean is right in less than half."""
+    """The mean over time classifies less than half of the sequences."""
     splits = sequence.sequence_data()
     (train, labels), (held_out, truth) = (
         (splits[name][0]["series"].mean(1), splits[name][1]) for name in ("train", "held_out")
@@ -91,7 +91,7 @@ def test_a_sequence_hides_its_motif() -> None:
 
 
 def test_sequences_are_the_same_each_time() -> None:
-    """The seed decides every value."""
+    """Two calls give the same sequences."""
     one, other = sequence.sequence_data(), sequence.sequence_data()
     assert all(np.array_equal(one[name][0]["series"], other[name][0]["series"]) for name in one)
 
@@ -124,7 +124,7 @@ def test_paragraphs_are_prose_and_differ() -> None:
 
 
 def test_paragraphs_come_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same whichever folder is read first."""
+    """The paragraphs have the same order, whichever folder is read first."""
     texts = []
     for first, second in (("asyncio", "email"), ("email", "asyncio")):
         folder = str(Path(os.__file__).parent / first)
@@ -135,7 +135,7 @@ def test_paragraphs_come_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_minilm_says_what_a_folder_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A folder that is no model is refused, with what belongs into it."""
+    """A folder without a model is refused, and the error says what is expected."""
     assert minilm.main(["--from", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert "has no config.json; expected the folder of" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""Reproducible computing ends where it began."""
+"""Reproducible computation: its seeds and settings."""
 
 import random
 
@@ -9,7 +9,7 @@ from export.reproducible import reproducible, seed_everything
 
 
 def test_settings_hold_inside_and_are_restored() -> None:
-    """torch is strict and has a fixed number of threads inside, and its own settings afterwards."""
+    """In the context torch is deterministic with one thread, and its settings are restored afterwards."""
     before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
     with reproducible():
         assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == (1, True)

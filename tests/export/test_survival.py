@@ -75,7 +75,7 @@ def test_killed_with_9_it_goes_on_and_ends_the_same(
 
 
 def test_a_folder_that_cannot_be_written_is_named(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
-    """A file stands where the repository should be."""
+    """A file in place of the repository is refused."""
     (tmp_path / "models").write_text("")
     with pytest.raises(ExportFailed, match=r"models.*: Not a directory; correct this and export again"):
         run(write_recipe(), tmp_path / "models")

@@ -90,7 +90,7 @@ def test_the_data_of_serve_bring_no_server_along() -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_our_room_called_serve_is_never_mistaken_for_rays(path: Path) -> None:
-    """Ray's is always `ray_serve`; ours is always `from serve.x import y`."""
+    """Ray's `serve` is imported as `ray_serve`, and ours only by its modules."""
     for package, node in imported(path):
         if package == "serve":
             assert isinstance(node, ast.ImportFrom)
@@ -118,7 +118,7 @@ def folder_of(module: str) -> str:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_folder_holds_fewer_than_25_files(path: Path) -> None:
-    """A flat folder of more is several products in one."""
+    """Each folder has fewer than 25 Python files."""
     assert len(list(path.parent.glob("*.py"))) < 25
 
 

@@ -28,7 +28,7 @@ def test_every_file_that_is_copied_exists_and_reaches_the_build() -> None:
 
 
 def test_the_commands_are_the_makefiles() -> None:
-    """What an image is set up with is what a checkout is set up with."""
+    """The image is built by the Makefile's targets and starts the same command."""
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     used = re.findall(r"RUN make (\w+)", (ROOT / "Dockerfile").read_text())
     assert len(used) == 2

@@ -11,7 +11,7 @@ HEAVY = {"torch", "ray", "locust", "numpy", "pydantic", "onnxruntime", "matplotl
 
 
 def test_help_imports_nothing_heavy() -> None:
-    """`--help` answers at once because no room is opened for it."""
+    """`--help` imports none of the heavy packages."""
     code = "import sys, counterweight; counterweight.main(['--help']); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "example: counterweight demo" in done.stdout
@@ -20,7 +20,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command: str) -> None:
-    """The help of each command ends with something to type, and costs no torch, ray or locust."""
+    """The help of each command has an example and imports neither torch nor ray nor locust."""
     code = f"""
 import sys, counterweight
 try: counterweight.main([{command!r}, '--help'])
@@ -64,7 +64,7 @@ def test_an_error_of_ours_is_a_message_and_an_exit_code(
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What we did not foresee is not dressed up."""
+    """An unexpected exception is raised with its traceback."""
 
     def fail(arguments: list[str]) -> int:
         raise ZeroDivisionError

@@ -25,7 +25,7 @@ def test_inside():
 def test_a_skipped_test_fails_only_where_the_environment_asks_for_it(
     settings: dict[str, str], exit_code: int, tmp_path: Path
 ) -> None:
-    """CI sets FAIL_SKIPS; a person without PostgreSQL does not."""
+    """A skipped test fails the run only if `FAIL_SKIPS` is set."""
     (tmp_path / "test_it.py").write_text(_SKIPPED)
     environment = {name: value for name, value in os.environ.items() if name != "FAIL_SKIPS"} | settings
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", str(tmp_path)]

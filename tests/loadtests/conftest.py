@@ -1,4 +1,4 @@
-"""What tests of load tests share."""
+"""Shared by the tests of load tests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -6,8 +6,8 @@ from contextlib import ExitStack
 import pytest
 
 from loadtests.sending.model_metadata import ModelMetadata
-from tests.loadtests.desk import Answers, open_desk
-from tests.loadtests.server import METADATA, FakeServer, open_server
+from tests.loadtests.fake_server import METADATA, FakeServer, open_server
+from tests.loadtests.stub_server import Answers, open_desk
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Reports as load tests make them, with figures that were thought up: one for each kind, and odd ones."""
+"""Reports of load tests with invented figures: one for each kind, and unusual ones."""
 
 from typing import Any
 
@@ -101,7 +101,7 @@ def make_invalid(kind: Kind = "run", **changes: Any) -> LoadReport:
 
 
 def make_hostile(kind: Kind = "run") -> LoadReport:
-    """Every text that a server can choose is hostile."""
+    """Return a report in which each text of the server is hostile."""
     check = make_check(HOSTILE, outcome=CheckOutcome.FAIL, seen=HOSTILE, wanted=HOSTILE)
     report = make_report(
         kind,

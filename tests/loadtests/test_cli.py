@@ -14,8 +14,8 @@ from loadtests.cli import loadtest
 from loadtests.report import LoadReport
 from loadtests.sending.client import Client
 from serve.base.errors import CounterweightError
-from tests.loadtests.command import ROOT, Finished, run_loadtest, start_loadtest
-from tests.loadtests.known import MODEL, Behaviour, open_known
+from tests.loadtests.known_server import MODEL, Behaviour, open_known
+from tests.loadtests.loadtest_process import ROOT, Finished, run_loadtest, start_loadtest
 from tests.loadtests.reports import make_failed, make_invalid, make_report
 
 _FILES = ("json", "html", "markdown", "junit")
@@ -64,7 +64,7 @@ def test_a_fail_ends_with_1(url: str) -> None:
 
 
 def test_what_proves_nothing_ends_with_3(url: str) -> None:
-    """Half a second has too few answers for anything."""
+    """A run of 0.2 s is INVALID and exits with 3."""
     finished = run_loadtest("run", url, "--model", MODEL, "--duration", "0.2", "--warmup", "0")
     assert finished.code == 3, finished.out
     assert finished.out.startswith("INVALID: ")
@@ -136,7 +136,7 @@ _MODEL = ("--model", MODEL)
 def test_bad_input_is_refused_at_the_door(
     url: str, command: str, arguments: list[str], complaint: str
 ) -> None:
-    """Each has its sentence and exit code 2, before anything is sent."""
+    """Invalid input exits with 2 before a request is sent."""
     with pytest.raises(CounterweightError, match=complaint) as refused:
         loadtest([command, url, *_MODEL, *arguments])
     assert refused.value.exit_code == 2

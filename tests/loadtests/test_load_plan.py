@@ -16,13 +16,13 @@ def _plan(**changes: Any) -> LoadPlan:
     ["127.0.0.1:8000", "ftp://host", "http://", "http://host:99999", "http://host/?a=1", "", "http://[::1"],
 )
 def test_what_is_no_address_is_refused(url: str) -> None:
-    """The message shows what an address looks like."""
+    """The error for an invalid address shows a valid one."""
     with pytest.raises(LoadTestError, match=r"is not a server's address; .* http://127.0.0.1:8000"):
         check_url(url)
 
 
 def test_a_slash_at_the_end_is_dropped() -> None:
-    """Both ways of writing an address are the same."""
+    """A slash at the end of an address is removed."""
     assert check_url("http://[::1]:8000/") == "http://[::1]:8000"
 
 
@@ -40,7 +40,7 @@ def test_a_slash_at_the_end_is_dropped() -> None:
     ],
 )
 def test_impossible_loads_are_refused(field: str, value: object) -> None:
-    """The message names the setting and what came."""
+    """The error names the invalid setting and its value."""
     with pytest.raises(LoadTestError, match=rf"{field}.*got: "):
         _plan(**{field: value})
 

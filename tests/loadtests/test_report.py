@@ -28,7 +28,7 @@ def test_the_json_reads_back(kind: Kind) -> None:
     ],
 )
 def test_what_is_no_report_is_refused(field: str, value: Any) -> None:
-    """Nothing is read as something that it is not."""
+    """A report with an invalid field is refused."""
     fields = make_report().model_dump() | {field: value}
     with pytest.raises(ValidationError, match=field):
         LoadReport.model_validate(fields)

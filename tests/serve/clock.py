@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class _Skipping(selectors.DefaultSelector):
-    """Waits for nothing: it moves the clock to the moment when something is due."""
+    """A selector that does not wait but moves the clock to the next scheduled time."""
 
     now = 0.0
 
@@ -40,13 +40,13 @@ def now() -> float:
 
 
 async def settle() -> None:
-    """Let everybody do what can be done now, without any time passing."""
+    """Let all tasks run as far as they can without time passing."""
     for _ in range(50):
         await asyncio.sleep(0)
 
 
 def run(scenario: Coroutine[Any, Any, T]) -> T:
-    """What the scenario returns; its seconds take no time. Fails when it would hang for ever."""
+    """Return the scenario's result on a virtual clock. Fails if it would wait for ever."""
     clock = SimpleNamespace(perf_counter=now)
     with asyncio.Runner(loop_factory=_VirtualLoop) as runner, patch.object(batching, "time", clock):
         return runner.run(scenario)

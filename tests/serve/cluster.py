@@ -1,4 +1,4 @@
-"""Cluster: a placement that does what `apart` does, without Ray: its host is elsewhere, and can be lost."""
+"""Cluster: a placement like `apart` without Ray, whose hosts can be lost."""
 
 import asyncio
 from pathlib import Path
@@ -11,7 +11,7 @@ from serve.engine.session import open_session
 
 
 class Remote:
-    """A session that is asked by copies, as over a wire."""
+    """A session that gets copies of the arrays, as over a network."""
 
     runs = 1
 
@@ -32,7 +32,7 @@ class Remote:
         return not self._gone.is_set()
 
     async def lost(self) -> None:
-        """Return when it is not."""
+        """Return when the host is lost."""
         await self._gone.wait()
 
     def close(self) -> None:
@@ -40,7 +40,7 @@ class Remote:
         self._host.close()
 
     async def kill(self) -> None:
-        """The host is gone for good."""
+        """Lose the host for good."""
         self._gone.set()
 
 

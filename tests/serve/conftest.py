@@ -1,4 +1,4 @@
-"""One endpoint over `linear` for tests that only ask, and keepers over real stores."""
+"""One endpoint over `linear` for tests that only send requests, and keepers with real stores."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -10,7 +10,7 @@ import pytest
 from serve.base.settings import Settings
 from serve.rollout.store.store import Store
 from tests.serve.endpoint import Endpoint
-from tests.serve.rollout.keeping import Clock, Gateway, Keeping
+from tests.serve.rollout.local_keeper import Clock, Gateway, Keeping
 from tests.serve.rollout.stores import postgres, postgres_folder
 
 _DATABASES = count(1)
@@ -49,7 +49,7 @@ def store(url: str) -> Iterator[Store]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The time, in our hands."""
+    """A clock that the test sets."""
     return Clock(monkeypatch)
 
 

@@ -128,7 +128,7 @@ class Endpoint:
             time.sleep(0.001)
 
     def call(self, scenario: Coroutine[Any, Any, T]) -> T:
-        """What the scenario returns, played on the server's own event loop."""
+        """Return the scenario's result, run on the server's event loop."""
         return asyncio.run_coroutine_threadsafe(scenario, self._loop).result(30)
 
     def watched(self, rollout: str | None) -> None:

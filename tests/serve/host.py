@@ -64,7 +64,7 @@ class Host:
         return self._up
 
     async def lost(self) -> None:
-        """Return when it is gone."""
+        """Return when the host is gone."""
         await self._gone.wait()
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class Host:
         self.closed = True
 
     def vanish(self, *, noticed: bool = True) -> None:
-        """Be gone from now on; `noticed`: and be seen to be."""
+        """Lose the host; `noticed`: the loss is visible at once."""
         self._up = False
         if noticed:
             self._gone.set()
@@ -97,6 +97,6 @@ class Stuck:
         return host
 
     async def let_go(self) -> None:
-        """Every run ends."""
+        """Let every run end."""
         for host in self._hosts:
             host.leave.set()

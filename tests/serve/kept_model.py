@@ -21,12 +21,12 @@ class KeptModel:
 
     @property
     def routes(self) -> Routes:
-        """Those in force."""
+        """The routes in force."""
         return self.state.routes
 
     @property
     def rollout(self) -> Rollout:
-        """The last one."""
+        """The last rollout."""
         rollout = self.state.present.rollout
         assert rollout is not None
         return rollout

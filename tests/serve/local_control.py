@@ -13,8 +13,8 @@ from serve.counting.usage import Usage
 from serve.engine.catalog import Catalog
 from serve.rollout.state.rollout import RolloutPlan
 from tests.serve.model_keeper import ModelKeeper, digests_of
+from tests.serve.rollout_stages import Stage, copy_stage
 from tests.serve.samples import USAGE, disagreements, timeline
-from tests.serve.stages import Stage, copy_stage
 
 A = TypeVar("A")
 
@@ -75,7 +75,7 @@ class LocalControl:
             self._now = stage, plan
 
     def forget(self) -> None:
-        """Go back to the beginning."""
+        """Restore the initial state."""
         with self._lock:
             if self._changed or self._now != self._begun:
                 self._close()

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import func, update
 
 from serve.bundles.bundle import sha256
-from serve.control.at_once import AtOnce
 from serve.control.commands import Commands
+from serve.control.memory_operations import AtOnce
 from serve.rollout.api_records import Act, ActWanted, RolloutView
 from serve.rollout.clock import SteadyClock
 from serve.rollout.controller import Controller
@@ -65,7 +65,7 @@ class ModelKeeper(KeptModel):
 
     @property
     def running(self) -> bool:
-        """Whether a rollout runs."""
+        """Return whether a rollout runs."""
         return self.state.running is not None
 
     @property
@@ -108,13 +108,13 @@ class ModelKeeper(KeptModel):
         self.controller.save()
 
     def act(self, act: Act, by: str, ago_s: float = 0) -> RolloutView:
-        """A person does this to the last rollout."""
+        """Perform a person's act on the last rollout."""
         self.clock.shown_s = NOW_S - ago_s
         view: RolloutView = self.command("act", self.rollout.rollout, act, ActWanted(), by)
         return view
 
     def fail_qualification(self, by: str, ago_s: float = 0) -> None:
-        """A person writes down that the candidate's capacity was too small."""
+        """Write a person's qualification with too small a capacity."""
         self.clock.shown_s = NOW_S - ago_s
         found = Qualification(
             candidate=self.plan.candidate,

@@ -19,7 +19,7 @@ class Received:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """How one is answered, after so long."""
+    """The answer to a request, after a delay."""
 
     status: int = 200
     body: bytes = b"{}"

@@ -38,7 +38,7 @@ def timeline(model: str, baseline: str, candidate: str) -> Timeline:
 
 
 def _count(tally: Tally, requests: int, p50_ms: float, point: int) -> None:
-    """Add the requests of one stretch. One of fifty is slow, and every 17th stretch has an error."""
+    """Add the requests of one interval. One of fifty is slow, and every 17th interval has an error."""
     for number in range(requests):
         tally.latency.record(p50_ms * (1 if number % 50 else 2.5))
     tally.requests += requests
@@ -52,7 +52,7 @@ def _copy(tally: Tally) -> Tally:
 
 
 def disagreements(count: int) -> tuple[Disagreement, ...]:
-    """Pairs that differ, newest first."""
+    """Return differing pairs, newest first."""
     return tuple(
         Disagreement(
             at_s=NOW_S - 550 - 7 * place,

@@ -1,4 +1,4 @@
-"""Shadows for tests: a model that copies, and hosts with which something is wrong."""
+"""Shadows for tests: a model that copies its requests, and faulty hosts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -10,12 +10,12 @@ import numpy as np
 from serve.base.errors import ModelFailed, RefusedInput
 from serve.base.tensor import Arrays
 from serve.counting.census import Watch
-from serve.counting.copies import Copies
+from serve.counting.shadow_results import Copies
 from serve.engine.model import ServedModel
 from serve.engine.placement import Run
 from tests.serve.clock import run
 from tests.serve.host import Host
-from tests.serve.served import Hosts, ask, request_of, routes, serving
+from tests.serve.served_model import Hosts, ask, request_of, routes, serving
 
 WATCH = Watch(rollout="r1", baseline="base", candidate="light", limit_ms=None, feedback=False)
 # Longer than a shadow lingers, and than anything here takes.
@@ -39,7 +39,7 @@ class Odd(Host):
 
 
 def other(y: Any) -> Any:
-    """Another class on top, where the baseline's first one is."""
+    """Return outputs with another top class than the baseline's first."""
     return y + np.array([0, 2, 0], np.float32)
 
 
@@ -47,7 +47,7 @@ def other(y: Any) -> Any:
 async def shadowed(
     hosts: Hosts, shadows: Mapping[str, float] | None = None, **settings: Any
 ) -> AsyncIterator[ServedModel]:
-    """`linear` with all traffic at its baseline, and copies for `light` that a rollout looks at."""
+    """`linear` with all traffic at its baseline, and copies for `light`, which a rollout watches."""
     async with serving(hosts, **settings) as model:
         model.route(routes({"base": 1}, shadows or {"light": 1.0}), WATCH)
         yield model
@@ -74,7 +74,7 @@ def compared(light: Host, requests: int = 1) -> Copies:
 
 
 def faulty(fault: str) -> Host:
-    """A shadow with which something is wrong."""
+    """Return a host with this fault."""
     if fault in _ANSWERS:
         return Odd(_ANSWERS[fault])
     light = Host(run_s=9 if fault == "is slow" else 0)

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from serve.base.errors import InvalidRecord, Refused, ServerFailed, StaleRevision, Unwritten
 from serve.base.record import Record, explain
 from serve.base.url import parse_url
-from serve.control.cli.words import printable
+from serve.control.cli.text_format import printable
 from serve.control.operation_row import Operation
 from serve.control.operations import TRAIL
 from serve.rollout.api_records import TrailLine

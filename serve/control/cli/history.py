@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
-from serve.control.cli.words import duration, percent, printable
+from serve.control.cli.text_format import duration, percent, printable
 from serve.rollout.api_records import RolloutLine, TrailLine
 from serve.rollout.judging.judge import Kind
 from serve.rollout.state.rollout import Phase

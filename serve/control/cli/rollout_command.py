@@ -10,7 +10,7 @@ from shutil import get_terminal_size
 
 from serve.base.errors import InvalidRecord, Unwritten
 from serve.base.record import nearest
-from serve.control.cli.address import open_client
+from serve.control.cli.client_options import open_client
 from serve.control.cli.control_client import ControlClient
 from serve.control.cli.follow_command import follow
 from serve.control.cli.history import history, overview

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from serve.control.cli.address import address_options
+from serve.control.cli.client_options import address_options
 
 _EITHER = "a model (its newest rollout) or a rollout"
 _ACTS = {

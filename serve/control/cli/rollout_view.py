@@ -4,7 +4,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from serve.control.cli.words import duration, percent, printable
+from serve.control.cli.text_format import duration, percent, printable
 from serve.counting.census import Disagreement
 from serve.rollout.api_records import RolloutView
 from serve.rollout.state.rollout import Phase, Rollout

@@ -11,9 +11,9 @@ from tabulate import tabulate
 
 from serve.base.errors import InvalidRecord, StaleRevision
 from serve.base.routing import Routes, moved, parse_pairs
-from serve.control.cli.address import address_options, open_client
+from serve.control.cli.client_options import address_options, open_client
 from serve.control.cli.control_client import ControlClient
-from serve.control.cli.words import percent, printable
+from serve.control.cli.text_format import percent, printable
 from serve.control.operations import MODEL, SET_ROUTES
 from serve.rollout.api_records import RoutesWanted
 

@@ -11,9 +11,9 @@ from serve.base.record import Record
 from serve.counting.comparison import Clusters as Clusters  # noqa: PLC0414
 from serve.counting.comparison import Comparison as Comparison  # noqa: PLC0414
 from serve.counting.comparison import Moments as Moments  # noqa: PLC0414
-from serve.counting.copies import Drop as Drop  # noqa: PLC0414
-from serve.counting.keys import Keys
-from serve.counting.runs import Cost as Cost  # noqa: PLC0414
+from serve.counting.key_counts import Keys
+from serve.counting.run_costs import Cost as Cost  # noqa: PLC0414
+from serve.counting.shadow_results import Drop as Drop  # noqa: PLC0414
 from serve.counting.sums import Sum
 from serve.rollout.evidence.judged_time import JudgedTime
 from serve.rollout.evidence.matched_pairs import MatchedPairs

@@ -7,8 +7,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from serve.base.record import Record
-from serve.counting.keys import Keys
-from serve.counting.runs import Cost
+from serve.counting.key_counts import Keys
+from serve.counting.run_costs import Cost
 from serve.counting.sums import Sum, Sums
 from serve.rollout.evidence import event_series
 from serve.rollout.evidence.calm_rate import calm_rates

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from serve.counting.keys import Keys
-from serve.counting.runs import NOTHING, coarsen
+from serve.counting.key_counts import Keys
+from serve.counting.run_costs import NOTHING, coarsen
 from serve.rollout.evidence.evalues import Array, Number, log_mean
 from serve.rollout.evidence.evidence import Cost, Segment
 from serve.rollout.judging.guard_figure import Figure, tidy

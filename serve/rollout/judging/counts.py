@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve.base.routing import BUCKETS
-from serve.counting.keys import Keys
+from serve.counting.key_counts import Keys
 from serve.rollout.evidence import blocks, event_series, snapshots
 from serve.rollout.evidence.evalues import Array, Bursts, dispersion
 from serve.rollout.evidence.evidence import TRIALS, Events, Evidence, Pair, Segment

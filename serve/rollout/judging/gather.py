@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serve.counting.census import BEFORE, Count, Sheet, VariantRun
-from serve.counting.copies import Copies, add_copies
-from serve.counting.keys import Keys
+from serve.counting.key_counts import Keys
 from serve.counting.quantiles import NAMES, QUANTILES
-from serve.counting.runs import Sizes, add_run, add_sizes
+from serve.counting.run_costs import Sizes, add_run, add_sizes
+from serve.counting.shadow_results import Copies, add_copies
 from serve.rollout.evidence.event_series import EventSeries, unpack
 from serve.rollout.evidence.evidence import Cost, Events, Evidence, Pair, Segment
 from serve.rollout.evidence.time_window import extended

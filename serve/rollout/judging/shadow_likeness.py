@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from serve.counting.copies import MOST_SLICES
+from serve.counting.shadow_results import MOST_SLICES
 from serve.rollout.evidence.evalues import (
     Array,
     Number,

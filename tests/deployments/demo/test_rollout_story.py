@@ -2,7 +2,7 @@ import pytest
 
 from deployments.demo.rollout_story import RolloutStory
 from serve.rollout.state.rollout import Phase
-from tests.deployments.demo.runs import story
+from tests.deployments.demo.demo_runs import story
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from deployments.demo.demo_page import render
 from deployments.demo.demo_table import cells, headlines, notes, table, what_to_trust
 from deployments.demo.summary import Summary
 from serve.rollout.state.rollout import Phase
-from tests.deployments.demo.runs import load_of, run_of, story
+from tests.deployments.demo.demo_runs import load_of, run_of, story
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""One server for all that is asked of its API, gone when nothing more is."""
+"""One server for all tests of its API, which stops after the last one."""
 
 from collections.abc import Iterator
 

@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.e2e.raw import BATCHES, send_raw
+from tests.e2e.raw_requests import BATCHES, send_raw
 from tests.e2e.server import Server
 
 # What a client hears when the server is busy; no other fault of the server's is to be had by asking.

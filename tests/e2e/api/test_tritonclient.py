@@ -1,4 +1,4 @@
-"""Triton's own clients against the real server, as its users have them."""
+"""Triton's own clients against the real server."""
 
 import queue
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 from tritonclient.utils import InferenceServerException
 
 from tests.e2e.server import Server
-from tests.e2e.stock import KINDS, Stock, stock_client
+from tests.e2e.triton_clients import KINDS, Stock, stock_client
 
 ROWS = np.array([[1, 2, 3, 4], [0, 0, 0, 1]], np.float32)
 SUMS = [[10, 10, 10], [1, 1, 1]]

@@ -1,4 +1,4 @@
-"""A graph from elsewhere takes and gives what its baseline does, or is refused with what differs."""
+"""A graph from elsewhere must have its baseline's inputs and outputs, or is refused with the difference."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The bench's judgement: a rival's point is covered, or it is not; a target is met, or it is not."""
+"""How the bench judges: which rivals are covered, and which targets are met."""
 
 from export.bench.front import find_front, judge_targets
 from export.bench.report import ImagePoint, TextPoint

@@ -1,4 +1,4 @@
-"""The splits are sound, fingerprinted by content, and share no row."""
+"""Splits are validated, fingerprinted by content, and share no row."""
 
 from typing import Any
 

@@ -3,13 +3,17 @@
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from onnx import helper
 
+from export.answer_distance import SAME_FLOATS
 from export.errors import ExportFailed
+from export.mending.batch_dimension import free_batch
+from export.mending.input_axes import read_forms
 from export.onnx.from_onnx import from_onnx
-from tests.export.files import FLOAT, INT64, answers, file_of, random
 from tests.export.graphs import split_of
+from tests.export.onnx_files import FLOAT, INT64, answers, file_of, random, rare_classes
 
 ROWS = split_of({"x": random(20, 2, 3)})
 W = random(6, 4)
@@ -109,3 +113,19 @@ def test_labels_are_compared_as_they_are() -> None:
     exported = from_onnx(content, ROWS, ("y",))
     x = random(7, 2, 3, seed=1)
     assert np.array_equal(answers(exported.graph, x=x)[0], x.reshape(7, 6).argmax(1))
+
+
+@pytest.mark.parametrize(("factor", "same"), [(1, True), (1.5, False)], ids=["rounding", "another class"])
+def test_rounding_of_larger_numbers_is_no_other_answer(factor: float, same: bool) -> None:
+    """A Sigmoid near 0 has the last bits of 1, which are more of its number than floats may be apart."""
+    file, changed = (
+        onnx.load_from_string(rare_classes(reverse, (1, share, *[1] * 6)))
+        for reverse, share in ((False, 1), (True, factor))
+    )
+    rows = split_of({"x": random(40, 16)})
+    [forms, *_] = read_forms(file.graph, rows)
+    if same:
+        assert SAME_FLOATS < (free_batch(changed, file, rows, forms, changed=True)[1] or 0) < 0.1
+    else:
+        with pytest.raises(ExportFailed, match="away from the file's own"):
+            free_batch(changed, file, rows, forms, changed=True)

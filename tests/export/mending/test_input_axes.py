@@ -1,4 +1,4 @@
-"""Which axis of an input is the rows', and how the others are called."""
+"""Which axis of an input has the rows, and the names of the others."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from onnx import helper
 
 from export.errors import ExportFailed
 from export.onnx.from_onnx import from_onnx
-from tests.export.files import FLOAT, INT64, answers, file_of, random
 from tests.export.graphs import split_of
+from tests.export.onnx_files import FLOAT, INT64, answers, file_of, random
 
 
 def pooled(shape: list[Any] | None) -> bytes:

@@ -11,8 +11,8 @@ from onnx import helper, numpy_helper
 from export.onnx.from_onnx import from_onnx
 from export.onnx.graph import nodes_of
 from export.sources.onnx_file import read_graph
-from tests.export.files import FLOAT, HALF, answers, file_of, random
 from tests.export.graphs import split_of
+from tests.export.onnx_files import FLOAT, HALF, answers, file_of, random
 
 ROWS = split_of({"x": random(20, 4)})
 W = random(4, 4)

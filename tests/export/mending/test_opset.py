@@ -7,8 +7,8 @@ from onnx import helper
 
 from export.errors import ExportFailed
 from export.onnx.from_onnx import from_onnx
-from tests.export.files import FLOAT, answers, file_of, opsets, random
 from tests.export.graphs import split_of
+from tests.export.onnx_files import FLOAT, answers, file_of, opsets, random
 
 ROWS = split_of({"x": random(20, 3, 4, 1)})
 

@@ -7,8 +7,8 @@ from onnx import helper
 from export.artifacts import Exported
 from export.errors import ExportFailed
 from export.onnx.from_onnx import from_onnx
-from tests.export.files import FLOAT, answers, file_of, random
 from tests.export.graphs import split_of
+from tests.export.onnx_files import FLOAT, answers, file_of, random
 
 ROWS = split_of({"x": random(20, 4)})
 W = random(4, 3)

@@ -1,4 +1,4 @@
-"""Graphs carry no notes, and no name twice."""
+"""Graphs have no documentation and no repeated names."""
 
 import pytest
 from onnx import TensorProto, helper

@@ -19,7 +19,7 @@ ROWS = splits_of(x=np.random.default_rng(0).normal(size=(9, 6)).astype(np.float3
 
 
 class Model(torch.nn.Module):
-    """A linear layer, and what a function makes of input and output."""
+    """A linear layer and a function of its input and output."""
 
     def __init__(self, make: Any, width: int = 3) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Model(torch.nn.Module):
         self._make = make
 
     def forward(self, x: torch.Tensor) -> Any:
-        """What the function makes."""
+        """Return the function's result."""
         return self._make(x, self.layer(x))
 
 
@@ -151,7 +151,7 @@ def graph_of(promised: tuple[int | str, ...]) -> tuple[bytes, Signature]:
 
 
 class Same(torch.nn.Module):
-    """Nothing is done."""
+    """A module that returns its input."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the input."""
@@ -202,7 +202,7 @@ def test_inputs_by_name_alone_keep_their_names_in_the_graph() -> None:
 
 
 class Second(torch.nn.Module):
-    """Takes its input second."""
+    """Takes its input as the second parameter."""
 
     def forward(self, mask: torch.Tensor | None = None, x: torch.Tensor | None = None) -> torch.Tensor:
         """Twice the input; what a mask lets through."""

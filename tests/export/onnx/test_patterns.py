@@ -1,4 +1,4 @@
-"""A pattern finds layers by name, or says that it found none."""
+"""A pattern finds layers by name, or raises an error."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which values of an input a graph takes."""
+"""Which values of an input a graph accepts."""
 
 from typing import Any
 

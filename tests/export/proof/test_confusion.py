@@ -1,4 +1,4 @@
-"""Confusion shows which classes a variant takes for which."""
+"""Confusions count which class a variant gives for each class of the baseline."""
 
 from pathlib import Path
 from typing import Any

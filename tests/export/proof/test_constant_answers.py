@@ -1,4 +1,4 @@
-"""Where a variant that answers the same to every row would pass, its floor proves nothing."""
+"""A floor that a variant with one constant answer would pass proves nothing."""
 
 from typing import Any
 

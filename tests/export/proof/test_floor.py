@@ -1,4 +1,4 @@
-"""The floor speaks in numbers, and judges what may still be true, not what happened to be seen."""
+"""The floor judges by intervals and gives its reasons in numbers."""
 
 from typing import Any
 

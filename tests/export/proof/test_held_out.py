@@ -1,4 +1,4 @@
-"""Answers are read through production's own session, each where its row stands."""
+"""Held-out answers come from the server's session, in the order of the rows."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The node at which rows see each other is named."""
+"""The node that mixes rows is named."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,11 +1,11 @@
-"""Weights are counted wherever they stand."""
+"""Weights are counted in each part of a graph."""
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from export.proof.parameter_count import count_parameters
-from tests.export.files import file_of
+from tests.export.onnx_files import file_of
 
 
 def test_weights_of_and_for_graphs_inside_nodes_are_counted() -> None:

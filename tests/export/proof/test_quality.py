@@ -1,4 +1,4 @@
-"""Quality counts what its names say, and is never surer than the held-out rows allow."""
+"""Quality figures and their intervals on held-out rows."""
 
 from typing import Any
 

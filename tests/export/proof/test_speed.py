@@ -40,7 +40,7 @@ def speeds() -> dict[str, Speed]:
 
 
 class Slow(Session):
-    """A session whose runs take no time but that of a clock of its own: so much for every row."""
+    """A session whose runs advance a clock of its own by a fixed time per row."""
 
     def __init__(self, graph: bytes, name: str, row_s: float, clock: list[float]) -> None:
         super().__init__(graph, exported_of(graph).signature, name)
@@ -59,7 +59,7 @@ class Slow(Session):
 def measure_slow(
     monkeypatch: pytest.MonkeyPatch, lines: list[str] | None = None, **row_s: float
 ) -> tuple[dict[str, Slow], dict[str, Speed]]:
-    """Measure sessions that take so long for a row."""
+    """Measure sessions that take these times per row."""
     clock = [0.0]
     told: Any = SimpleNamespace(process_time=lambda: clock[0], perf_counter=lambda: clock[0])
     monkeypatch.setattr("export.proof.speed.time", told)

@@ -1,4 +1,4 @@
-"""The first output is what the recipe's task says."""
+"""The first output must fit the recipe's task."""
 
 from typing import Any
 

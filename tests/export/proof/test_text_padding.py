@@ -1,4 +1,4 @@
-"""A text has the same answer alone as padded beside longer ones; pooling without the mask is found out."""
+"""A text has the same answer alone as padded beside longer ones; pooling without the mask is found."""
 
 import numpy as np
 import pytest

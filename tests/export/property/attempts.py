@@ -18,7 +18,7 @@ from export.pruning.surgery import replay
 from export.step import DropLayers, Prune
 from export.steps.drop_layers import drop_layers
 from export.steps.prune import prune
-from tests.export.property.grown import Grown, make_rows
+from tests.export.property.random_network import Grown, make_rows
 
 # Of the largest answer, in double precision.
 _NOISE = 1e-6
@@ -26,7 +26,7 @@ _NOISE = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What an attempt came to."""
+    """The result of an attempt."""
 
     # Whether the step made something.
     made: bool
@@ -35,7 +35,7 @@ class Outcome:
 
 
 def attempt(name: str, seed: int, folder: Path) -> Outcome:
-    """The step of this name on the network of this seed; `folder` is for what steps write."""
+    """Run the step of this name on the network of this seed; `folder` is for the steps' files."""
 
     def build() -> nn.Module:
         return Grown(seed)

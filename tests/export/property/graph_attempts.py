@@ -1,4 +1,4 @@
-"""Graph attempts: every step on graphs, on a random graph, and whether what came is what its note says."""
+"""Graph attempts: every step on a random graph, and whether the result is what its note says."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ from export.steps.half import half
 from export.steps.quantize import quantize
 from tests.export.graphs import context_for, exported_of
 from tests.export.property.attempts import Outcome
-from tests.export.property.drawn import draw_graph, draw_rows
+from tests.export.property.random_graph import draw_graph, draw_rows
 
 # Of the calibration split, of the search split, and of the test's own.
 _ROWS = (40, 64, 256)
@@ -30,7 +30,7 @@ _STANDARD_ERRORS = 4.0
 
 
 def attempt_graph(name: str, seed: int, folder: Path) -> Outcome:
-    """The step of this name on the graph of this seed; `folder` is for what steps write."""
+    """Run the step of this name on the graph of this seed; `folder` is for the steps' files."""
     # Thousands of warnings that an initializer is read by nobody say nothing here.
     onnxruntime.set_default_logger_severity(3)
     graph, shape = draw_graph(seed)

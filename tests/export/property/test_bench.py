@@ -1,4 +1,4 @@
-"""No step makes of a random network what its note does not say."""
+"""Each step's result on a random network is what its note says."""
 
 from collections.abc import Iterator
 from pathlib import Path

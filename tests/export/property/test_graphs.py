@@ -1,4 +1,4 @@
-"""No step makes of a random graph what its note does not say."""
+"""Each step's result on a random graph is what its note says."""
 
 from pathlib import Path
 

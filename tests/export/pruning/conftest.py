@@ -1,4 +1,4 @@
-"""What the tests of pruning share: contexts of small networks, untrained, on real or made rows."""
+"""Shared by the pruning tests: contexts of small untrained networks, on real or random rows."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -3,10 +3,10 @@
 import torch
 from torch import nn
 
-from tests.export.pruning.joins import JOINS
-from tests.export.pruning.mixes import MIXES
-from tests.export.pruning.moves import MOVES
-from tests.export.pruning.parts import Net
+from tests.export.pruning.channelwise_nets import MOVES
+from tests.export.pruning.concat_nets import JOINS
+from tests.export.pruning.mixing_nets import MIXES
+from tests.export.pruning.net_parts import Net
 
 KINDS = MOVES | MIXES | JOINS
 

@@ -1,4 +1,4 @@
-"""Attention heads leave the graph whole."""
+"""Removing attention heads leaves a working graph."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Channels leave the graph with all that depends on them, and nothing else changes."""
+"""Channels are removed with all that depends on them, and nothing else changes."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a weight is worth: its size, or what the loss would notice."""
+"""The importance of a weight: its size, or its effect on the loss."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Multiply-adds are what paper and pencil say."""
+"""Multiply-adds equal those computed by hand."""
 
 import numpy as np
 import pytest

@@ -13,7 +13,7 @@ from export.data.datasets import Data, Split
 from export.errors import StepFailed
 from export.step import Prune
 from export.steps.prune import prune
-from tests.export.pruning.joins import JOINS
+from tests.export.pruning.concat_nets import JOINS
 from tests.export.pruning.nets import KINDS, build
 
 ContextOf = Callable[..., Context]

@@ -1,4 +1,4 @@
-"""Two answers are the same to rounding, place by place."""
+"""Two answers are compared column by column, up to rounding."""
 
 import pytest
 import torch

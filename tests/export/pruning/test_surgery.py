@@ -1,4 +1,4 @@
-"""A fresh model becomes what steps made of another, so that its weights fit."""
+"""A fresh model gets the changes that steps made to another one, so that its weights fit."""
 
 import torch
 

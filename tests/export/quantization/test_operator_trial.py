@@ -12,7 +12,7 @@ from onnx import TensorProto, numpy_helper
 from export.data.datasets import Split
 from export.quantization.calibration import calibrate
 from export.quantization.dynamic import make_dynamic
-from export.quantization.keeping import find_untrue
+from export.quantization.float_layers import find_untrue
 from export.quantization.layers import Layer, find_layers
 from export.quantization.operator_trial import TrialPlan, find_misses
 from export.quantization.prepare import prepare, split_gemms

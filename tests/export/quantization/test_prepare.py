@@ -1,4 +1,4 @@
-"""A prepared graph answers as before, and is as quantization reads it."""
+"""A prepared graph gives the same answers and has the form that quantization needs."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Thresholds cut tails as their methods say."""
+"""The thresholds of calibration by each method."""
 
 import numpy as np
 

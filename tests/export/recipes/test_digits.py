@@ -1,4 +1,4 @@
-"""The shipped digits: splits that prove something, a model worth compressing."""
+"""The shipped digits recipe: its splits and its model."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What stands below a picture is true of its figures."""
+"""The captions of pictures fit their figures."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The pictures of a report can be read: no word lies on another or leaves the picture."""
+"""The pictures of a report are legible: labels do not overlap or leave the picture."""
 
 import random
 from collections.abc import Iterator

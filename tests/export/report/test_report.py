@@ -1,4 +1,4 @@
-"""The report says what the figures say, needs nothing from elsewhere, and trusts no text it shows."""
+"""The report shows the figures, loads nothing from other addresses, and escapes all text."""
 
 import re
 from html.parser import HTMLParser

@@ -1,4 +1,4 @@
-"""Attention written out in operators becomes one."""
+"""Attention written as separate operators becomes one operator."""
 
 import numpy as np
 import onnx

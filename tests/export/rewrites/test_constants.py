@@ -1,4 +1,4 @@
-"""Weights that stand as nodes are weights like others."""
+"""Constant nodes are converted to weights."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from onnx import helper, numpy_helper
 from export.rewrites.constants import hoist
 from export.step import Half
 from export.steps.half import half
-from tests.export.files import FLOAT, Values, answers, file_of, random
 from tests.export.graphs import context_for, exported_of, split_of
+from tests.export.onnx_files import FLOAT, Values, answers, file_of, random
 
 W = random(4, 4)
 

@@ -1,4 +1,4 @@
-"""Neurons far above the others become several."""
+"""Neurons with far larger values than others are split into several."""
 
 import onnx
 

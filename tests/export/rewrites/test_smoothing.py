@@ -1,4 +1,4 @@
-"""Smoothing evens channels out, and the float graph answers the same."""
+"""Smoothing evens out channels and keeps the float graph's answers."""
 
 import numpy as np
 import onnx
@@ -24,7 +24,7 @@ def test_the_answers_are_the_same(strength: float) -> None:
 
 
 def test_channels_come_closer() -> None:
-    """The widest channel was far wider than the median, and is centred and near it afterwards."""
+    """Smoothing more than halves the ratio of the widest channel to the median, and centres the channels."""
     model = split_gemms(prepare(outlying_graph()))
     names = find_smoothable(model)
     before = find_extents(model, names, ROWS)
@@ -38,7 +38,7 @@ def test_channels_come_closer() -> None:
 
 
 def test_a_layer_without_bias_is_scaled_alone() -> None:
-    """A centre would have nowhere to go."""
+    """A layer without a bias is scaled and not centred."""
     model = split_gemms(prepare(outlying_graph()))
     query = next(node for node in model.graph.node if "query.bias" in "".join(node.input))
     reshaped = next(node for node in model.graph.node if query.output[0] in node.input)
@@ -51,7 +51,7 @@ def test_a_layer_without_bias_is_scaled_alone() -> None:
 
 
 def test_a_weight_that_two_share_is_not_spoilt() -> None:
-    """Where query and key have one matrix, each gets its own."""
+    """If query and key share a weight, each gets its own copy, and the answers stay the same."""
     model = onnx.load_from_string(outlying_graph())
     query, key = [node for node in model.graph.node if node.op_type == "MatMul"][:2]
     key.input[1] = query.input[1]

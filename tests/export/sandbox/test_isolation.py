@@ -35,7 +35,7 @@ def export_with(write_recipe: Callable[..., Path], tmp_path: Path) -> Callable[.
 def test_a_factory_that_ends_the_process_is_named(
     export_with: Callable[..., object], tmp_path: Path, statement: str, how: str
 ) -> None:
-    """The person learns which function it was and how it ended."""
+    """The error names the factory and how its process ended, and no file is written."""
     name = f"ends_{abs(hash(statement))}"
     with pytest.raises(InvalidSource, match=f"inside {name}:make the export's process {how}"):
         export_with(statement, name)
@@ -51,7 +51,7 @@ def test_a_factory_that_hangs_is_ended(export_with: Callable[..., object]) -> No
 def test_a_factory_that_prints_does_not_spoil_the_figures(
     export_with: Callable[..., object], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Standard output belongs to the command; foreign words go to standard error."""
+    """The output of a factory goes to standard error, and standard output stays empty."""
     with pytest.raises(ExportFailed, match="no more digits"):
         export_with("print('hello from the factory'); raise RuntimeError('no more digits')", "prints")
     captured = capfd.readouterr()

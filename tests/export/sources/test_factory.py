@@ -1,4 +1,4 @@
-"""A checkpoint is read without running it, and fits the model to the last weight."""
+"""A checkpoint is read without running code, and must fit the model exactly."""
 
 import io
 import os
@@ -58,7 +58,7 @@ def test_loads_every_weight(tmp_path: Path, tiny_checkpoint: bytes, suffix: str)
 def test_weights_of_16_bits_become_float32(
     tmp_path: Path, tiny_checkpoint: bytes, dtype: torch.dtype
 ) -> None:
-    """The module has the very numbers of the file."""
+    """16-bit weights are converted exactly to float32."""
     state = {name: tensor.to(dtype) for name, tensor in safetensors.torch.load(tiny_checkpoint).items()}
     trained = read(tmp_path, "tiny.safetensors", safetensors.torch.save(state))
     assert trained.build is not None
@@ -67,7 +67,7 @@ def test_weights_of_16_bits_become_float32(
 
 
 def test_every_copy_is_a_fresh_one(tmp_path: Path, tiny_checkpoint: bytes) -> None:
-    """What a step does to one copy, the next does not have."""
+    """Changing one module does not change the next one that is built."""
     trained = read(tmp_path, "tiny.safetensors", tiny_checkpoint)
     assert trained.build is not None
     with torch.no_grad():
@@ -77,7 +77,7 @@ def test_every_copy_is_a_fresh_one(tmp_path: Path, tiny_checkpoint: bytes) -> No
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_code_in_a_checkpoint_is_listed_and_not_run(tmp_path: Path, zipped: bool) -> None:
-    """A pickle that would run a program does not; the error names the function and how to save weights."""
+    """A checkpoint with pickled code is refused and not run; the error names the function."""
     trace = tmp_path / "trace"
     with pytest.raises(
         InvalidSource, match=r"evil\.pt: torch refuses .*would call posix\.system; save it again"
@@ -104,7 +104,7 @@ def test_refuses_what_holds_no_weights(tmp_path: Path, name: str, content: bytes
 
 
 def test_refuses_a_truncated_checkpoint(tmp_path: Path, tiny_checkpoint: bytes) -> None:
-    """Half a safetensors file is no model."""
+    """Half of a safetensors file is refused."""
     with pytest.raises(InvalidSource, match="not a safetensors file"):
         read(tmp_path, "tiny.safetensors", tiny_checkpoint[: len(tiny_checkpoint) // 2])
 
@@ -123,7 +123,7 @@ def test_refuses_the_weights_of_another_architecture(tmp_path: Path, tiny_checkp
 
 
 def test_names_missing_and_unexpected_weights(tmp_path: Path, tiny_checkpoint: bytes) -> None:
-    """A weight under another name is both missing and unexpected."""
+    """A misspelt weight is reported as missing and as unexpected."""
     state = safetensors.torch.load(tiny_checkpoint)
     state["haed.bias"] = state.pop("head.bias")
     with pytest.raises(InvalidSource, match=r"missing head\.bias; unexpected haed\.bias"):
@@ -131,7 +131,7 @@ def test_names_missing_and_unexpected_weights(tmp_path: Path, tiny_checkpoint: b
 
 
 def test_refuses_nan_weights(tmp_path: Path, tiny_checkpoint: bytes) -> None:
-    """A checkpoint of a diverged training is no model."""
+    """NaN in a checkpoint's weights is refused."""
     state = safetensors.torch.load(tiny_checkpoint)
     state["head.bias"][3] = float("nan")
     with pytest.raises(InvalidSource, match=r"head\.bias holds NaN"):
@@ -200,7 +200,7 @@ def make_tied() -> torch.nn.Module:
 
 
 def test_a_shared_weight_is_read_from_the_one_name_that_safetensors_keeps(tmp_path: Path) -> None:
-    """`save_model` is the library's own way for such a module, and what messages advise."""
+    """A shared weight that `save_model` stored under one name is loaded into both layers."""
     torch.manual_seed(1)
     saved_model = Tied()
     safetensors.torch.save_model(saved_model, str(tmp_path / "tied.safetensors"))
@@ -226,7 +226,7 @@ def make_on_meta() -> torch.nn.Module:
 
 
 def test_refuses_a_module_without_values(tmp_path: Path) -> None:
-    """A checkpoint would be loaded into nothing."""
+    """A factory whose module has no values (device meta) is refused."""
     state = torch.nn.Linear(2, 3).state_dict()
     (tmp_path / "linear.safetensors").write_bytes(safetensors.torch.save(state))
     source = FactorySource(factory=f"{__name__}:make_on_meta", checkpoint="linear.safetensors")

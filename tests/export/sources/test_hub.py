@@ -22,7 +22,7 @@ from export.sources.read_trained import read_trained
 def test_a_source_is_a_folder_or_a_version_on_the_hub(
     tmp_path: Path, name: str, revision: str | None, message: str
 ) -> None:
-    """No moving version is taken by accident."""
+    """A source that is neither a folder nor a fixed version on the hub is refused."""
     with pytest.raises(InvalidSource, match=message):
         read_trained(HuggingFaceSource(huggingface=name, revision=revision), tmp_path, "embedding")
 
@@ -37,7 +37,7 @@ def test_without_a_network_the_fix_is_a_download(tmp_path: Path, monkeypatch: py
 
 
 def test_the_digest_is_of_every_file_that_is_read(tmp_path: Path) -> None:
-    """Another setting is another model; a note beside it is not."""
+    """The digest depends on each file that is read, and not on others."""
     (tmp_path / "config.json").write_text("{}")
     before = digest_model(tmp_path)
     (tmp_path / "README.md").write_text("a note")

@@ -93,7 +93,7 @@ def spoil(folder: Path, change_key: str, value: torch.Tensor | None) -> None:
 
 
 def test_embedding_is_the_normalised_mean_of_the_tokens(encoder: Path) -> None:
-    """Padding does not count, and every vector has length 1."""
+    """The embedding is the mean over the tokens without padding, with length 1."""
     with torch.no_grad():
         tokens = transformers.BertModel.from_pretrained(encoder)(input_ids=IDS, attention_mask=MASK)[0]
     expected = torch.stack([tokens[0].mean(dim=0), tokens[1, :3].mean(dim=0)])
@@ -147,13 +147,13 @@ def test_the_names_of_the_classes_go_into_the_bundle(classifier: Path, tmp_path:
 
 
 def test_loading_says_nothing(encoder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """No progress bar, no report: what matters is an error."""
+    """Loading a model prints nothing."""
     read(encoder)
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_changed_configuration_keeps_the_weights_that_fit(encoder: Path) -> None:
-    """Fewer layers and another activation: what remains is the trained model's."""
+    """A changed configuration keeps the trained weights of the remaining layers."""
     trained = read(encoder)
     assert trained.build is not None
     assert trained.build_with is not None
@@ -172,7 +172,7 @@ def test_a_changed_configuration_keeps_the_weights_that_fit(encoder: Path) -> No
     ],
 )
 def test_refuses_a_configuration_that_there_is_not(encoder: Path, changes: Any, message: str) -> None:
-    """A key that changes nothing is an error."""
+    """A key or value that the configuration does not have is refused."""
     trained = read(encoder)
     assert trained.build_with is not None
     with pytest.raises(InvalidSource, match=message):
@@ -180,7 +180,7 @@ def test_refuses_a_configuration_that_there_is_not(encoder: Path, changes: Any, 
 
 
 def test_a_missing_head_is_named(encoder: Path) -> None:
-    """transformers would make one up, at random."""
+    """A classifier without weights for its head is refused."""
     with pytest.raises(
         InvalidSource, match=r"no weights for classifier\.bias, classifier\.weight; .* at random"
     ):
@@ -196,7 +196,7 @@ def test_a_missing_head_is_named(encoder: Path) -> None:
     ids=["missing", "NaN"],
 )
 def test_refuses_a_weight_that_is_none(folder: Path, value: torch.Tensor | None, message: str) -> None:
-    """One tensor less, or one of a diverged training, is no model."""
+    """A missing weight, or one with NaN, is refused."""
     spoil(folder, "encoder.layer.0.output.dense.bias", value)
     with pytest.raises(InvalidSource, match=message):
         read(folder)
@@ -242,7 +242,7 @@ def test_refuses_weights_that_are_a_pickle(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "config.json"])
 def test_names_a_file_that_is_missing(folder: Path, name: str) -> None:
-    """A slow tokenizer alone is none that a server can use."""
+    """The error names the missing file of the model or tokenizer."""
     (folder / name).unlink()
     (folder / "vocab.txt").write_text("\n".join(WORDS))
     with pytest.raises(InvalidSource, match=name):
@@ -250,7 +250,7 @@ def test_names_a_file_that_is_missing(folder: Path, name: str) -> None:
 
 
 def test_refuses_more_tokens_than_the_model_has_places(encoder: Path) -> None:
-    """Beyond its positions a model has no answer."""
+    """A maximum above the model's number of positions is refused."""
     with pytest.raises(
         InvalidSource, match=r"positions for 16 tokens, and `source\.max_tokens` is 17; lower it to 16"
     ):
@@ -259,7 +259,7 @@ def test_refuses_more_tokens_than_the_model_has_places(encoder: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["Roberta", "XLMRoberta", "Camembert", "MPNet"])
 def test_positions_that_begin_behind_the_padding_token_are_fewer(folder: Path, kind: str) -> None:
-    """RoBERTa and its kin: of 16 positions two are never a token's."""
+    """For RoBERTa and similar models two of 16 positions are reserved, so the maximum is 14 tokens."""
     settings = {"vocab_size": len(WORDS), "max_position_embeddings": 16, "pad_token_id": 1, **SIZES}
     getattr(transformers, f"{kind}Model")(getattr(transformers, f"{kind}Config")(**settings)).save_pretrained(
         folder

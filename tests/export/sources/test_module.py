@@ -21,7 +21,7 @@ from export.sources.module import count_bytes, require_sound
     ids=["lazy layer", "lazy norm", "bfloat16", "float16"],
 )
 def test_refuses_what_has_no_graph(module: torch.nn.Module, message: str) -> None:
-    """The parameter is named, and what to do."""
+    """The error names the parameter that has no ONNX form, and the fix."""
     with pytest.raises(InvalidSource, match=message):
         require_sound("mine", module)
 

@@ -59,7 +59,7 @@ def test_reads_a_sound_file(tmp_path: Path) -> None:
 
 
 def test_data_beside_the_file_is_taken_in(tmp_path: Path) -> None:
-    """The graph carries all its weights afterwards, and the digest covers them."""
+    """External data are read into the graph and are part of the digest."""
     (tmp_path / "weights.bin").write_bytes(b"----" + weight_bytes())
     trained = read(tmp_path, external("weights.bin", offset=4, length=24))
     assert trained.graph is not None
@@ -82,7 +82,7 @@ def test_refuses_data_outside_the_folder(tmp_path: Path, location: str) -> None:
 
 @pytest.mark.parametrize("link", ["data", "folder", "model"])
 def test_refuses_links(tmp_path: Path, link: str) -> None:
-    """A link may lead anywhere: for the file, its data, or a folder on the way."""
+    """Symbolic links are refused for the file, its data and their folders."""
     folder, outside = tmp_path / "recipe", tmp_path / "outside"
     folder.mkdir()
     outside.mkdir()
@@ -101,14 +101,14 @@ def test_refuses_links(tmp_path: Path, link: str) -> None:
 
 
 def test_refuses_data_that_is_too_short(tmp_path: Path) -> None:
-    """A weight needs all of its bytes."""
+    """External data that are shorter than their weight are refused."""
     (tmp_path / "weights.bin").write_bytes(weight_bytes()[:-4])
     with pytest.raises(InvalidSource, match=r"holds 20 bytes for 'weight' \[2, 3\], which needs 24"):
         read(tmp_path, external("weights.bin"))
 
 
 def test_names_data_that_is_missing(tmp_path: Path) -> None:
-    """The file that the weights should be in is named in full."""
+    """The error names the missing file with the weights."""
     with pytest.raises(InvalidSource, match=r"weights\.bin: No such file"):
         read(tmp_path, external("weights.bin"))
 
@@ -122,7 +122,7 @@ def test_refuses_a_size_below_zero(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("claim", ["dims", "length"])
 def test_refuses_a_claim_of_two_gigabytes(tmp_path: Path, claim: str) -> None:
-    """A few bytes that say they are many are refused before anything is allocated."""
+    """A file that claims 2 GiB of weights is refused before it is loaded."""
     (tmp_path / "weights.bin").write_bytes(weight_bytes())
     model = external("weights.bin", offset=0, length=2**31)
     if claim == "dims":
@@ -149,7 +149,7 @@ def inside(node: Any) -> Any:
 
 @pytest.mark.parametrize("wrap", [lambda node: node, inside], ids=["node", "in a branch"])
 def test_refuses_operators_of_others(tmp_path: Path, wrap: Callable[[Any], Any]) -> None:
-    """A domain that is not onnxruntime's own is named with its operators, wherever it stands."""
+    """Operators of unknown domains are refused, also in graphs inside nodes."""
     node = helper.make_node("Steal", ["x"], ["z"], domain="evil.example")
     with pytest.raises(
         InvalidSource, match=r"operators of 'evil\.example' \(Steal\).*standard operators only"
@@ -180,7 +180,7 @@ def test_refuses_functions(tmp_path: Path) -> None:
 
 
 def test_refuses_statistics_of_the_batch(tmp_path: Path) -> None:
-    """onnxruntime would take the stored ones, and so answer otherwise than the model."""
+    """A BatchNormalization in training mode is refused."""
     names = ["y", *(f"of_{part}" for part in ("scale", "bias", "mean", "variance"))]
     node = helper.make_node("BatchNormalization", names, ["z", "", ""], "norm", training_mode=1)
     model = layer(node)
@@ -210,13 +210,13 @@ def test_refuses_too_many_nodes(tmp_path: Path) -> None:
     ids=["garbage", "empty", "truncated", "two values of one name", "unknown operator", "unknown value"],
 )
 def test_refuses_what_is_no_model(tmp_path: Path, content: Any, message: str) -> None:
-    """What cannot run is refused before it is tried."""
+    """A file that is not a valid model is refused."""
     with pytest.raises(InvalidSource, match=message):
         read(tmp_path, content)
 
 
 def test_refuses_nan_weights(tmp_path: Path) -> None:
-    """A diverged training is no model; infinity is, in masks."""
+    """Infinite weights are accepted, and NaN is refused."""
     model = layer()
     values = np.array([[1, np.inf, -np.inf], [1, 1, 1]], np.float32)
     model.graph.initializer[0].CopyFrom(numpy_helper.from_array(values, "weight"))

@@ -92,7 +92,7 @@ def test_the_module_answers_like_the_model(program: Path, network: Network) -> N
 
 
 def test_weights_can_be_trained_in_a_fresh_copy(program: Path) -> None:
-    """Training changes one copy and not the next."""
+    """Training one copy of a program does not change the next one."""
     trained = read(program)
     assert trained.build is not None
     model = trained.build()
@@ -109,13 +109,13 @@ def test_refuses_a_fixed_batch(tmp_path: Path, network: Network) -> None:
 
 
 def test_refuses_training_mode(tmp_path: Path) -> None:
-    """A recorded dropout would drop in production."""
+    """A program that was recorded in training mode is refused."""
     with pytest.raises(InvalidSource, match=r"dropout.* recorded in training mode; call model\.eval\(\)"):
         read(record(tmp_path / "model.pt2", Network()))
 
 
 def test_refuses_nan_weights(tmp_path: Path) -> None:
-    """A diverged training is no model."""
+    """NaN in a program's weights is refused."""
     model = Network().eval()
     with torch.no_grad():
         model.layer.bias[0] = torch.nan
@@ -125,7 +125,7 @@ def test_refuses_nan_weights(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"garbage", None], ids=["garbage", "truncated"])
 def test_refuses_what_is_no_whole_program(program: Path, tmp_path: Path, content: bytes | None) -> None:
-    """A file that is none, or half of one, is named with the fix."""
+    """A file that is not a complete program is refused with the fix."""
     path = tmp_path / "model.pt2"
     path.write_bytes(content or program.read_bytes()[:3000])
     with pytest.raises(InvalidSource, match=r"not a complete torch\.export program.*torch\.export\.save"):
@@ -171,14 +171,14 @@ def test_code_in_the_sample_inputs_is_not_run(program: Path, tmp_path: Path) -> 
     ],
 )
 def test_refuses_members_that_torch_would_run(program: Path, tmp_path: Path, name: str) -> None:
-    """Pickles, objects and libraries are named and not opened."""
+    """An archive with pickles, objects or libraries is refused, and these are not opened."""
     path = rebuild(program, tmp_path / "model.pt2", lambda members: members.update({name: b"code"}))
     with pytest.raises(InvalidSource, match=f"holds {name}; .* is not opened"):
         read(path)
 
 
 def test_refuses_a_pickled_weight(program: Path, tmp_path: Path) -> None:
-    """A tensor that is a pickle would be unpickled without any guard."""
+    """A weight that is stored as a pickle is refused."""
 
     def change(members: dict[str, bytes]) -> None:
         members[WEIGHTS] = members[WEIGHTS].replace(b'"use_pickle": false', b'"use_pickle": true', 1)
@@ -204,7 +204,7 @@ ATTACK = "__import__('os').system('touch {}')"
     ids=["expression", "name", "function", "file", "parameter", "argument", "structure"],
 )
 def test_code_in_the_graph_is_not_run(program: Path, tmp_path: Path, before: str, after: str) -> None:
-    """torch evaluates sizes and writes names into Python source; only plain ones come that far."""
+    """Code in sizes or names of the graph is refused and not run."""
     trace = tmp_path / "trace"
 
     def change(members: dict[str, bytes]) -> None:
@@ -220,7 +220,7 @@ def test_code_in_the_graph_is_not_run(program: Path, tmp_path: Path, before: str
 
 
 def test_guards_are_not_run(program: Path, tmp_path: Path) -> None:
-    """torch executes them; they are left out, and the module works without."""
+    """Guards are removed and not run, and the module works."""
     trace = tmp_path / "trace"
 
     def change(members: dict[str, bytes]) -> None:

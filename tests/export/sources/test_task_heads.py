@@ -25,7 +25,7 @@ def test_without_a_word_it_is_the_normalised_mean(tmp_path: Path) -> None:
     ],
 )
 def test_refuses_another_pooling(tmp_path: Path, name: str, content: Any, message: str) -> None:
-    """What would give other vectors than the model's own library is an error."""
+    """A pooling that the export does not support is refused."""
     (tmp_path / "1_Pooling").mkdir()
     (tmp_path / name).write_text(json.dumps(content))
     with pytest.raises(InvalidSource, match=message):
@@ -37,7 +37,7 @@ def test_refuses_another_pooling(tmp_path: Path, name: str, content: Any, messag
     [({"num_labels": 1}, "has 1 labels"), ({"problem_type": "regression"}, "problem type regression")],
 )
 def test_refuses_what_has_no_classes(settings: dict[str, Any], message: str) -> None:
-    """A regression has no classes to be right or wrong about."""
+    """A model with one output number is refused for classification."""
     config = transformers.BertConfig(vocab_size=5, hidden_size=4, num_hidden_layers=1, num_attention_heads=1)
     config.update(settings)
     with pytest.raises(InvalidSource, match=f"{message}.*task classification needs two or more classes"):

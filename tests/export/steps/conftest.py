@@ -1,4 +1,5 @@
-"""What tests of graph steps share: a convolutional graph, an encoder, and what a step on either is given."""
+"""Shared by the tests of graph steps: a convolutional graph, an encoder, and the context of a step on
+each."""
 
 import pytest
 

@@ -127,7 +127,7 @@ def test_whatever_is_matched_comes_closer(tmp_path: Path, match: list[str]) -> N
 
 
 def test_nothing_of_the_matching_stays(tmp_path: Path) -> None:
-    """No hook, no projection, and the way attention is computed is as before."""
+    """Distillation leaves no hook or projection, and restores the implementation of attention."""
     context, made = of_texts(tmp_path), halved()
     transformer: Any = made.module.get_submodule("transformer")
     transformer.set_attn_implementation("sdpa")
@@ -141,7 +141,7 @@ def test_nothing_of_the_matching_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize("match", [["logits"], ["logits", "hidden"]])
 @pytest.mark.parametrize("task", ["classification", "token_classification"])
 def test_classes_are_learnt_without_labels(tmp_path: Path, task: Task, match: list[str]) -> None:
-    """The shortened classifier agrees with the baseline more often than before, by the row or the token."""
+    """Without labels the shortened classifier's agreement with the baseline rises by more than 0.05."""
     context, made = of_texts(tmp_path, task), halved(task)
     before = likeness(made.module, context)
     after = distill(made, settings(*match, epochs=6), context).module
@@ -149,8 +149,8 @@ def test_classes_are_learnt_without_labels(tmp_path: Path, task: Task, match: li
 
 
 def test_a_student_learns_from_its_teacher(tmp_path: Path, data: Data) -> None:
-    """A smaller network by its factory agrees on most digits, where chance would on a tenth; the model before
-    it is gone with its zeros."""
+    """A smaller student learns most of the baseline's answers, and the earlier surgery is replaced by its
+    own."""
     context = of_digits(tmp_path, data)
     student = {
         "factory": "export.recipes.digits:digits_model",
@@ -168,7 +168,7 @@ def test_a_student_learns_from_its_teacher(tmp_path: Path, data: Data) -> None:
 
 
 def test_a_narrower_student_matches_hidden_states_by_a_projection(tmp_path: Path) -> None:
-    """Widths may differ: what translates between them is trained, and not kept."""
+    """A student with other widths matches hidden states by a projection that is not kept."""
     context = of_texts(tmp_path, "classification")
 
     def narrow(_: Any) -> torch.nn.Module:
@@ -199,7 +199,7 @@ def test_a_student_of_another_output_is_an_error(tmp_path: Path, data: Data) -> 
 
 
 def test_a_graph_shows_no_layers(tmp_path: Path) -> None:
-    """An ONNX file's answers can be matched, its hidden states cannot."""
+    """Matching hidden states of an ONNX graph is refused."""
     context, made = of_texts(tmp_path), halved()
     # Asked once, so that the graph need not be there.
     (
@@ -241,7 +241,7 @@ def test_maps_of_other_heads_cannot_be_compared(tmp_path: Path) -> None:
 def test_what_the_task_does_not_have_cannot_be_matched(
     tmp_path: Path, task: Task, match: str, way_out: str
 ) -> None:
-    """Embeddings are no classes, and the other way round."""
+    """A match that the task does not have is refused with the possible ones."""
     with pytest.raises(
         StepFailed, match=f"`match: {match}` has no meaning for the task {task}; match {way_out}"
     ):
@@ -249,13 +249,13 @@ def test_what_the_task_does_not_have_cannot_be_matched(
 
 
 def test_labels_are_needed_only_to_match_them(tmp_path: Path) -> None:
-    """The error says what goes without."""
+    """`match: labels` without labels is refused, and the error suggests logits."""
     with pytest.raises(InvalidData, match=r"`match: labels` needs labels, .*match logits alone"):
         distill(halved("classification"), settings("labels"), of_texts(tmp_path, "classification"))
 
 
 def test_an_interrupted_distillation_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The projections go on from the checkpoint, too."""
+    """An interrupted distillation continues with its projections and ends with the same weights."""
     whole = distill(halved(), settings("hidden"), of_texts(tmp_path / "whole")).module
 
     def die(path: Path, state: dict[str, Any]) -> None:

@@ -76,7 +76,7 @@ def test_learns_and_says_so(context: Context) -> None:
 
 
 def test_needs_labels(context: Context) -> None:
-    """The error names the step that does without."""
+    """`finetune` without labels is refused, and the error suggests distill."""
     with pytest.raises(InvalidData, match="use the step distill"):
         finetune(Made(module=untrained()), Finetune(step="finetune", **SETTINGS), without_labels(context))
 
@@ -102,7 +102,7 @@ def test_recovers_without_labels(context: Context) -> None:
 
 
 def test_recoveries_of_one_step_have_logs_of_their_own(context: Context) -> None:
-    """Rounds of pruning must not draw over each other's curves."""
+    """Two recoveries of one step write to different log folders."""
     for zeros in (0, 5):
         module = untrained()
         with torch.no_grad():

@@ -12,7 +12,7 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 
 from export.artifacts import Context, Exported
 from export.errors import StepFailed
-from export.rewrites.rewritten import compare, largest_difference, require_same_interface
+from export.rewrites.rewrite_check import compare, largest_difference, require_same_interface
 from export.step import Fuse
 from export.steps.fuse import fuse
 from tests.export.graphs import (
@@ -43,13 +43,13 @@ def fused(context: Context) -> Exported:
 
 
 def test_attention_is_fused(fused: Exported) -> None:
-    """Each of the two layers has one attention and two skipped norms."""
+    """Each of the two layers has one fused attention and two norms without the slow kernel."""
     assert (fused.notes[0]["attentions"], fused.notes[0]["unskipped"]) == (2, 4)
     assert "Softmax" not in operators(fused.graph)
 
 
 def test_the_batch_and_the_length_stay_free(fused: Exported) -> None:
-    """The fused graph takes and gives what the one before did, dimension by dimension."""
+    """The fused graph has the same inputs and outputs, including free dimensions."""
     before, after = (onnx.load_from_string(graph) for graph in (encoder_graph(), fused.graph))
     require_same_interface(before, after)
 
@@ -79,7 +79,7 @@ def test_fusing_what_is_fused_is_an_error(fused: Exported, context: Context) -> 
 
 
 def test_a_convolution_takes_its_norm_in(tmp_path: Path) -> None:
-    """A normalization of fixed numbers becomes part of the weights before it."""
+    """A batch normalization is folded into the convolution before it."""
     build = Builder()
     x = build.add("Conv", "image", build.weight("weight", 4, 1, 3, 3), kernel_shape=[3, 3])
     norm = [build.weight(name, 4) for name in ("scale", "shift", "mean")]
@@ -92,14 +92,14 @@ def test_a_convolution_takes_its_norm_in(tmp_path: Path) -> None:
 
 
 def test_what_onnxruntime_fuses_itself_is_an_error(tmp_path: Path) -> None:
-    """A convolution and its Relu become one when the file is loaded; saved, it would hide from quantize."""
+    """A convolution and its Relu are not fused, as onnxruntime does that at load; the step is refused."""
     context = context_for("classification", images(24, 0), images(24, 1), tmp_path)
     with pytest.raises(StepFailed, match=r"fusing changed nothing: .+ remove the step"):
         fuse(exported_of(conv_graph()), FUSE, context)
 
 
 def test_another_interface_is_an_error(fused: Exported) -> None:
-    """An output of another name would break every client."""
+    """A fused graph with another output name is refused."""
     after = onnx.load_from_string(fused.graph)
     after.graph.output[0].name = "other"
     with pytest.raises(StepFailed, match=r"outputs changed from .+embedding.+ to .+other FLOAT"):
@@ -107,7 +107,7 @@ def test_another_interface_is_an_error(fused: Exported) -> None:
 
 
 def test_other_weights_are_noticed(fused: Exported) -> None:
-    """The comparison sees a graph that answers differently."""
+    """A graph with changed weights has a difference above the tolerance."""
     model = onnx.load_from_string(encoder_graph())
     table = next(item for item in model.graph.initializer if item.name == "embeddings.word.weight")
     rows = onnx.numpy_helper.to_array(table)
@@ -117,7 +117,7 @@ def test_other_weights_are_noticed(fused: Exported) -> None:
 
 
 def test_half_floats_are_fused_as_floats(context: Context, fused: Exported) -> None:
-    """onnxruntime would put casts between all operators."""
+    """A graph in half floats gets the same number of fused attentions as its float32 equal."""
     half = convert_float_to_float16(onnx.load_from_string(encoder_graph()), keep_io_types=True)
     OnnxModel(half).topological_sort()
     made = fuse(replace(exported_of(encoder_graph()), graph=half.SerializeToString()), FUSE, context)

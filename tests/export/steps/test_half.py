@@ -1,4 +1,4 @@
-"""Half stores 16-bit floats, keeps 32-bit ones on the wire, and refuses what does not fit."""
+"""The step half stores 16-bit floats, keeps 32-bit inputs and outputs, and refuses values that do not fit."""
 
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.artifacts import Context, Exported
 from export.errors import StepFailed
-from export.rewrites.rewritten import compare, largest_difference, require_same_interface
+from export.rewrites.rewrite_check import compare, largest_difference, require_same_interface
 from export.step import Half, Quantize
 from export.steps.half import half
 from export.steps.quantize import quantize
-from tests.export.files import answers, file_of, random
 from tests.export.graphs import (
     Builder,
     context_for,
@@ -26,6 +25,7 @@ from tests.export.graphs import (
     texts,
     value,
 )
+from tests.export.onnx_files import answers, file_of, random
 
 HALF = Half(step="half", provider="cuda")
 
@@ -37,7 +37,7 @@ def context(tmp_path: Path) -> Context:
 
 
 def test_weights_have_16_bits(context: Context) -> None:
-    """No table or matrix is left in 32; the note counts them."""
+    """Each matrix is stored in float16, and the note has the provider."""
     made = half(exported_of(encoder_graph()), HALF, context)
     kinds = {
         item.name: item.data_type
@@ -49,14 +49,14 @@ def test_weights_have_16_bits(context: Context) -> None:
 
 
 def test_the_wire_stays_as_it_was(context: Context) -> None:
-    """Inputs and outputs keep names, 32 bits and free dimensions."""
+    """The converted graph has the same inputs and outputs."""
     before = encoder_graph()
     after = half(exported_of(before), HALF, context).graph
     require_same_interface(onnx.load_from_string(before), onnx.load_from_string(after))
 
 
 def test_float_inputs_are_cast_inside(tmp_path: Path) -> None:
-    """An image comes in 32 bits, and the convolution takes it in 16."""
+    """A float32 image is cast at the start of the graph."""
     context = context_for("classification", images(24, 0), images(24, 1), tmp_path)
     graph = onnx.load_from_string(half(exported_of(conv_graph()), HALF, context).graph).graph
     assert graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT
@@ -81,14 +81,14 @@ def scaled_graph(scale: float) -> bytes:
 
 
 def test_an_overflow_is_an_error(tmp_path: Path) -> None:
-    """A product beyond 65504 is infinite in 16 bits."""
+    """A graph that exceeds 65504 in half floats is refused."""
     context = context_for("classification", images(24, 0), images(24, 1), tmp_path)
     with pytest.raises(StepFailed, match="65504"):
         half(exported_of(scaled_graph(3000)), HALF, context)
 
 
 def test_a_graph_without_weights_is_an_error(tmp_path: Path) -> None:
-    """Casts alone are no half."""
+    """A graph without weights to convert is refused."""
     build = Builder()
     build.add("Sigmoid", "image", output="y")
     shape = ("batch", 1, 8, 8)
@@ -125,7 +125,7 @@ def test_weights_of_branches_have_16_bits(tmp_path: Path) -> None:
 
 
 def test_a_graph_of_integers_has_nothing_to_convert(convolutional: Exported, of_images: Context) -> None:
-    """What a file of QDQ pairs has in floats are the scales, which stay in 32 bits."""
+    """A quantized graph is refused, as its scales stay in float32."""
     quantized = quantize(convolutional, Quantize(step="quantize", method="static"), of_images)
     with pytest.raises(StepFailed, match="half changed no weight"):
         half(quantized, HALF, of_images)

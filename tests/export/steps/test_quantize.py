@@ -1,4 +1,4 @@
-"""Quantization turns weights into integers, every setting acts, and doing nothing is an error."""
+"""Quantization turns weights into integers, each setting has an effect, and doing nothing is an error."""
 
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def test_weights_are_integers(convolutional: Exported, of_images: Context) -> No
 
 
 def test_activations_stay_integers_between_layers(convolutional: Exported, of_images: Context) -> None:
-    """No Relu is left to compute in floats between two quantized layers."""
+    """A quantized convolutional graph has no Relu in float."""
     assert "Relu" not in operators(quantize(convolutional, STATIC, of_images).graph)
 
 
@@ -70,7 +70,7 @@ def test_every_setting_acts(convolutional: Exported, of_images: Context, change:
 
 @pytest.mark.parametrize("settings", [STATIC, DYNAMIC, WEIGHTS], ids=lambda settings: settings.method)
 def test_the_same_bytes_every_time(encoder: Exported, of_texts: Context, settings: Quantize) -> None:
-    """Nothing random is in any method."""
+    """Two runs of each method give the same graph."""
     first, second = (quantize(encoder, settings, of_texts).graph for _ in range(2))
     assert first == second
 
@@ -103,7 +103,7 @@ def test_convolutions_are_never_dynamic(convolutional: Exported, of_images: Cont
 def test_embeddings_become_integers_when_asked(
     encoder: Exported, of_texts: Context, settings: Quantize
 ) -> None:
-    """A table is three quarters smaller, and a byte in each word's row stays a scale."""
+    """With `embeddings: true` the table is stored as int8."""
     asked = settings.model_copy(update={"embeddings": True})
     name = "embeddings.word.weight"
     assert name in constants(quantize(encoder, settings, of_texts).graph)
@@ -199,13 +199,13 @@ def test_keeping_every_layer_is_an_error(encoder: Exported, of_texts: Context) -
 
 
 def test_embeddings_that_are_not_there_are_an_error(convolutional: Exported, of_images: Context) -> None:
-    """A network for images has no table of words."""
+    """`embeddings: true` for a graph without a table is refused."""
     with pytest.raises(StepFailed, match="found no table of embeddings"):
         quantize(convolutional, STATIC.model_copy(update={"embeddings": True}), of_images)
 
 
 def test_tables_that_are_too_small_are_an_error(tmp_path: Path) -> None:
-    """The message says how large one must be, and how large the largest is."""
+    """The error gives the minimum size of a table and the largest one's size."""
     build = Builder()
     build.add(
         "MatMul",

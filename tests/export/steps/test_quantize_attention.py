@@ -1,4 +1,4 @@
-"""Around attention every setting of a quantization acts too, and what stands out is levelled first."""
+"""Quantization around attention: each setting has an effect, and outliers are levelled first."""
 
 from typing import Any, cast
 
@@ -83,7 +83,7 @@ def test_the_clip_of_a_split_neuron_is_the_end_of_the_integers(outlying: Exporte
 
 
 def test_all_settings_work_together(outlying: Exported, of_texts: Context) -> None:
-    """Channels are levelled first; then layers are kept, found too sensitive, or quantized."""
+    """All settings together apply in order, and the result stays close to the float graph."""
     change = {**LEVELLED, "calibrate": "error", "embeddings": True, "reduce_range": True, "faithful": 0.9}
     settings = STATIC.model_copy(update={**change, "keep_float": ("encoder.layer.1.output.dense",)})
     made = quantize(outlying, settings, of_texts)
@@ -97,7 +97,7 @@ def test_all_settings_work_together(outlying: Exported, of_texts: Context) -> No
     "settings", [STATIC.model_copy(update=LEVELLED), DYNAMIC, WEIGHTS], ids=lambda settings: settings.method
 )
 def test_a_fused_graph_is_quantized_too(outlying: Exported, of_texts: Context, settings: Quantize) -> None:
-    """Every layer that becomes integers without fusing does after it; the server takes the file."""
+    """A fused graph has the same quantized layers as an unfused one, and a session runs it."""
     fused = fuse(outlying, Fuse(step="fuse"), of_texts)
     made = quantize(fused, settings, of_texts)
     assert made.notes[-1]["quantized"] == quantize(outlying, settings, of_texts).notes[-1]["quantized"]
@@ -112,7 +112,7 @@ def test_a_fused_graph_is_quantized_too(outlying: Exported, of_texts: Context, s
 
 
 def test_nowhere_to_smooth_is_an_error(convolutional: Exported, of_images: Context) -> None:
-    """A network of convolutions has no norm that could take the scales."""
+    """`smooth` for a graph without LayerNormalization is refused."""
     with pytest.raises(StepFailed, match="found no LayerNormalization"):
         quantize(convolutional, STATIC.model_copy(update={"smooth": 0.7}), of_images)
 
@@ -124,13 +124,13 @@ def test_no_gelu_is_an_error(convolutional: Exported, of_images: Context) -> Non
 
 
 def test_no_outliers_are_an_error(encoder: Exported, of_texts: Context) -> None:
-    """The message says how far the largest neuron reaches."""
+    """`split_outliers` without outliers is refused, and the error gives the largest value."""
     with pytest.raises(StepFailed, match=r"no neuron behind 2 Gelus is far enough .+ largest value is \d"):
         quantize(encoder, STATIC.model_copy(update={"split_outliers": True}), of_texts)
 
 
 def test_an_attention_that_hides_weights_is_an_error(of_texts: Context) -> None:
-    """onnxruntime's own operator multiplies inside."""
+    """A fused attention that holds its weights is refused."""
     build = Builder()
     weights = (build.weight("attention.weight", 16, 48), build.weight("attention.bias", 48))
     shape = ("batch", "tokens", 16)

@@ -21,7 +21,7 @@ def make_split(rows: int, lengths: bool = False) -> Split:
 @pytest.mark.parametrize("lengths", [False, True])
 @pytest.mark.parametrize(("rows", "batch_size"), [(5, 2), (65, 64), (1000, 3), (999, 64)])
 def test_every_row_is_in_one_batch(rows: int, batch_size: int, lengths: bool) -> None:
-    """None is lost, none comes twice, no batch has a single row, and none is over the size by two."""
+    """Each row is in one batch; each batch has at least two rows and at most one more than its size."""
     batches = random_batches(make_split(rows, lengths), batch_size)
     assert sorted(np.concatenate(batches)) == list(range(rows))
     assert min(map(len, batches)) >= 2
@@ -37,7 +37,7 @@ def test_rows_of_a_batch_have_similar_lengths() -> None:
 
 
 def test_batches_come_in_a_random_order() -> None:
-    """Short rows do not come first."""
+    """The mean length of batches does not depend on their order."""
     split = make_split(1000, lengths=True)
     assert split.lengths is not None
     torch.manual_seed(0)

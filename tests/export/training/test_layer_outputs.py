@@ -1,4 +1,4 @@
-"""Which layer of the teacher a layer of the student is to resemble."""
+"""Which layer of the teacher is matched to a layer of the student."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every loss is 0 where nothing differs, what its formula says where it does, and blind to padding."""
+"""Each loss is 0 for equal answers, follows its formula otherwise, and ignores padding."""
 
 import numpy as np
 import pytest
@@ -78,14 +78,14 @@ def test_embeddings_are_compared_by_direction() -> None:
 
 
 def test_similarities_are_compared_pair_by_pair() -> None:
-    """Two rows have one pair: the square of the difference of its two cosines; a rotation changes nothing."""
+    """The loss of two rows is the squared difference of their cosines, and a rotation has none."""
     cosines = [float(torch.cosine_similarity(side[0], side[1], dim=0)) for side in (ONE, OTHER)]
     assert float(similarities_loss(ONE, OTHER)) == pytest.approx((cosines[0] - cosines[1]) ** 2, rel=1e-4)
     assert float(similarities_loss(ONE, ONE[:, [2, 0, 1]])) == pytest.approx(0, abs=1e-6)
 
 
 def test_hidden_states_are_compared_relative_to_the_teachers() -> None:
-    """Twice the state is one mean square away, at any scale."""
+    """Twice the teacher's state gives a loss of 1, at any scale."""
     states = tokens(1, 2, 2, 4)
     assert float(hidden_loss(2 * states, states)) == pytest.approx(1)
     assert float(hidden_loss(200 * states, 100 * states, MASK)) == pytest.approx(1)
@@ -112,14 +112,14 @@ def _masked(one: torch.Tensor, other: torch.Tensor, maps: tuple[torch.Tensor, to
 
 
 def test_attention_maps_are_compared_query_by_query() -> None:
-    """A query that looks at the one key instead of the other is 2 away."""
+    """Attention to another key gives a loss of 2."""
     here, there = (torch.zeros(1, 1, 2, 2) for _ in range(2))
     here[0, 0, :, 0], there[0, 0, :, 1] = 1, 1
     assert float(attention_loss(here, there, None)) == 2
 
 
 def test_shares_are_taken_for_what_they_are() -> None:
-    """A network that ends in a softmax learns the same from it: its logarithms are the scores."""
+    """Shares give the same loss as their logits."""
     one, other = ONE.softmax(-1), OTHER.softmax(-1)
     expected = float(logits_loss(ONE, OTHER, 2.0))
     for student, teacher in ((one, other), (one, OTHER), (ONE, other)):

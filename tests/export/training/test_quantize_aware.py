@@ -36,7 +36,7 @@ def trained(data: Data) -> torch.nn.Module:
 
 
 def test_leaves_nothing_behind(trained: torch.nn.Module, data: Data) -> None:
-    """Names, weights and answers are as before; inside, the answers were others."""
+    """After the context names, weights and answers are as before; inside it the answers differ."""
     names, before = list(trained.state_dict()), module_answers(trained, data.search)
     with simulate_8bit(trained, data.calibration):
         inside = module_answers(trained, data.search)
@@ -64,7 +64,7 @@ def test_gradients_pass(trained: torch.nn.Module, data: Data) -> None:
 
 
 def test_the_statistics_of_batch_normalization_stay(trained: torch.nn.Module, data: Data) -> None:
-    """Folded into a convolution, as the graph has it, they could not move either."""
+    """Training for 8 bits keeps the statistics of batch normalization."""
     module = copy.deepcopy(trained)
     fit(module, data, Training(epochs=1, learning_rate=0.001, batch_size=64, quantize_aware=True), seed=0)
     for name, value in module.named_buffers():
@@ -94,8 +94,7 @@ def test_batch_normalization_may_be_folded_afterwards(data: Data) -> None:
 
 
 def test_it_costs_nothing(trained: torch.nn.Module, data: Data) -> None:
-    """Trained on with 8 bits in mind, a network that does well in them still does: one of the 450 digits more
-    or less is noise."""
+    """Training for 8 bits loses at most one of 450 digits against ordinary training."""
     right = {
         aware: round(_accuracy_in_8_bits(trained, data, 0.001, aware) * len(data.held_out))
         for aware in (False, True)
@@ -104,8 +103,7 @@ def test_it_costs_nothing(trained: torch.nn.Module, data: Data) -> None:
 
 
 def test_it_pays(trained: torch.nn.Module, data: Data) -> None:
-    """One channel that is 300 times as large as the others leaves these no steps. Training on with 8 bits in
-    mind finds weights that can live with that; training on without does not look for any."""
+    """With one channel 300 times as large as the others, training for 8 bits is more accurate by over 0.2."""
     right = {
         aware: _accuracy_in_8_bits(_with_an_outlier(trained), data, 0.0002, aware) for aware in (False, True)
     }

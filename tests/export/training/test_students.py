@@ -1,4 +1,4 @@
-"""Students take over what fits, and nothing else."""
+"""Students take the teacher's weights that fit, and no others."""
 
 from typing import Any
 
@@ -44,14 +44,14 @@ def test_weights_that_fit_are_taken_over() -> None:
 
 
 def test_a_graph_has_no_weights_to_take_over() -> None:
-    """A student of an ONNX file starts on its own."""
+    """A student of an ONNX file starts with random weights."""
     seed_everything(1)
     made = make_student(student(widths=[4, 8, 8], hidden=16), GRAPH)
     assert not torch.equal(made.get_parameter("head.weight"), build().get_parameter("head.weight"))
 
 
 def test_changes_of_the_configuration_go_to_the_source() -> None:
-    """A student by `config` is built by the source of the model."""
+    """A student by `config` is built by the source with these changes."""
     changes: list[Any] = []
 
     def build_with(change: Any) -> torch.nn.Module:
@@ -64,12 +64,12 @@ def test_changes_of_the_configuration_go_to_the_source() -> None:
 
 
 def test_a_configuration_needs_a_model_of_hugging_face() -> None:
-    """A factory has no configuration to change."""
+    """`config` for a model of a factory is refused, and the error suggests `factory`."""
     with pytest.raises(StepFailed, match="but digits is not one; give the student a `factory`"):
         make_student(Student(config={"layers": 2}), TEACHER)
 
 
 def test_a_factory_must_return_a_module() -> None:
-    """Anything else cannot be trained."""
+    """A student's factory that returns no module is refused."""
     with pytest.raises(InvalidSource, match="returned a dict; a student's factory returns a"):
         make_student(Student(factory="export.recipes.digits:digits_data"), TEACHER)

@@ -54,7 +54,7 @@ def test_a_graph_answers_like_its_module(make_context: Callable[[Trained], Conte
 
 
 def test_answers_once(make_context: Callable[[Trained], Context], data: Data) -> None:
-    """The same model and rows are not asked again; other rows are."""
+    """The teacher answers the same rows once, and other rows again."""
     asked = []
 
     def count() -> torch.nn.Module:

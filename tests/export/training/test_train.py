@@ -1,4 +1,4 @@
-"""Training learns, keeps the best epoch, and does the same each time, also when it was killed."""
+"""Training learns, keeps the best epoch, and is reproducible, even after a kill."""
 
 import copy
 import os
@@ -92,7 +92,7 @@ def test_learns(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_every_optimizer_learns(optimizer: str) -> None:
-    """The loss on the labels falls."""
+    """The loss is lower after eight epochs with each optimizer."""
     data, module = make_data(), make_module()
     trainer = Trainer(Made(module=module), learn_labels(data), settings(optimizer=optimizer, epochs=8), data)
     losses = [figures["loss"] for figures in trainer.epochs()]
@@ -163,7 +163,7 @@ def test_goes_on_after_kill_9(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_that_cannot_be_read_starts_over(tmp_path: Path) -> None:
-    """A truncated file is no obstacle."""
+    """After a truncated checkpoint the training starts over with the same result."""
     whole, again = make_module(), make_module()
     run(tmp_path, whole)
     (checkpoint,) = (tmp_path / "scratch").iterdir()
@@ -174,7 +174,7 @@ def test_a_checkpoint_that_cannot_be_read_starts_over(tmp_path: Path) -> None:
 
 
 def test_other_settings_do_not_continue_a_training(tmp_path: Path) -> None:
-    """A checkpoint belongs to the call that left it."""
+    """A training with other settings does not continue the checkpoint."""
     run(tmp_path, make_module())
     fresh, beside = make_module(), make_module()
     run(tmp_path / "fresh", fresh, learning_rate=0.02)
@@ -183,7 +183,7 @@ def test_other_settings_do_not_continue_a_training(tmp_path: Path) -> None:
 
 
 def test_logs_loss_learning_rate_and_score(tmp_path: Path) -> None:
-    """TensorBoard gets one point an epoch of each."""
+    """TensorBoard has one point per epoch for loss, learning rate and score."""
     run(tmp_path, make_module())
     for figure in ("loss", "learning_rate", "score"):
         assert _steps(tmp_path / "logs", figure) == [1, 2, 3, 4]
@@ -239,7 +239,7 @@ def test_a_score_that_is_no_number_is_an_error() -> None:
 
 
 def test_frozen_parameters_stay() -> None:
-    """What `freeze` names is byte for byte as before, the statistics of a frozen norm too."""
+    """Frozen parameters and the statistics of a frozen norm are unchanged."""
     before, module = make_module(), make_module()
     fit(module, make_data(), settings(freeze=["0.*", "1.*"]), 0)
     changed = {
@@ -302,7 +302,7 @@ def test_a_frozen_norm_without_weights_keeps_its_statistics(
 
 
 def test_a_pattern_that_freezes_nothing_is_an_error() -> None:
-    """A misspelt name would train what should stay."""
+    """A pattern in `freeze` that matches nothing is refused."""
     with pytest.raises(StepFailed, match=r"the pattern 'hed\.\*' matches none of 9 parameters and buffers"):
         fit(make_module(), make_data(), settings(freeze=["hed.*"]), 0)
 
@@ -315,7 +315,7 @@ def test_to_freeze_everything_is_an_error() -> None:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_pruned_zeros_stay(tmp_path: Path, optimizer: str) -> None:
-    """Momentum, decay and gradients leave them at exactly 0, and everything else is trained."""
+    """Pruned weights stay 0 with each optimizer, and all others are trained."""
     module, data = make_module(), make_data()
     weight = module.get_parameter("0.weight")
     with torch.no_grad():
@@ -336,13 +336,13 @@ def test_l1_makes_weights_smaller() -> None:
 
 
 def test_a_huge_learning_rate_is_an_error() -> None:
-    """A loss that is no number is refused with the epoch and the way out."""
+    """A loss that is not finite is an error with the epoch and the fix."""
     with pytest.raises(StepFailed, match=r"became (nan|inf) in epoch \d: .*lower learning_rate from 1e\+30"):
         fit(torch.nn.Linear(4, 2), make_data(), settings(learning_rate=1e30, optimizer="sgd", epochs=9), 0)
 
 
 def test_a_gradient_that_is_no_number_is_an_error() -> None:
-    """The square root of 0 has an infinite slope although its value is fine."""
+    """A gradient that is not finite is an error, even if the loss is finite."""
 
     def loss(module: torch.nn.Module, inputs: Tensors, rows: Any) -> torch.Tensor:
         return (forward(module, inputs)[0] * 0).abs().sum().sqrt()
@@ -354,13 +354,13 @@ def test_a_gradient_that_is_no_number_is_an_error() -> None:
 
 
 def test_a_training_that_changes_nothing_is_an_error() -> None:
-    """A learning rate below the precision of the weights is no training."""
+    """A training that changes no weight is an error."""
     with pytest.raises(StepFailed, match="4 epochs changed no weight; raise learning_rate from 1e-30"):
         fit(torch.nn.Linear(4, 2), make_data(), settings(learning_rate=1e-30), 0)
 
 
 def test_too_few_rows_for_a_batch_are_an_error() -> None:
-    """A batch size that cannot be had is not silently another one."""
+    """A batch size above the number of rows is an error."""
     with pytest.raises(StepFailed, match="the train split has 40 rows, fewer than one batch of 64"):
         fit(make_module(), make_data(), settings(batch_size=64), 0)
 

@@ -10,7 +10,7 @@ from loadtests.judging.aggregation import (
     split_by_variant,
 )
 from loadtests.report import Interval
-from tests.loadtests.made import join, make_failed, make_measurement, make_samples, make_unanswered
+from tests.loadtests.samples import join, make_failed, make_measurement, make_samples, make_unanswered
 
 _THOUSAND = np.arange(1.0, 1001)
 
@@ -58,7 +58,7 @@ def test_what_was_never_answered_counts_with_the_time_it_waited() -> None:
 
 
 def test_over_the_limit_is_counted_from_the_intended_start() -> None:
-    """An answer that took 10 ms, to a request that was sent 90 ms late, is over 50 ms."""
+    """An answer that took 10 ms to a request that was sent 90 ms late is over a limit of 50 ms."""
     report = describe(make_samples([100, 49], late_ms=90), 50, 2)
     assert report.over_limit == 1
     assert describe(make_samples([100]), None, 1).over_limit is None
@@ -111,7 +111,7 @@ def test_the_timeline_shows_when_it_was() -> None:
 
 
 def test_a_timeline_has_at_most_30_windows_and_at_least_2() -> None:
-    """A line of four hours fits a page, and one of a second is none."""
+    """A timeline of four hours has 30 windows, and one of less than two seconds is omitted."""
     long = make_timeline({"fp32": make_samples([1])}, 14_400)
     assert long is not None
     assert len(long.at_s) == 30

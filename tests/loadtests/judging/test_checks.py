@@ -30,7 +30,7 @@ def test_errors_fail_when_shown_to_be_too_many(errors: int, outcome: CheckOutcom
 
 @pytest.mark.parametrize(("over", "outcome"), [(2, PASS), (20, INVALID), (45, FAIL)])
 def test_p99_is_the_share_over_the_limit(over: int, outcome: CheckOutcome) -> None:
-    """One in a hundred may be later than the limit, which is what p99 means."""
+    """The p99 is within the limit if at most 1 % of the requests are shown to be over it."""
     check = guard_latency("fp32", make_variant(2000, over_limit=over), _LIMITS)
     assert check.outcome is outcome
     assert f"{over} of 2,000 over 50 ms" in check.seen

@@ -10,14 +10,14 @@ from serve.rollout.evidence.evalues import rate_interval
 )
 @pytest.mark.parametrize("alpha", [0.05, 0.003])
 def test_it_is_the_interval_of_a_rollout(events: int, trials: int, alpha: float) -> None:
-    """Two rooms, one statistic: what a load test calls too many is what a rollout calls too many."""
+    """The interval equals that of a rollout's e-values."""
     rate = bound_rate(events, trials, alpha)
     assert (rate.low, rate.high) == pytest.approx(rate_interval(events, trials, alpha), abs=1e-9)
     assert rate.value == events / trials
 
 
 def test_without_trials_every_rate_is_possible() -> None:
-    """No data is no verdict."""
+    """Without trials the interval is 0 to 1."""
     rate = bound_rate(0, 0, 0.05)
     assert (rate.value, rate.low, rate.high) == (0, 0, 1)
 

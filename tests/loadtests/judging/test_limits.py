@@ -47,7 +47,7 @@ def test_a_word_stands_over_the_file(path: Path) -> None:
     ],
 )
 def test_an_unknown_name_is_told_with_the_right_one(path: Path, line: str, fix: str) -> None:
-    """Most often its unit is missing. Nothing in a file is silently ignored."""
+    """The error for an unknown name suggests the right one."""
     path.write_text(line + "\n")
     with pytest.raises(LoadTestError) as refused:
         load_limits(path, [])

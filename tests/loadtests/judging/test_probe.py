@@ -10,10 +10,10 @@ from loadtests.judging.probe import ALPHA, PROOF_REQUESTS, StopRule, judge_probe
 from loadtests.judging.search import RateTrial
 from loadtests.load_plan import LoadPlan, steady
 from loadtests.report import CheckOutcome, Probe
-from loadtests.sending.live import Live
+from loadtests.sending.live_counters import Live
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.samples import Samples
-from tests.loadtests.made import join, make_failed, make_measurement, make_samples, make_unanswered
+from tests.loadtests.samples import join, make_failed, make_measurement, make_samples, make_unanswered
 
 _LIMITS = Limits(p99_ms=50, errors=0.01)
 _RATE, _SENT_S = 100, 10
@@ -43,7 +43,7 @@ def _judge(samples: Samples, stage: Any = "search", **changes: Any) -> Probe:
 
 
 def test_a_probe_says_what_was_tried_and_what_came_of_it() -> None:
-    """Rate, seed, time, counts and quantiles; the warm-up is not in them."""
+    """A probe has its rate, seed, duration, counts and quantiles, without the warm-up."""
     warmup = make_samples(np.full(100, 500.0), at_s=np.linspace(-1, -0.01, 100))
     probe = _judge(join(warmup, _steady(8)))
     assert (probe.variant, probe.rate_per_s, probe.seed, probe.duration_s) == ("fp32", 100, 7, 10)
@@ -53,7 +53,7 @@ def test_a_probe_says_what_was_tried_and_what_came_of_it() -> None:
 
 
 def test_a_search_passes_what_shows_nothing_bad() -> None:
-    """Five of 1,000 over the limit are not yet proven to be under 1 %, which a confirmation asks for."""
+    """Five of 1,000 over the limit pass a search and fail a confirmation, as they prove nothing."""
     samples = join(_steady(8, 995), _steady(60, 5))
     searched, confirmed = _judge(samples), _judge(samples, "confirm")
     assert (searched.outcome, searched.reason) == (CheckOutcome.PASS, "0.50% over 50 ms, not yet proven")
@@ -64,18 +64,18 @@ def test_a_search_passes_what_shows_nothing_bad() -> None:
 
 
 def test_a_confirmation_passes_what_is_proven() -> None:
-    """Two of 4,000 can be no more than 1 %, wherever one had looked."""
+    """Two of 4,000 over the limit pass a confirmation."""
     probe = _judge(join(_steady(8, 3998), _steady(60, 2)), "confirm")
     assert (probe.outcome, probe.reason) == (CheckOutcome.PASS, "0.05% over 50 ms")
 
 
 def test_half_of_the_requests_of_a_confirmation_are_a_proof() -> None:
-    """When none is over the limit: no rate is so low that it could not be confirmed."""
+    """Half of a confirmation's requests without a late one prove the limit."""
     assert (bound_rate(0, PROOF_REQUESTS // 2, ALPHA).high or 1) <= OVER_LIMIT
 
 
 def test_a_stall_fails() -> None:
-    """The server stands still for half a second of ten: up to 5 % wait for more than 50 ms."""
+    """A stall of half a second in ten fails the probe."""
     came = np.arange(1000) / 100
     waits = np.where((came >= 5) & (came < 5.5), (5.5 - came) * 1000, 8)
     probe = _judge(make_samples(waits, at_s=came))
@@ -150,7 +150,7 @@ def test_a_sender_without_cpu_is_invalid_whatever_it_read() -> None:
 
 
 def test_errors_are_no_matter_of_lateness() -> None:
-    """A refusal is a refusal, whenever it was asked for."""
+    """Errors fail a probe even if the sender was late."""
     samples = join(_steady(8, 900, late_ms=7), make_failed(100, at_s=np.linspace(0, 9.9, 100)))
     assert _judge(samples, cpu_s=9.0).outcome is CheckOutcome.FAIL
 

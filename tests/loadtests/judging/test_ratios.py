@@ -8,7 +8,7 @@ from loadtests.judging import ratios
 from loadtests.judging.ratios import compare_latency
 from loadtests.report import Ratio
 from loadtests.sending.samples import Samples
-from tests.loadtests.made import join, make_failed, make_samples
+from tests.loadtests.samples import join, make_failed, make_samples
 
 _SEEDS = 100
 _PER_S = 50
@@ -56,8 +56,7 @@ def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("few_draws")
 @pytest.mark.parametrize("draw", [_independent, _bursty])
 def test_equal_variants_are_found_equal(draw: Draw) -> None:
-    """The interval holds 1 in at least 95 of 100 seeds, of 99 that are promised, also where whole seconds are
-    slow and requests are no independent draws."""
+    """In at least 95 of 100 seeds the 99 % interval of equal variants contains 1, also with slow seconds."""
     held = 0
     for seed in range(_SEEDS):
         ratio = _p50(compare_latency(*_arms(seed, draw, 20), 20, seed))
@@ -79,7 +78,7 @@ def test_a_variant_that_is_slower_by_a_twentieth_is_found() -> None:
 
 
 def test_a_ratio_is_the_candidates_over_the_baselines() -> None:
-    """10 ms against 8 are 1.25 times as much, in every figure."""
+    """10 ms to 8 ms are a ratio of 1.25 in each figure."""
     at_s = np.arange(0.005, 20, 0.01)
     sides = make_samples(np.full(2000, 8), at_s=at_s), make_samples(np.full(2000, 10), at_s=at_s)
     found = compare_latency(*sides, 20, 0)
@@ -105,7 +104,7 @@ def test_a_figure_needs_ten_samples_beyond_it() -> None:
 
 @pytest.mark.parametrize("duration_s", [9.9, 0])
 def test_too_short_a_run_gives_none(duration_s: float) -> None:
-    """How far seconds differ from one another is not known from less than ten."""
+    """A run of less than ten seconds gives no ratio."""
     samples = make_samples(np.full(1000, 8), at_s=np.linspace(0, 9.8, 1000))
     assert compare_latency(samples, samples, duration_s, 0) == ()
 

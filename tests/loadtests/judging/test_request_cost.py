@@ -5,7 +5,7 @@ import pytest
 from loadtests.judging.limits import Limits
 from loadtests.judging.request_cost import CpuReading, read_meter, reckon
 from loadtests.sending.client import Client
-from tests.loadtests.desk import Answers
+from tests.loadtests.stub_server import Answers
 
 _LIMITS = Limits()
 _PRICED = Limits(price_per_cpu_hour=0.036)
@@ -65,10 +65,10 @@ def test_a_server_that_does_not_tell_has_no_meter(desk: Desk, text: str) -> None
 
 
 def test_cost_is_split_by_where_it_was_spent(desk: Desk) -> None:
-    """CPU seconds for 1,000 requests are milliseconds for one.
+    """The CPU time of a request is split into model, gateway and proxy.
 
-    fp32 has a process of its own: 2 ms of runs and 1 ms around them. int8 runs inside the gateway: 0.8 ms.
-    The gateway's other 3.0 s, and the 0.75 s of keeper and Ray, each of 1,500 requests paid alike."""
+    fp32 has its own process: 2 ms of runs and 1 ms around them. int8 runs in the gateway: 0.8 ms. The
+    gateway's other 3.0 s, and the 0.75 s of keeper and Ray, are shared by 1,500 requests."""
     costs = reckon(_read(desk, _BEFORE), _read(desk, _AFTER), "digits", 0.0015, _LIMITS)
     apart, inside = costs["fp32"], costs["int8"]
     assert [apart.model_s, apart.gateway_s, apart.proxy_s] == pytest.approx([2, 2, 1.5])
@@ -84,14 +84,14 @@ def test_the_price_leaves_out_the_client(desk: Desk) -> None:
 
 
 def test_a_variant_without_requests_has_no_cost(desk: Desk) -> None:
-    """Nothing divided by nothing is not zero; and another model's requests are not charged to this one's."""
+    """A variant without requests in the run has no cost."""
     before, after = _read(desk, _BEFORE), _read(desk, _AFTER)
     assert reckon(before, after, "other", 0, _LIMITS) == {}
     assert reckon(before, before, "digits", 0, _LIMITS) == {}
 
 
 def test_a_process_that_was_replaced_is_no_gain(desk: Desk) -> None:
-    """A counter that began again does not make a request cheaper than nothing."""
+    """A counter that restarts gives a cost of 0, and no negative one."""
     after = _AFTER.replace("} 6\n", "} 0.1\n").replace('{part="gateway"} 7.4', '{part="gateway"} 0.2')
     cost = reckon(_read(desk, _BEFORE), _read(desk, after), "digits", 0, _LIMITS)["fp32"]
     assert [cost.gateway_s, cost.proxy_s] == pytest.approx([0, 0.5])

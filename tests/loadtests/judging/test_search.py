@@ -50,7 +50,7 @@ def _cliff(per_s: float) -> Server:
 
 @pytest.mark.parametrize("start_per_s", [1, 20, 49.9, 50.1, 777, 20_000])
 def test_a_cliff_is_found_within_a_twentieth(start_per_s: float) -> None:
-    """Wherever the search begins: the highest rate that passes is at most 5 % below 50/s, and confirmed."""
+    """The rate found is at most 5 % below the limit of 50/s and confirmed, wherever the search starts."""
     found, _ = _search(_cliff(50), start_per_s)
     assert found.trouble is None
     assert 50 / GAP <= _rate(found.passed) <= 50
@@ -59,22 +59,23 @@ def test_a_cliff_is_found_within_a_twentieth(start_per_s: float) -> None:
 
 
 def test_a_search_is_short() -> None:
-    """20, 40, 80, then four times half of the gap until it is a twentieth; three failures are seen twice,
-    three probes confirm, and the lowest failure is seen once more: 14."""
+    """The search of a limit of 50/s takes 14 probes.
+
+    20, 40, 80, then four times half of the gap; three failures are repeated, three probes confirm, and the
+    lowest failure is repeated once more."""
     _, probes = _search(_cliff(50))
     assert len(probes) == 14
     assert [probe.stage for probe in probes[-4:]] == ["confirm"] * CONFIRMATIONS + ["search"]
 
 
 def test_a_failure_in_a_bad_minute_is_taken_back() -> None:
-    """A server of 200/s that can do no more than 50 at first: what failed then passes when it is tried again,
-    and the search goes on upwards."""
+    """A failure during a slow start is tried again, and the search continues upwards."""
     found, _ = _search(lambda trial, number: _cliff(50 if number < 8 else 200)(trial, number))
     assert 200 / GAP <= _rate(found.passed) <= 200
 
 
 def test_fresh_seeds_confirm() -> None:
-    """A confirmation is no pass that was seen already."""
+    """Each confirmation has a seed of its own."""
     found, probes = _search(_cliff(50))
     confirmations = [probe for probe in probes if probe.stage == "confirm"]
     assert {probe.rate_per_s for probe in confirmations} == {_rate(found.passed)}
@@ -134,7 +135,7 @@ def test_a_server_that_always_fails_has_no_rate() -> None:
 
 
 def test_a_server_that_never_fails_is_not_searched_for_ever() -> None:
-    """The rate doubles as far as one can be asked for."""
+    """The search ends below 100,000/s if no rate fails."""
     found, probes = _search(lambda trial, _: PASS)
     assert found.breach is None
     assert 50_000 < _rate(found.passed) <= 100_000

@@ -10,7 +10,7 @@ from loadtests.judging.validity import check_samples, check_sender, check_steady
 from loadtests.load_plan import LoadPlan, steady
 from loadtests.report import Check, CheckOutcome, Ratio
 from loadtests.sending.samples import Samples
-from tests.loadtests.made import join, make_failed, make_measurement, make_samples
+from tests.loadtests.samples import join, make_failed, make_measurement, make_samples
 
 
 def _gate(name: str, samples: Samples, *, plan: Any = None, p99_ms: float | None = None, **run: Any) -> Check:
@@ -74,7 +74,7 @@ def test_there_was_room_for_every_request(pool_full: int, room: bool) -> None:
 
 @pytest.mark.parametrize(("sent", "good"), [(1094, True), (906, True), (1096, False), (904, False)])
 def test_arrivals_are_as_the_rate_says(sent: int, good: bool) -> None:
-    """Three standard deviations of a Poisson count of 1,000 are 94.9."""
+    """The number of arrivals may differ from the rate by three Poisson deviations."""
     plan = {"profile": steady(1000, 1)}
     assert _holds(_gate("arrivals", make_samples(np.ones(sent)), plan=plan)) == good
 
@@ -174,7 +174,7 @@ _BUSY = Contention(load_average=7.6, queued=0.31)
 def test_a_sender_that_others_made_late_says_so(
     contention: Contention | None, cpu_s: float, blamed: bool
 ) -> None:
-    """A lower rate would not help it."""
+    """If other programs delayed the sender, the message says so and does not ask for a lower rate."""
     check = _gate("sender on time", make_samples([10] * 50, late_ms=9), cpu_s=cpu_s, contention=contention)
     assert not _holds(check)
     assert ("other programs" in check.wanted) == blamed
@@ -182,7 +182,7 @@ def test_a_sender_that_others_made_late_says_so(
 
 
 def test_contention_is_told_in_figures() -> None:
-    """The load average and the run queue."""
+    """The message has the load average and the share of time in the run queue."""
     check = _gate("sender on time", make_samples([10] * 50, late_ms=9), contention=_BUSY)
     assert "the load average was 7.6 on " in check.wanted
     assert "run queue for 31% of the time" in check.wanted

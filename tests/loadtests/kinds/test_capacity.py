@@ -4,7 +4,7 @@ from pathlib import Path
 
 from loadtests.report import CheckOutcome, LoadReport
 from tests.loadtests.bounds import capacity_per_s
-from tests.loadtests.known import MODEL, Behaviour, open_known
+from tests.loadtests.known_server import MODEL, Behaviour, open_known
 
 # The same search, with less patience: two seconds show what a server without any noise can take.
 _COMMAND = """

@@ -20,8 +20,8 @@ from tests.loadtests.bounds import (
     queue_mean_ms,
     stalled_p99_ms,
 )
-from tests.loadtests.command import run_loadtest
-from tests.loadtests.known import GATEWAY_MS, MODEL, PROXY_MS, RAY_MS, STALL_S, Behaviour, open_known
+from tests.loadtests.known_server import GATEWAY_MS, MODEL, PROXY_MS, RAY_MS, STALL_S, Behaviour, open_known
+from tests.loadtests.loadtest_process import run_loadtest
 
 Test = Callable[..., LoadReport]
 Record = dict[str, Any]
@@ -73,7 +73,7 @@ def test_as_many_are_sent_as_a_poisson_stream_has(mixed: LoadReport) -> None:
 
 
 def test_what_is_served_in_30_ms_takes_30_ms(mixed: LoadReport) -> None:
-    """The median is the service time."""
+    """The median of a server of 30 ms is within its bounds."""
     assert mixed.variants["fixed"].errors == 0
     assert _value(mixed.variants["fixed"].p50_ms) in latency_ms(30)
 
@@ -104,7 +104,7 @@ def test_errors_are_counted(mixed: LoadReport) -> None:
 
 
 def test_one_variant_that_fails_is_the_one_that_is_blamed(mixed: LoadReport) -> None:
-    """Every request to it is an error, and the guard of its errors fails, while those of others do not."""
+    """Each request of the failing variant is an error, and only its guard fails."""
     assert mixed.variants["broken"].errors == mixed.variants["broken"].requests
     assert _outcome(mixed, "errors of broken") == "FAIL"
     assert _outcome(mixed, "errors of fixed") != "FAIL"
@@ -120,7 +120,7 @@ def test_a_wrong_body_is_an_error(mixed: LoadReport) -> None:
 
 
 def test_a_stall_shows_in_the_p99(load: Test) -> None:
-    """The server stands still once for a second, and everybody who would have come then has waited."""
+    """A stall of one second is in the p99."""
     bound_ms = stalled_p99_ms(100, 5, STALL_S)
     assert bound_ms > 700
     with open_known(only=Behaviour(stall_at=200)) as url:
@@ -178,7 +178,7 @@ def test_a_variant_that_is_alike_is_not_found_to_differ(compared: Compared) -> N
 
 
 def test_errors_are_weighed_as_a_rollout_weighs_them(compared: Compared) -> None:
-    """What the report says is what the rollout's own function makes of the raw records, second by second."""
+    """The report's weighed figures equal those of `weigh` on the raw records."""
     report, records = compared
     ticks = [[0] * 6 for _ in range(13)]
     for record in records:
@@ -197,7 +197,7 @@ def test_errors_are_weighed_as_a_rollout_weighs_them(compared: Compared) -> None
 
 
 def test_cost_is_split_by_where_it_was_spent(compared: Compared) -> None:
-    """The server reckons the same for each request, so 1,000 cost 1,000 times that."""
+    """The costs per 1,000 requests equal those of the known server."""
     cost = compared[0].variants["base"].cost
     assert cost is not None
     assert cost.model_s == pytest.approx(4)
@@ -206,7 +206,7 @@ def test_cost_is_split_by_where_it_was_spent(compared: Compared) -> None:
 
 
 def test_a_leak_is_found(load: Test) -> None:
-    """Each request leaves 1 MiB behind: of 360 the last third holds more than twice what the first did."""
+    """A server that leaks 1 MiB per request fails the check on memory."""
     with open_known(only=Behaviour(leak_bytes=2**20)) as url:
         report = load("soak", url, "--rate", "60", "--duration", "6", "--warmup", "0")
     assert report.requests in arrivals(60, 6)

@@ -59,9 +59,9 @@ def wrk(monkeypatch: pytest.MonkeyPatch) -> None:
     """wrk, with pauses of a tenth of a second around a run, and five seconds for an answer."""
     if shutil.which("wrk") is None:
         pytest.skip("wrk is not installed; apt-get install wrk")
-    monkeypatch.setattr("loadtests.peers.race._WARM_UP_S", 0.1)
-    monkeypatch.setattr("loadtests.peers.race._IDLE_S", 0.1)
-    monkeypatch.setattr("loadtests.peers.race._SETTLE_S", 0.1)
+    monkeypatch.setattr("loadtests.peers.peer_measurement._WARM_UP_S", 0.1)
+    monkeypatch.setattr("loadtests.peers.peer_measurement._IDLE_S", 0.1)
+    monkeypatch.setattr("loadtests.peers.peer_measurement._SETTLE_S", 0.1)
     monkeypatch.setattr("loadtests.peers.wrk._TIMEOUT_S", 5)
 
 

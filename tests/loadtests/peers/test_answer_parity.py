@@ -19,7 +19,7 @@ def test_right_answers_pass(peer: Server, truth: Onnxruntime, tmp_path: Path) ->
 
 
 def test_a_wrong_answer_is_an_error(peer: Server, truth: Onnxruntime, tmp_path: Path) -> None:
-    """One element of one row that is off by 0.002 is enough, and so is another row's answer."""
+    """An element that is off by 0.002, or another row's answer, fails the check."""
     off, swapped = copy.deepcopy(truth), copy.deepcopy(truth)
     off.answers["fp32"]["y"][5, 0] += 0.002
     swapped.answers["fp32"]["y"] = np.roll(truth.answers["fp32"]["y"], 1, axis=0)
@@ -47,5 +47,5 @@ def test_a_refusal_is_quoted(
 
 
 def test_the_floor_is_the_cpu_time_of_one_run(truth: Onnxruntime) -> None:
-    """An addition of three numbers takes some microseconds, and less than a millisecond anywhere."""
+    """The CPU time of a run of a tiny graph is less than a millisecond."""
     assert 0 < truth.cpu_ms(0.1) < 1

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from loadtests.peers import bench
+from loadtests.peers.peer_measurement import BenchRound
 from loadtests.peers.peer_servers import Server
-from loadtests.peers.race import BenchRound
 from loadtests.peers.report import ServingReport
 from loadtests.peers.workload import Workload
 

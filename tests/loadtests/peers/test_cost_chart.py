@@ -8,8 +8,7 @@ _SVG = "{http://www.w3.org/2000/svg}"
 
 
 def test_the_picture_shows_every_figure(report: ServingReport) -> None:
-    """The CPU time of the closed run and the p99 at the steady rate that was kept, as dots and in words; and
-    who did not keep up."""
+    """The picture and its label have the CPU times and the p99, and name the server that did not keep up."""
     picture = ET.fromstring(draw_costs(report))
     said = ["quick, 1 connection: 0.25 ms", "quick, 40.6 requests/s: 1,500 ms"]
     assert picture.attrib["aria-label"].endswith("side by side. " + "; ".join(said))
@@ -25,7 +24,7 @@ def test_the_picture_needs_nothing_from_elsewhere(report: ServingReport) -> None
 
 
 def test_further_right_is_more(report: ServingReport) -> None:
-    """Twice the CPU time lies further right, by the same step at every place of the axis."""
+    """The axis is logarithmic: each doubling has the same distance."""
     (part,) = report.parts
     rows = [
         part.figures[0].model_copy(update={"server": f"s{ms}", "cpu_ms_per_request": ms}) for ms in (1, 2, 4)

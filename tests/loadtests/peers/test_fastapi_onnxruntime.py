@@ -34,7 +34,7 @@ async def test_the_peer_speaks_the_protocol(onnx_file: Path) -> None:
 
 @pytest.mark.anyio
 async def test_the_peer_knows_its_one_model(onnx_file: Path) -> None:
-    """Another name is not found."""
+    """An unknown model gives 404."""
     transport = httpx2.ASGITransport(create_app(onnx_file))
     async with httpx2.AsyncClient(transport=transport, base_url="http://peer") as client:
         assert (await client.get("/v2/models/other")).status_code == 404

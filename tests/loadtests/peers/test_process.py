@@ -13,7 +13,7 @@ from loadtests.errors import LoadTestError
 from loadtests.peers.peer_servers import Server
 from loadtests.peers.peer_session import MODEL_VARIABLE
 from loadtests.peers.process import ServerProcess
-from tests.loadtests.command import ROOT
+from tests.loadtests.loadtest_process import ROOT
 
 # Starts a grandchild in a session of its own, outlives requests to end, and answers nobody.
 _STUBBORN = """
@@ -25,7 +25,7 @@ time.sleep(600)
 
 
 def test_a_server_and_its_orphans_are_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What will not end is ended, and so is a process whose parent is gone."""
+    """A server that ignores SIGTERM and a process without a parent are ended."""
     monkeypatch.setattr("loadtests.peers.process._STOP_S", 0.5)
     server = ServerProcess("stubborn", [sys.executable, "-c", _STUBBORN], {})
     with server:
@@ -70,7 +70,7 @@ def test_a_server_that_dies_is_quoted(peer: Server, tmp_path: Path) -> None:
 
 
 def test_cpu_time_of_the_tree_is_counted() -> None:
-    """A busy child counts: 0.2 s of its work show up, less one clock tick for each reading."""
+    """The CPU time includes child processes, to one clock tick each."""
     busy = "import os, time\nos.fork()\nwhile time.process_time() < 0.2: pass\ntime.sleep(600)"
     with ServerProcess("busy", [sys.executable, "-c", busy], {}) as server:
         deadline_s = time.monotonic() + 120
@@ -98,7 +98,7 @@ def test_a_frozen_server_uses_no_cpu_until_it_is_thawed() -> None:
 
 
 def test_a_frozen_server_is_stopped() -> None:
-    """Politely, too: it gets to clean up."""
+    """A frozen server gets SIGTERM and exits by itself."""
     polite = (
         "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\ntime.sleep(600)"
     )

@@ -22,7 +22,7 @@ def test_a_p99_of_few_requests_is_marked(report: ServingReport) -> None:
 
 
 def test_a_latency_that_hides_waiting_is_not_printed(report: ServingReport) -> None:
-    """Requests that were sent late have waited where no clock ran."""
+    """The p99 of a server that did not keep up is not printed."""
     (line,) = (line for line in table(report).splitlines() if " slow " in line)
     assert "did not keep up" in line
     assert "1500" not in line

@@ -22,7 +22,7 @@ def test_what_cannot_be_installed_is_named(tmp_path: Path) -> None:
 
 
 def test_all_peers_share_our_onnxruntime() -> None:
-    """A newer one in one environment would be compared, not the server."""
+    """Each server's environment pins our versions of onnxruntime and numpy."""
     _, runtime, numpy = requirements_of("peer==1")
     assert runtime.startswith("onnxruntime==")
     assert numpy.startswith("numpy==")

@@ -26,7 +26,7 @@ def test_a_repository_holds_what_gets_traffic(models: Path, tmp_path: Path) -> N
 
 
 def test_copies_are_models_of_their_own(models: Path, tmp_path: Path) -> None:
-    """Under names of their own, in the bundle too."""
+    """Copies of a model have their own names, also in their bundles."""
     folder = copy_repository(models, DIGITS, tmp_path / "copy", copies=3)
     named = {path.name: json.loads((path / "fp32" / "bundle.json").read_text()) for path in folder.iterdir()}
     assert {name: bundle["model"] for name, bundle in named.items()} == {

@@ -9,14 +9,14 @@ from loadtests.peers.wrk import find_wrk, run_wrk
 
 
 def test_a_missing_wrk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message says which package to install."""
+    """The error for a missing wrk names the package."""
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(LoadTestError, match="wrk is not installed; it is a Debian package"):
         find_wrk()
 
 
 def test_refused_requests_make_a_run_invalid(peer: Server, wrk: None, tmp_path: Path) -> None:
-    """A server that refuses is fast, and must not win by it."""
+    """A run with refused requests is invalid."""
     with peer.process(tmp_path) as process:
         process.wait_until_ready()
         with pytest.raises(LoadTestError, match=r"invalid run on .* with 1 connections: of [0-9]+ requests"):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from serve.rollout.evidence.evidence import Evidence
-from tests.loadtests.command import Finished
+from tests.loadtests.loadtest_process import Finished
 from tests.serve.endpoint import Endpoint
 from tests.serve.local_control import LocalControl
 
@@ -72,7 +72,7 @@ class Qualify:
 
     @contextmanager
     def started(self, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-        """While the context lasts."""
+        """The running command while the context lasts."""
         command = [sys.executable, "-W", "error", "-c", _COMMAND, "linear", "--url", self.endpoint.url]
         limits = [word for limit in self.limits for word in ("--set", limit)]
         with subprocess.Popen(
@@ -99,13 +99,13 @@ class Qualify:
 
     @property
     def is_running(self) -> bool:
-        """Whether a rollout is."""
+        """Return whether a rollout runs."""
         return self.endpoint.control.keeper.running
 
 
 @pytest.fixture
 def qualify(module_repository: Path, tmp_path: Path) -> Iterator[Callable[..., Qualify]]:
-    """Against a server whose rollouts see this evidence."""
+    """Return the command for a server whose rollouts see this evidence."""
     opened: list[Endpoint] = []
 
     def make(*evidence: Evidence) -> Qualify:

@@ -10,8 +10,8 @@ from loadtests.load_plan import LoadPlan, steady
 from loadtests.qualify.canary import check_canary, check_shadow
 from loadtests.qualify.qualification_record import StageRecord
 from loadtests.report import Check, CheckOutcome
-from tests.loadtests.made import join, make_measurement, make_samples
-from tests.loadtests.qualify.views import LIMITS, canary, canary_view, shadow_view
+from tests.loadtests.qualify.rollout_views import LIMITS, canary, canary_view, shadow_view
+from tests.loadtests.samples import join, make_measurement, make_samples
 
 
 def make_run(*, mine: int = 1000, late: int = 0) -> LoadRun:
@@ -48,8 +48,7 @@ def find(stage: StageRecord | None, name: str) -> Check:
     ],
 )
 def test_the_shadow_must_be_shown_to_agree(pairs: int, differ: int, outcome: CheckOutcome) -> None:
-    """Two in a hundred pairs may differ: 0.1 % is shown to be less, 5 % to be more, and a hundred pairs show
-    nothing."""
+    """With 2 % allowed, 0.1 % of differing pairs pass, 5 % fail, and 100 pairs are undecided."""
     stage = check_shadow(shadow_view(pairs, differ), LIMITS, made=False)
     assert (stage.outcome, find(stage, "agreement").outcome) == (outcome, outcome)
     assert find(stage, "agreement").seen.startswith(f"{differ:,} of {pairs:,} pairs differ: ")
@@ -70,13 +69,13 @@ def test_disagreement_on_noise_asks_for_real_inputs(made: bool, said: bool) -> N
 
 @pytest.mark.parametrize(("dropped", "outcome"), [(500, CheckOutcome.PASS), (501, CheckOutcome.INVALID)])
 def test_a_shadow_that_could_not_keep_up_is_no_fair_sample(dropped: int, outcome: CheckOutcome) -> None:
-    """One copy in five may be dropped."""
+    """A shadow that dropped more than a fifth of its copies is INVALID."""
     stage = check_shadow(shadow_view(2000, 2, dropped=dropped), LIMITS, made=False)
     assert find(stage, "shadow kept up").outcome is stage.outcome is outcome
 
 
 def test_a_trial_that_ends_in_its_shadow_for_another_reason_tells_it() -> None:
-    """All pairs agree, but they came too slowly: 600 were asked for within six minutes."""
+    """A trial that ended in its shadow by its time limit is INVALID with that reason."""
     stage = check_shadow(shadow_view(599, 0, lasting_s=400), LIMITS, made=False)
     assert find(stage, "agreement").outcome is CheckOutcome.PASS
     assert stage.outcome is CheckOutcome.INVALID
@@ -89,7 +88,7 @@ def test_a_trial_that_fell_in_its_shadow_has_no_canary() -> None:
 
 
 def test_a_good_canary_passes() -> None:
-    """The rollout has proven everything, and so has the load test."""
+    """A canary passes if the rollout and the load test prove everything."""
     stage = check_canary(canary_view(canary(20_000)), make_run(), "int8")
     assert stage is not None
     assert stage.outcome is CheckOutcome.PASS, stage.reasons

@@ -53,14 +53,14 @@ def test_both_rates_stand_in_words() -> None:
 
 @pytest.mark.parametrize("rates", [(200, None), (None, 200)])
 def test_without_both_there_is_no_ratio(rates: tuple[float | None, float | None]) -> None:
-    """The search says itself that no rate keeps the limits."""
+    """If a variant has no capacity, there is no ratio."""
     stage = check_capacity(search(*rates), "fp32", "slim-int8", LIMITS)
     assert stage.outcome is CheckOutcome.FAIL
     assert [check.name for check in stage.checks] == ["capacity of fp32", "capacity of slim-int8"]
 
 
 def test_a_search_that_was_ended_early_has_no_ratio_either() -> None:
-    """One of the two may be missing."""
+    """A search that ended early has no ratio."""
     report = search(200, 400)
     half = report.model_copy(update={"capacities": {"fp32": report.capacities["fp32"]}, "complete": False})
     assert "capacity ratio" not in [
@@ -69,7 +69,7 @@ def test_a_search_that_was_ended_early_has_no_ratio_either() -> None:
 
 
 def test_what_only_passed_so_far_is_no_capacity() -> None:
-    """A search that was not settled makes the stage INVALID, and no ratio makes it worse."""
+    """A search that did not settle makes the stage INVALID, without a ratio."""
     report = search(200, 40)
     first, second = report.checks
     open_end = second.model_copy(update={"kind": "gate", "outcome": CheckOutcome.INVALID})

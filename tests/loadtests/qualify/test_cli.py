@@ -9,9 +9,9 @@ import pytest
 
 from loadtests.qualify.cli import qualify as command
 from serve.base.errors import CounterweightError, StoreFailed
+from tests.loadtests.fake_server import METADATA
 from tests.loadtests.qualify.conftest import Qualify
 from tests.loadtests.qualify.test_stages import GOOD
-from tests.loadtests.server import METADATA
 
 Make = Callable[..., Qualify]
 
@@ -29,7 +29,7 @@ Make = Callable[..., Qualify]
     ],
 )
 def test_bad_arguments_are_refused(arguments: list[str], complaint: str) -> None:
-    """Each has its sentence, before the server is asked for anything."""
+    """Invalid arguments are refused with exit code 2."""
     with pytest.raises(CounterweightError, match=complaint) as refused:
         command(["linear", "--to", "light", *arguments])
     assert refused.value.exit_code == 2
@@ -47,8 +47,8 @@ for arguments in json.loads(sys.argv[1]):
 
 
 def test_what_the_server_cannot_do_is_refused_at_the_door(qualify: Make, desk: Any) -> None:
-    """An unknown candidate, the baseline as one, a model whose rollout runs, and a server that speaks the
-    protocol but has no control API; nothing has been sent by then."""
+    """An unknown candidate, the baseline, a model with a running rollout, and a server without a control API
+    are refused before a request is sent."""
     endpoint = qualify().endpoint
     endpoint.control.keeper.begin("theirs")
     foreign = desk({"/v2/models/digits": (200, METADATA)})

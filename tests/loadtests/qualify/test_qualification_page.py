@@ -6,7 +6,7 @@ import pytest
 from loadtests.qualify.qualification_page import page
 from loadtests.qualify.qualification_record import QualificationRecord
 from loadtests.report import CheckOutcome
-from tests.loadtests.qualify.found import make_found, make_strange, stage
+from tests.loadtests.qualify.qualifications import make_found, make_strange, stage
 
 FAILED = make_found(stage("quality", CheckOutcome.PASS), stage("shadow", CheckOutcome.FAIL))
 EARLY = make_found(stage("quality", CheckOutcome.PASS), complete=False)
@@ -83,7 +83,7 @@ def test_the_load_tests_are_drawn() -> None:
 
 
 def test_the_page_is_one_file() -> None:
-    """Nothing is fetched: no script, and no reference but to a place in the page itself."""
+    """The page has no script and loads nothing from other addresses."""
     read = _Reader(_good())
     assert not {"script", "link", "img", "iframe"} & set(read.tags)
     assert [place for place in read.places if not place.startswith("#")] == []

@@ -3,7 +3,7 @@ import pytest
 from loadtests.qualify.qualification_record import StageRecord, conclude
 from loadtests.report import CheckOutcome
 from serve.rollout.trail.qualification import QualificationOutcome as Outcome
-from tests.loadtests.qualify.found import make_found, stage
+from tests.loadtests.qualify.qualifications import make_found, stage
 
 PASS, FAIL, INVALID = CheckOutcome.PASS, CheckOutcome.FAIL, CheckOutcome.INVALID
 QUALITY, CAPACITY, SHADOW, CANARY = (

@@ -1,6 +1,6 @@
 from loadtests.qualify.qualification_table import table
 from loadtests.report import CheckOutcome
-from tests.loadtests.qualify.found import make_found, make_strange, stage
+from tests.loadtests.qualify.qualifications import make_found, make_strange, stage
 
 
 def test_the_outcome_comes_first() -> None:
@@ -34,5 +34,5 @@ def test_what_was_ended_early_says_so() -> None:
 
 
 def test_a_server_cannot_steer_the_terminal() -> None:
-    """Nothing but printable characters and the ends of lines."""
+    """The table has only printable characters and line ends."""
     assert all(letter.isprintable() or letter == "\n" for letter in table(make_strange()))

@@ -33,7 +33,7 @@ def bundles(**changes: Any) -> dict[str, Any]:
 
 
 def figures(low: float, high: float) -> dict[str, Any]:
-    """Those of a candidate whose accuracy changed by something between."""
+    """Return the figures of a candidate whose accuracy changed by `low` to `high`."""
     quality = make_figures(100).quality
     accuracy = Compared(value=0.9, change=(low + high) / 2, low=low, high=high)
     changed = quality.model_copy(update={"accuracy": accuracy})
@@ -104,7 +104,7 @@ def test_figures_of_another_version_than_is_served_prove_nothing() -> None:
     ],
 )
 def test_accuracy_is_judged_by_its_interval(low: float, high: float, outcome: CheckOutcome) -> None:
-    """A hundredth may be lost: shown to be less, undecided, shown to be more."""
+    """With 0.01 allowed, the drop passes, is undecided or fails by its interval."""
     stage = check(Limits(accuracy_drop=0.01), figures=figures(low, high))
     assert stage.outcome is outcome
     assert stage.checks[-1].name == "accuracy"

@@ -11,12 +11,12 @@ from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits
 from loadtests.qualify.rollout_stages import PROVEN, Follower, longest_s, policy_of, refuse_busy, trial
 from loadtests.sending.client import Client
-from loadtests.sending.live import Live
+from loadtests.sending.live_counters import Live
 from serve.base.errors import StoreFailed
 from serve.rollout.api_records import RoutesWanted
 from serve.rollout.state.policy import Policy
 from serve.rollout.state.rollout import Phase
-from tests.loadtests.qualify.views import ALIKE, LIMITS, canary
+from tests.loadtests.qualify.rollout_views import ALIKE, LIMITS, canary
 from tests.serve.endpoint import Endpoint
 from tests.serve.local_control import LocalControl
 
@@ -95,7 +95,7 @@ def test_the_rollout_runs_while_the_context_lasts(
 
 
 def test_shadows_are_put_back(endpoint: Endpoint, client: Client, said: list[str]) -> None:
-    """A rollout takes them away."""
+    """The shadows are restored after the trial."""
     set_routes(endpoint, {"base": 1, "light": 0}, {"light": 0.5})
     with trial(client, "linear", "light", LIMITS, said.append):
         pass
@@ -191,7 +191,7 @@ def test_it_looks_once_a_second(endpoint: Endpoint, client: Client, said: list[s
 
 
 def test_one_look_in_vain_is_no_end(monkeypatch: pytest.MonkeyPatch, desk: Any) -> None:
-    """Three in a row are."""
+    """Two failed looks are ignored, and the third raises the error."""
     monkeypatch.setattr("loadtests.qualify.rollout_stages._LOOK_EVERY_S", 0)
     begun = {"rollout": {"rollout": "r1", "phase": "SHADOW"}}
     follower = Follower(Client(url=desk({})), begun)

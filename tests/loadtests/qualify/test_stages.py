@@ -6,9 +6,9 @@ import pytest
 
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.state.rollout import Phase
-from tests.loadtests.command import Finished
+from tests.loadtests.loadtest_process import Finished
 from tests.loadtests.qualify.conftest import Qualify
-from tests.loadtests.qualify.views import ALIKE, canary
+from tests.loadtests.qualify.rollout_views import ALIKE, canary
 from tests.serve.rollout.rollouts import shadowed
 
 GOOD = (ALIKE, ALIKE.model_copy(update={"segments": (canary(20_000),)}))
@@ -19,7 +19,7 @@ Make = Callable[..., Qualify]
 
 
 def run(qualify: Qualify, *arguments: str) -> tuple[Finished, dict[str, Any]]:
-    """The command, and the record that it wrote, if it did."""
+    """Return the finished command and its record, if it wrote one."""
     path = qualify.folder / "found.json"
     finished = qualify.run("--json", str(path), *arguments)
     return finished, json.loads(path.read_text()) if path.exists() else {}

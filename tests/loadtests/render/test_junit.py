@@ -96,7 +96,7 @@ def test_it_keeps_the_usual_schema(report: LoadReport) -> None:
 
 @pytest.mark.parametrize("kind", ["run", "compare", "capacity"])
 def test_a_server_cannot_break_the_xml(kind: Kind) -> None:
-    """Characters that XML forbids are shown as escapes, and it reads back."""
+    """Characters that XML forbids are escaped, and the XML is valid."""
     failure = _suite(make_hostile(kind)).find("testcase/failure")
     assert failure is not None
     assert "<script>alert(1)</script>" in failure.get("message", "")

@@ -37,7 +37,7 @@ def test_an_interval_round_nothing_is_not_significant() -> None:
 
 
 def test_capacity_is_a_table_and_every_probe_is_folded() -> None:
-    """23 rates were tried; who wants to see them unfolds them."""
+    """The capacities are a table, and the probes are folded."""
     text = markdown(make_report("capacity"))
     shown, _, folded = text.partition("<details>")
     assert "| slim-int8 | 418 | 1.80x | 3 of 3 | 432 | smooth |" in shown
@@ -79,7 +79,7 @@ def test_a_server_cannot_write_the_comment(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", ["run", "compare", "capacity", "soak"])
 def test_what_is_shown_is_what_was_said(kind: Kind) -> None:
-    """Escapes vanish when it is read."""
+    """The rendered text has no escape characters."""
     html = _html(markdown(make_report(kind)))
     assert "\\" not in html
     assert "[0.2, 0.7]" in html

@@ -25,7 +25,7 @@ def test_no_json_is_told(tmp_path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("content", [[], {}, {"model": "digits"}, 7])
 def test_other_json_is_told(tmp_path: Path, content: object) -> None:
-    """What names no version is no report of ours."""
+    """JSON without `schema_version` is refused."""
     path = tmp_path / "report.json"
     path.write_text(json.dumps(content))
     with pytest.raises(LoadTestError, match=r"it has no schema_version"):

@@ -89,7 +89,7 @@ def test_a_variant_is_a_row() -> None:
 
 
 def test_a_variant_without_an_answer_has_no_figures() -> None:
-    """Nothing measured is a dash, never a zero."""
+    """A variant without an answer has dashes."""
     report = make_report(variants={"int8": make_silent(), "unknown": make_silent(3)})
     assert _row(table(report), "int8") == ["int8", "40", "40", "0.0", *"------"]
     assert _row(table(report), "unknown")[1:3] == ["3", "3"]
@@ -110,7 +110,7 @@ def test_a_bound_that_no_sample_gives_is_a_question() -> None:
 
 
 def test_without_a_limit_nothing_is_over_it() -> None:
-    """The column is left out."""
+    """Without a limit the column is omitted."""
     assert "over 50 ms" not in table(make_report(limits=Limits(), checks=()))
 
 
@@ -224,6 +224,6 @@ def test_a_server_cannot_steer_the_terminal(kind: Kind) -> None:
 
 
 def test_endless_causes_are_cut() -> None:
-    """A server may answer a megabyte of nonsense."""
+    """Long causes of errors are cut."""
     text = table(make_report(errors_by_cause={HOSTILE * 10_000: 1}))
     assert len(text) < 3000

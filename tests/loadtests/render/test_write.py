@@ -76,14 +76,14 @@ def test_what_is_no_file_is_refused(path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault that tests as root can only make up."""
+    """A folder without write access is refused."""
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(LoadTestError, match=r"--json .* nothing can be written in"):
         check_paths(json=tmp_path / "report.json")
 
 
 def test_two_outputs_need_two_files(tmp_path: Path) -> None:
-    """Else the second would replace the first."""
+    """Two options with the same path are refused."""
     path = tmp_path / "report"
     with pytest.raises(LoadTestError, match=r"--json and --markdown both name"):
         check_paths(json=path, markdown=path.parent / "." / "report")

@@ -40,7 +40,7 @@ def _check_binary(datatype: str, tail: bytes, **changes: Any) -> str:
 
 @pytest.mark.parametrize("data", [[0.5, 1, -2e3], [[0.5, 1, -2e3]]], ids=["flat", "nested"])
 def test_a_right_answer_names_its_variant(metadata: ModelMetadata, data: list[Any]) -> None:
-    """Flat and nested data are both the protocol's."""
+    """An answer with flat or nested data is accepted, and its variant is returned."""
     assert _check(metadata, _answer(tensor={"data": data}), pinned="fp32") == "fp32"
 
 
@@ -71,7 +71,7 @@ def test_a_right_answer_names_its_variant(metadata: ModelMetadata, data: list[An
     ids=str,
 )
 def test_a_wrong_answer_is_told(metadata: ModelMetadata, body: Any, complaint: str) -> None:
-    """A status of 200 alone is no success: each fault of the body is an error."""
+    """Each fault of the body of a 200 is an error."""
     with pytest.raises(WrongAnswer, match=complaint):
         _check(metadata, body, pinned="fp32")
 
@@ -109,7 +109,7 @@ def test_without_versions_any_version_is_right(metadata: ModelMetadata) -> None:
     ],
 )
 def test_a_right_binary_answer_names_its_variant(datatype: str, tail: bytes) -> None:
-    """Every datatype may stand as bytes behind the JSON."""
+    """An answer of each datatype in binary form is accepted."""
     assert _check_binary(datatype, tail) == UNVERSIONED
 
 
@@ -141,7 +141,7 @@ _FLOATS = np.array([0.5, 1, 2], "<f4").tobytes()
 def test_a_wrong_binary_answer_is_told(
     datatype: str, tail: bytes, changes: dict[str, Any], complaint: str
 ) -> None:
-    """Bytes are checked as strictly as JSON."""
+    """Each fault of a binary answer is an error."""
     with pytest.raises(WrongAnswer, match=complaint):
         _check_binary(datatype, tail, **changes)
 

@@ -19,12 +19,12 @@ def _same(one: Schedule, other: Schedule) -> bool:
 
 
 def test_the_same_seed_gives_the_same_schedule() -> None:
-    """A run can be repeated exactly."""
+    """The same seed gives the same schedule."""
     assert _same(_schedule(seed=3, pinned=("a", "b")), _schedule(seed=3, pinned=("a", "b")))
 
 
 def test_another_seed_gives_another_schedule() -> None:
-    """The seed decides the arrivals."""
+    """Another seed gives other arrivals."""
     assert not np.array_equal(_schedule(seed=3).at_s[:50], _schedule(seed=4).at_s[:50])
 
 
@@ -35,7 +35,7 @@ def test_pins_and_payloads_leave_the_times_alone() -> None:
 
 @pytest.mark.parametrize("arrivals", ["poisson", "constant"])
 def test_times_are_in_order_and_within_the_duration(arrivals: str) -> None:
-    """Nothing is scheduled before the start, after the end, or out of turn."""
+    """The times rise and lie between 0 and the duration."""
     times = _schedule(arrivals=arrivals).at_s
     assert np.all(np.diff(times) >= 0)
     assert times[0] > 0
@@ -75,7 +75,7 @@ def test_a_ramp_is_the_integral_of_its_line() -> None:
 
 
 def test_a_spike_has_its_own_rate() -> None:
-    """Two points of one second are a jump: 10/s, for one second 1,000/s, and 10/s again."""
+    """Two points at the same second are a jump: 100, 1,000 and 90 requests in the three parts."""
     spike = ((0, 10), (10, 10), (10, 1000), (11, 1000), (11, 10), (20, 10))
     times = _schedule(profile=spike, arrivals="constant").at_s
     assert np.histogram(times, [0, 10, 11, 20])[0].tolist() == [100, 1000, 90]
@@ -104,7 +104,7 @@ def test_pins_are_drawn_evenly() -> None:
 
 
 def test_without_pins_the_split_decides() -> None:
-    """No variant is asked for."""
+    """Without pins no variant is requested."""
     assert set(_schedule().pin.tolist()) == {SPLIT}
 
 
@@ -114,7 +114,7 @@ def test_every_payload_is_used() -> None:
 
 
 def test_shares_are_the_whole() -> None:
-    """What three senders take is what one would send, each request once."""
+    """The shares of three senders have each request of the schedule once."""
     whole = _schedule(pinned=("a", "b"))
     parts = [whole.share(part, 3) for part in range(3)]
     assert sum(map(len, parts)) == len(whole)
@@ -135,7 +135,7 @@ def test_an_endless_schedule_begins_like_one_that_ends() -> None:
 
 
 def test_an_endless_schedule_goes_on_with_other_draws() -> None:
-    """The next part begins where the first ends, has no warm-up, and is not the first once more."""
+    """The next part of an endless schedule follows the first, has no warm-up and has other arrivals."""
     plan = LoadPlan.model_validate({"url": "http://host", "model": "digits", "profile": steady(50, 1)})
     parts = make_endless(plan, payloads=7)
     first, second = next(parts), next(parts)

@@ -59,7 +59,7 @@ def test_tensors_travel_as_bytes(datatype: str, array: Any, tail: bytes) -> None
 
 
 def test_binary_asks_for_binary() -> None:
-    """The answer is to come as bytes, too, and the id stands in the JSON."""
+    """A binary request asks for a binary answer, and its JSON has the id."""
     content, _ = _read(encode_binary({"x": np.zeros(2, np.float32)}, _metadata("FP32")), 7)
     assert content["parameters"] == {"binary_data_output": True}
     assert content["id"] == "0000000007"
@@ -67,7 +67,7 @@ def test_binary_asks_for_binary() -> None:
 
 @pytest.mark.parametrize("number", [0, 10**10 - 1])
 def test_the_header_holds_for_every_id(number: int) -> None:
-    """Ids are of one length, so one header fits the first request and the last."""
+    """Ids have the same length, so one header fits all requests."""
     content, behind = _read(encode_binary({"x": np.zeros(2, np.float32)}, _metadata("FP32")), number)
     assert int(content["id"]) == number
     assert len(behind) == 8
@@ -78,6 +78,6 @@ def test_the_header_holds_for_every_id(number: int) -> None:
     [("FP16", "FP32", "input 'x' of m is FP16"), ("FP32", "BF16", "output 'y' of m is BF16")],
 )
 def test_what_json_cannot_carry_is_refused(input_: str, output: str, complaint: str) -> None:
-    """Half precision has no JSON form in the protocol; the message says what to add."""
+    """FP16 is refused as JSON, and the error suggests `--binary`."""
     with pytest.raises(LoadTestError, match=f"{complaint}, which JSON cannot represent; add --binary"):
         encode_json({"x": np.zeros(2, np.float16)}, _metadata(input_, output))

@@ -20,7 +20,7 @@ def test_a_token_opens_what_is_closed(desk: Any) -> None:
 
 @pytest.mark.parametrize("token", [None, "wrong"])
 def test_a_closed_door_names_the_key(desk: Any, token: str | None) -> None:
-    """Both ways to give a token stand in the message, and the token itself does not."""
+    """The error for a refused token gives both ways to set one, and not the token."""
     with pytest.raises(
         LoadTestError, match=r"answered 401: a token.*COUNTERWEIGHT_TOKEN.*--token-file"
     ) as told:
@@ -50,7 +50,7 @@ def test_a_refused_connection_is_told() -> None:
     ids=str,
 )
 def test_what_is_wrong_is_told(desk: Any, status: int, content: Any, complaint: str) -> None:
-    """The message names the place, the status, the server's own words and the fix."""
+    """The error has the path, the status, the server's message and the fix."""
     with pytest.raises(LoadTestError, match=complaint):
         Client(url=desk({"/x": (status, content)})).get("/x")
 
@@ -76,6 +76,6 @@ def test_text_is_read_as_it_is(desk: Any) -> None:
 
 
 def test_text_that_is_not_there_is_told(desk: Any) -> None:
-    """A server without metrics is an error with its status."""
+    """The error for missing metrics has the status."""
     with pytest.raises(LoadTestError, match="/metrics answered 404: unknown; check"):
         Client(url=desk({"/metrics": (404, {"error": "unknown"})})).text("/metrics")

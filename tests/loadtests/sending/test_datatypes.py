@@ -16,7 +16,7 @@ def test_bytes_give_back_what_went_in(datatype: str) -> None:
     [(1.0, 1.0), (1 + 2**-8, 1.0), (1 + 3 * 2**-8, 1 + 2**-6), (1 + 2**-8 + 2**-12, 1 + 2**-7), (-0.0, -0.0)],
 )
 def test_bfloat16_is_rounded_to_the_nearest(given: float, kept: float) -> None:
-    """BF16 has 8 bits of precision: halves go to the even neighbour, all else to the nearest."""
+    """A float is rounded to the nearest BF16, and a tie to the even one."""
     content = to_bytes(np.array([given], np.float32), "BF16")
     assert from_bytes(content, "BF16").tolist() == [kept]
 

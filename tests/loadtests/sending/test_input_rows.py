@@ -98,21 +98,21 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, arrays: dict[str, A
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04broken"], ids=str)
 def test_what_is_no_npz_is_refused(tmp_path: Path, content: bytes) -> None:
-    """A file of another kind ends in one clear sentence."""
+    """A file that is not a valid .npz is refused."""
     (tmp_path / "rows.npz").write_bytes(content)
     with pytest.raises(LoadTestError, match=r"is not an \.npz file of plain arrays: "):
         read_rows(tmp_path / "rows.npz", _metadata(("x", "FP32", [-1])))
 
 
 def test_a_single_array_is_refused(tmp_path: Path) -> None:
-    """An .npy file holds no names."""
+    """An .npy file is refused, because its array has no name."""
     np.save(tmp_path / "rows.npy", np.zeros(3))
     with pytest.raises(LoadTestError, match=r"is not an \.npz file of plain arrays: "):
         read_rows(tmp_path / "rows.npy", _metadata(("x", "FP32", [-1])))
 
 
 def test_numbers_are_no_texts(tmp_path: Path) -> None:
-    """numpy would write any number as text; a model of texts was not meant to read them."""
+    """Numbers are refused as an input of texts."""
     np.savez(tmp_path / "rows.npz", text=np.array([1, 2]))
     with pytest.raises(LoadTestError, match="'text' has type int64, which does not convert to BYTES"):
         read_rows(tmp_path / "rows.npz", _metadata(("text", "BYTES", [-1])))

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from loadtests.load_plan import LoadPlan, steady
 from loadtests.sending.arrivals import make_schedule
 from loadtests.sending.samples import UNANSWERED
-from tests.loadtests.command import ROOT
-from tests.loadtests.known import MODEL, STALL_S, Behaviour, open_known
+from tests.loadtests.known_server import MODEL, STALL_S, Behaviour, open_known
+from tests.loadtests.loadtest_process import ROOT
 
 _STALL_AT = 130
 
 
 @pytest.fixture(scope="module")
 def measured() -> Any:
-    """What tests.loadtests.measuring found of a server with these variants."""
+    """What tests.loadtests.measure_known_server found of a server with these variants."""
     behaviours = {
         "stall": Behaviour(stall_at=_STALL_AT),
         "slow": Behaviour(service_ms=400),
@@ -27,7 +27,7 @@ def measured() -> Any:
     }
     with open_known(**behaviours) as url:
         finished = subprocess.run(
-            [sys.executable, "-W", "error", "-m", "tests.loadtests.measuring", url],
+            [sys.executable, "-W", "error", "-m", "tests.loadtests.measure_known_server", url],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -67,11 +67,11 @@ def test_nothing_is_sent_before_its_time(measured: Any) -> None:
 
 
 def test_a_stall_is_waited_for_by_all_who_came(measured: Any) -> None:
-    """While the server stands still the schedule goes on, and everybody who came then has waited.
+    """Requests that arrive during a stall are sent on time and wait for its end.
 
-    The request that stalls it is the 130th to arrive; ten may have overtaken one another on the way. Who is
-    meant to come after the 140th and within 0.6 s of the 120th waits for 0.4 s and more. A closed loop of one
-    user would have one slow request."""
+    The request that stalls the server is the 130th; up to ten may overtake one another. Requests after the
+    140th and within 0.6 s of the 120th wait at least 0.4 s. A closed loop of one user would have one slow
+    request."""
     found, at_s = measured["stall"], _times(3)
     came = (at_s > at_s[_STALL_AT + 9]) & (at_s < at_s[_STALL_AT - 11] + 0.6)
     assert came.sum() > 20
@@ -87,7 +87,7 @@ def test_slow_answers_do_not_slow_the_sender(measured: Any) -> None:
 
 
 def test_what_is_unanswered_at_the_end_has_failed(measured: Any) -> None:
-    """Requests still out after the drain are errors, not dropped; they have waited until its end."""
+    """Requests without an answer at the end of the drain are errors with the whole waiting time."""
     found = measured["hangs"]
     assert found["errors"] == [UNANSWERED] * len(found["intended_s"])
     assert len(set(found["done_s"])) == 1

@@ -40,7 +40,7 @@ def test_made_texts_differ_in_length() -> None:
 
 
 def test_made_inputs_depend_on_seed_and_index() -> None:
-    """The same seed and index give the same input, others another."""
+    """The same seed and index give the same input, and another seed or index another one."""
     metadata = _metadata(("x", "FP32", [8]))
     first = make_payloads(metadata, seed=0).encode(0, binary=False)
     assert make_payloads(metadata, seed=0).encode(0, binary=False) == first
@@ -98,7 +98,7 @@ def test_an_image_that_is_too_large_at_all_asks_for_another_limit() -> None:
 
 
 def test_made_inputs_have_the_size_that_the_server_names() -> None:
-    """A picture of 1 x 1 is less than a model takes, or less work than it will have."""
+    """Random inputs have the shape of the server's example."""
     tensor = {"name": "x", "datatype": "FP32", "shape": [-1, 3, -1, -1], "example_shape": [1, 3, 48, 192]}
     metadata = ModelMetadata.model_validate({"name": "m", "inputs": [tensor], "outputs": []})
     assert make_payloads(metadata, 0).arrays(0)["x"].shape == (1, 3, 48, 192)

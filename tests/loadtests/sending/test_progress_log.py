@@ -1,9 +1,9 @@
-"""How far a run has come, where no terminal shows a bar."""
+"""The progress of a run without a terminal."""
 
 import io
 
 from loadtests.load_plan import LoadPlan, steady
-from loadtests.sending.live import Live
+from loadtests.sending.live_counters import Live
 from loadtests.sending.progress_log import EVERY_S, Progress
 
 _PLAN = LoadPlan(url="http://host", model="digits", profile=steady(50, 120))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.sending.samples import UNANSWERED, Recorder, write_records
-from tests.loadtests.made import join, make_failed, make_samples, make_unanswered
+from tests.loadtests.samples import join, make_failed, make_samples, make_unanswered
 
 
 def _recorder() -> Recorder:
@@ -22,14 +22,14 @@ def test_samples_are_in_order_of_their_intended_time() -> None:
 
 
 def test_latency_and_lateness_count_from_the_intended_moment() -> None:
-    """What the sender is late, the user has waited."""
+    """Latency and lateness count from the scheduled time."""
     samples = _recorder().samples()
     assert samples.lateness_ms.tolist() == [250, 0, 0]
     assert samples.latency_ms.tolist() == [500, 1000, 2000]
 
 
 def test_only_right_answers_and_vain_waits_are_timed() -> None:
-    """A refusal that came at once is no fast answer."""
+    """Correct answers and unanswered requests have a latency, and immediate errors do not."""
     samples = _recorder().samples()
     assert samples.right.tolist() == [True, False, False]
     assert samples.unanswered.tolist() == [False, False, True]
@@ -43,7 +43,7 @@ def test_nothing_recorded_is_no_samples() -> None:
 
 
 def test_a_variant_has_what_it_answered_and_what_it_was_asked_for() -> None:
-    """Another's answer to its pin is not its own."""
+    """A variant's samples are its answers and the failed requests that were pinned to it."""
     samples = join(
         make_samples([1], variant="fp32"),
         make_samples([2], variant="int8", pinned="int8"),

@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse, Response
 from loadtests.load_plan import LoadPlan, steady
 from loadtests.report import LoadReport
 from loadtests.sending.arrivals import make_schedule
-from tests.loadtests.command import run_loadtest
-from tests.loadtests.server import FakeServer, Infer, answer_rightly, open_server
+from tests.loadtests.fake_server import FakeServer, Infer, answer_rightly, open_server
+from tests.loadtests.loadtest_process import run_loadtest
 
 _PLAN = LoadPlan(url="http://host", model="digits", profile=steady(100, 1), warmup_s=0, seed=5)
 _ROWS = np.arange(12, dtype=np.float32).reshape(3, 2, 2)
@@ -113,7 +113,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> LoadReport:
 
 
 def test_each_fault_is_counted_with_its_cause(faulty: LoadReport) -> None:
-    """A sixth of the requests each, and the run goes on."""
+    """Each kind of wrong answer is counted as a sixth of the requests, with its cause."""
     assert set(faulty.errors_by_cause) == {
         "outputs are [], expected ['scores']",
         "model_version is 'fp32', but 'int8' was pinned",

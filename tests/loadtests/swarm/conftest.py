@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.loadtests.known import MODEL
+from tests.loadtests.known_server import MODEL
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

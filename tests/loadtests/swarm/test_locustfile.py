@@ -10,7 +10,7 @@ import pytest
 from loadtests.load_plan import make_plan, steady
 from loadtests.sending.arrivals import make_schedule
 from loadtests.sending.client import Client
-from tests.loadtests.known import MODEL, Behaviour, open_known
+from tests.loadtests.known_server import MODEL, Behaviour, open_known
 
 # Requests in a second: a load may end a little later than its report says.
 LATE = 60

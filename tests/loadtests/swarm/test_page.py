@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.loadtests.known import MODEL, Behaviour, open_known
+from tests.loadtests.known_server import MODEL, Behaviour, open_known
 
 TIMEOUT_MS = 60_000
 

@@ -21,7 +21,7 @@ def _rows(samples: Samples) -> list[tuple[float, str | None, str | None, str | N
 
 
 def test_what_is_packed_comes_out_as_it_was() -> None:
-    """A message carries bytes and words, and nothing is lost on the way."""
+    """Samples are the same after packing and unpacking."""
     rows = [(0.5, "a", "a", None), (1.0, "b", None, "HTTP 500: no")]
     samples = unpack(pack(_samples(*rows)))
     assert _rows(samples) == rows
@@ -36,7 +36,7 @@ def test_samples_of_several_are_one_in_order_of_time() -> None:
 
 
 def test_parts_without_requests_do_no_harm() -> None:
-    """A worker may have nothing to tell."""
+    """Parts without samples can be joined."""
     assert _rows(join([_samples(), _samples((0.0, None, "a", None)), unpack(pack(_samples()))])) == [
         (0.0, None, "a", None)
     ]

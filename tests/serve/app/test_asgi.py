@@ -38,7 +38,7 @@ def endpoint(request: pytest.FixtureRequest, two_models: Path) -> Iterator[Endpo
 
 
 async def broken(version: LoadedVariant) -> Placement:
-    """A host whose code is."""
+    """A host whose code raises an exception."""
     host = Host()
     host.error = ZeroDivisionError("password")
     return host
@@ -50,7 +50,7 @@ def look_up(endpoint: Endpoint, index: int) -> Any:
 
 
 def test_answers_with_the_variant_and_the_id(endpoint: Endpoint) -> None:
-    """The whole answer of the protocol."""
+    """The answer has the protocol's fields with the variant and the request's id."""
     answer = endpoint.client.post(INFER, json=BODY)
     assert answer.headers["content-type"] == "application/json"
     assert answer.json() == {
@@ -62,7 +62,7 @@ def test_answers_with_the_variant_and_the_id(endpoint: Endpoint) -> None:
 
 
 def test_a_version_in_the_path_pins_the_variant(endpoint: Endpoint) -> None:
-    """A pinned request is answered also at weight 0."""
+    """A version in the path pins the variant."""
     answer = endpoint.client.post("/v2/models/linear/versions/light/infer", json=BODY).json()
     assert (answer["model_version"], answer["outputs"][0]["data"][0]) == ("light", 20.0)
 
@@ -96,14 +96,14 @@ def test_an_index_that_the_graph_refuses_is_400(endpoint: Endpoint) -> None:
     ids=["model", "variant", "rejected variant"],
 )
 def test_unknown_names_are_404_with_a_hint(endpoint: Endpoint, path: str, message: str) -> None:
-    """The nearest known name stands in the error."""
+    """Unknown names give 404, and the error suggests the nearest name."""
     answer = endpoint.client.post(path, json=BODY)
     assert answer.status_code == 404
     assert message in answer.json()["error"]
 
 
 def test_an_invalid_request_is_400_as_the_protocol_writes_errors(endpoint: Endpoint) -> None:
-    """The body is {"error": ...} and the content type is plain JSON."""
+    """An invalid request gives 400 with {"error": ...} as JSON."""
     answer = endpoint.client.post(INFER, json={"inputs": []})
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/json"
@@ -111,7 +111,7 @@ def test_an_invalid_request_is_400_as_the_protocol_writes_errors(endpoint: Endpo
 
 
 def test_a_large_body_is_413(endpoint: Endpoint) -> None:
-    """The limit holds for a declared length, and the connection goes on."""
+    """A declared length above the limit gives 413, and the next request is answered."""
     assert endpoint.client.post(INFER, content=b" " * 2001).status_code == 413
     assert endpoint.client.post(INFER, json=BODY).status_code == 200
 
@@ -123,7 +123,7 @@ def test_a_large_body_without_a_length_is_413_too(endpoint: Endpoint) -> None:
 
 
 def test_an_unknown_path_is_404_in_the_same_form(endpoint: Endpoint) -> None:
-    """Every error has one shape."""
+    """An unknown path and a wrong method give an error in the same form."""
     assert endpoint.client.get("/v3").json() == {"error": "GET /v3: Not Found"}
     answer = endpoint.client.get(INFER)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
@@ -188,7 +188,7 @@ def test_a_full_queue_is_503_before_the_body_is_read(two_models: Path) -> None:
 
 
 def test_a_bug_is_500_without_its_secrets(two_models: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The answer names the class; the rest is in the server's log."""
+    """An unexpected exception gives 500 with its class, and the details are in the log."""
     with Endpoint(repository=two_models, place=broken) as endpoint:
         answer = endpoint.client.post(INFER, json=BODY)
     assert answer.status_code == 500

@@ -68,7 +68,7 @@ def endpoint(module_repository: Path) -> Iterator[Endpoint]:
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_answers_as_documented(endpoint: Endpoint, name: str) -> None:
-    """Asked rightly and wrongly, with no fault of the server's."""
+    """Valid and invalid requests to each operation are answered as documented, without a 5xx."""
     operation = OPERATIONS[name]
     wrong = operation.body or list(operation.iter_parameters())
     with requests.Session() as session:

@@ -35,7 +35,7 @@ def test_the_page_stands_at_the_root(client: TestClient) -> None:
     ],
 )
 def test_a_file_says_what_it_is(client: TestClient, name: str, media_type: str) -> None:
-    """A browser believes nothing else."""
+    """Each file has its media type and `nosniff`."""
     answer = client.get(f"/dashboard/{name}")
     assert answer.headers["content-type"] == media_type
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -49,12 +49,12 @@ def test_every_file_is_served(client: TestClient) -> None:
 
 @pytest.mark.parametrize("name", ["secret.js", "..%2fapi.py", "..%2f..%2fpyproject.toml", "%2fetc%2fpasswd"])
 def test_no_other_file_is_served(client: TestClient, name: str) -> None:
-    """Names are looked up, never opened."""
+    """Names outside the folder give 404."""
     assert client.get(f"/dashboard/{name}").status_code == 404
 
 
 def test_a_file_that_is_known_is_not_sent_again(client: TestClient) -> None:
-    """The browser asks each time, and gets it only when it has changed."""
+    """A file with a known ETag gives 304."""
     first = client.get("/dashboard/main.js")
     assert first.headers["cache-control"] == "no-cache"
     again = client.get("/dashboard/main.js", headers={"if-none-match": first.headers["etag"]})
@@ -71,12 +71,12 @@ def test_the_browser_is_told_to_take_nothing_from_elsewhere(client: TestClient) 
 
 
 def test_nothing_that_came_is_read_as_markup() -> None:
-    """No script of the page has a way to do it."""
+    """The scripts use no function that parses text as HTML or code."""
     ways = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function")
     assert [path.name for path in FOLDER.glob("*.js") if ways.search(path.read_text())] == []
 
 
 def test_the_page_says_how_sure_its_intervals_are() -> None:
-    """A script cannot import the constant."""
+    """The page states the confidence of its intervals, which is that of the judge."""
     script = (FOLDER / "evidence.js").read_text()
     assert f"{100 * (1 - INTERVAL_ALPHA):g}\\u202f% intervals" in script

@@ -59,7 +59,7 @@ def test_every_operation_is_on_the_page(page: Page) -> None:
 
 
 def test_the_page_is_whole(page: Page) -> None:
-    """Every element is closed, and every link on the page leads somewhere on it or to the document."""
+    """Each element of the page is closed, and each link leads to a place on it or to the document."""
     assert page.open == []
     assert {link.removeprefix("#") for link in page.links} - page.ids == {"openapi.json"}
 
@@ -71,7 +71,7 @@ def test_the_page_needs_nothing_else(page: Page) -> None:
 
 
 def test_a_command_can_be_copied(page: Page) -> None:
-    """A request with a body is one command for the shell."""
+    """Each request is shown as one curl command."""
     assert (
         "curl http://127.0.0.1:8000/v2/models/digits/infer \\\n  -H 'content-type: application/json' -d '{"
         in page.text
@@ -80,7 +80,7 @@ def test_a_command_can_be_copied(page: Page) -> None:
 
 
 def test_a_command_names_the_method_that_is_not_its_default(page: Page) -> None:
-    """The shell's curl sends a body by POST."""
+    """The curl command names a method other than POST."""
     assert "curl -X PUT http://127.0.0.1:8000/control/models/digits/routes \\\n" in page.text
 
 
@@ -107,7 +107,7 @@ def test_commands_name_the_server_as_the_reader_does(client: TestClient) -> None
 
 
 def test_a_forged_host_is_no_markup(client: TestClient) -> None:
-    """A page must not carry what a header brings in."""
+    """A host header with markup is escaped."""
     answer = client.get("/docs", headers={"host": 'x"><script>alert(1)</script>'})
     assert "<script" not in answer.text
 

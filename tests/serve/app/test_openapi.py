@@ -1,4 +1,4 @@
-"""The document beside the server that it describes: every example in it is sent."""
+"""The OpenAPI document against its server: each example in it is sent."""
 
 import asyncio
 import socket

@@ -69,7 +69,7 @@ def test_tokens_count_on_this_machine_too(tmp_path: Path) -> None:
 
 
 def test_inference_asks_for_a_token_only_if_one_is_for_that(tmp_path: Path) -> None:
-    """A data plane stays open when the control plane gets its tokens."""
+    """Inference needs a token only if a token has the role infer."""
     assert access(tmp_path, "view", "operate").admit("infer", None) == LOCAL
     with pytest.raises(UnknownToken):
         access(tmp_path, "view", "infer").admit("infer", None)

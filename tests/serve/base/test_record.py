@@ -14,7 +14,7 @@ class Outer(Record):
 
 
 def test_refuses_an_unknown_key_with_the_nearest_known_one() -> None:
-    """A misspelt key is never silently ignored."""
+    """The error for an unknown key suggests the nearest one."""
     with pytest.raises(
         InvalidRecord, match=r"recipe\.yaml: steps\.0: unknown key 'epoch'; did you mean 'epochs'\?"
     ):
@@ -32,7 +32,7 @@ def test_names_every_fault_with_its_place_and_what_came() -> None:
 
 
 def test_refuses_nan() -> None:
-    """A number that is none decides nothing."""
+    """NaN is refused as a number."""
 
     class Share(Record):
         share: float

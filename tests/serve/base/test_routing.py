@@ -43,7 +43,7 @@ def test_keys_follow_the_weights() -> None:
 
 
 def test_the_stretches_are_exactly_as_long_as_the_shares() -> None:
-    """Exact in expectation: of 1,000 evenly spaced points each variant gets its share to one point."""
+    """Of 1,000 evenly spaced points each variant gets exactly its share."""
     split = routes(base=90, light=7, slim=3)
     counts = Counter(choose(split, (number + 0.5) / 1000) for number in range(1000))
     assert counts == {"base": 900, "light": 70, "slim": 30}

@@ -1,4 +1,4 @@
-"""What an array held as a tensor has in it."""
+"""Checks of an array's values as a tensor."""
 
 import numpy as np
 import pytest

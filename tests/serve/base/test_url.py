@@ -37,7 +37,7 @@ def test_what_is_no_url_of_http_is_refused(url: str) -> None:
 
 
 def test_a_password_is_not_said_again() -> None:
-    """The message goes into logs."""
+    """The error for a URL with a password does not contain it."""
     with pytest.raises(ValueError, match="with a password in it") as refused:
         parse_url("ftp://ann:secret@host")
     assert "secret" not in str(refused.value)

@@ -9,7 +9,7 @@ from tests.conftest import MakeBundle, linear_graph
 
 
 def test_reads_back_what_was_written(tmp_path: Path, make_bundle: MakeBundle) -> None:
-    """The manifest survives the disk unchanged."""
+    """A manifest that was written is read back the same."""
     written = make_bundle(tmp_path, "base")
     assert read_bundle(tmp_path / "linear" / "base") == written
 
@@ -36,7 +36,7 @@ def test_a_manifest_is_replaced_whole(
 
 
 def test_refuses_a_file_that_was_changed(tmp_path: Path, make_bundle: MakeBundle) -> None:
-    """One changed byte is noticed before anything uses the file."""
+    """A file with one changed byte is refused."""
     bundle = make_bundle(tmp_path, "base")
     folder = tmp_path / "linear" / "base"
     content = bytearray((folder / MODEL).read_bytes())
@@ -69,7 +69,7 @@ def test_refuses_a_link(tmp_path: Path, make_bundle: MakeBundle) -> None:
 def test_refuses_an_unsound_manifest(
     tmp_path: Path, make_bundle: MakeBundle, change: dict[str, object], message: str
 ) -> None:
-    """What this version does not understand is refused, not guessed."""
+    """A manifest with unknown or invalid fields is refused."""
     make_bundle(tmp_path, "base")
     path = tmp_path / "linear" / "base" / MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
@@ -78,7 +78,7 @@ def test_refuses_an_unsound_manifest(
 
 
 def test_says_so_when_the_manifest_is_no_json(tmp_path: Path) -> None:
-    """A truncated manifest is named, with the fix."""
+    """A truncated manifest is refused with the fix."""
     (tmp_path / MANIFEST).write_text('{"model": ')
     with pytest.raises(InvalidBundle, match=r"is not JSON.*export the variant again"):
         read_bundle(tmp_path)
@@ -97,14 +97,14 @@ def test_replaces_a_bundle_whole(tmp_path: Path, make_bundle: MakeBundle) -> Non
 def test_a_failed_write_leaves_the_old_bundle(
     tmp_path: Path, make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk in the middle of a write costs nothing."""
+    """A write that fails leaves the old bundle and no temporary folder."""
     first = make_bundle(tmp_path, "base")
     folder = tmp_path / "linear" / "base"
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("serve.base.whole_file.os.fsync", full)
+    monkeypatch.setattr("serve.base.atomic_file.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_bundle(folder, first, {MODEL: linear_graph(1.0)})
     assert read_bundle(folder) == first

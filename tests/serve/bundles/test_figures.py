@@ -35,17 +35,17 @@ STEADY = speed((1, 2, None), (4, 5, None), (16, 17, None), (64, 65, None))
 
 @pytest.mark.parametrize(("call_ms", "rows"), [(0, 16), (2, 64), (1000, 64)])
 def test_the_dearer_a_call_the_more_rows_are_full(call_ms: float, rows: int) -> None:
-    """Alone a row costs 1.06 ms at 16 rows and 1.02 ms at 64; with 2 ms a call, 1.19 ms and 1.05 ms."""
+    """The number of full rows grows with the cost of a call."""
     assert STEADY.full_rows(call_ms) == rows
 
 
 def test_a_model_that_batching_does_not_help_is_full_with_one() -> None:
-    """Where each row costs the same, company only costs time."""
+    """If each row costs the same in a batch, one row is full."""
     assert speed((1, 2, None), (8, 16, None), (64, 128, None)).full_rows(0) == 1
 
 
 def test_a_larger_batch_that_costs_more_a_row_is_never_full() -> None:
-    """Beyond the cache a row gets dearer again."""
+    """A batch that costs more per row than a smaller one is not full."""
     assert speed((1, 2, None), (8, 8, None), (64, 128, None)).full_rows(0) == 8
 
 

@@ -9,7 +9,7 @@ from tests.conftest import MakeBundle
 
 
 def test_serves_accepted_bundles_only(repository: Path) -> None:
-    """A variant below its floor is known, not served."""
+    """A rejected variant is read and is not servable."""
     model = read_repository(repository)["linear"]
     assert list(model.servable) == ["base", "light"]
     assert "poor" in model.bundles
@@ -35,14 +35,14 @@ def test_does_not_see_a_bundle_that_is_being_written(repository: Path) -> None:
 
 
 def test_refuses_a_model_without_its_baseline(tmp_path: Path, make_bundle: MakeBundle) -> None:
-    """A variant alone has nothing to be weighed against."""
+    """A model without its baseline is refused."""
     make_bundle(tmp_path, "light")
     with pytest.raises(InvalidBundle, match="name base as the baseline"):
         read_repository(tmp_path)
 
 
 def test_refuses_variants_that_are_not_interchangeable(repository: Path, make_bundle: MakeBundle) -> None:
-    """One endpoint has one signature."""
+    """Variants with different signatures are refused."""
     wide = Signature(
         inputs=(TensorSpec(name="x", datatype="FP32", shape=("batch", 5)),),
         outputs=(TensorSpec(name="y", datatype="FP32", shape=("batch", 3)),),
@@ -53,14 +53,14 @@ def test_refuses_variants_that_are_not_interchangeable(repository: Path, make_bu
 
 
 def test_refuses_a_bundle_under_another_name(repository: Path) -> None:
-    """A folder that was copied by hand is not another variant."""
+    """A bundle in a folder of another name is refused."""
     (repository / "linear" / "light").rename(repository / "linear" / "heavy")
     with pytest.raises(InvalidBundle, match="says it is linear/light"):
         read_repository(repository)
 
 
 def test_says_what_to_do_when_there_is_nothing(tmp_path: Path) -> None:
-    """An empty or missing folder leads to the export command."""
+    """The error for an empty or missing repository names the export command."""
     with pytest.raises(InvalidBundle, match="counterweight export"):
         read_repository(tmp_path)
     with pytest.raises(InvalidBundle, match="counterweight export"):

@@ -12,7 +12,7 @@ def test_a_variant_that_is_served_is_no_matter() -> None:
 
 
 def test_a_rejected_variant_says_so_and_why() -> None:
-    """A list of other names would only puzzle who made it."""
+    """The error for a rejected variant gives the reason and the served variants."""
     with pytest.raises(
         UnknownVariant,
         match=r"serves no variant 'poor': it was rejected: accuracy 0\.50; served: base, light",
@@ -29,7 +29,7 @@ def test_a_variant_that_could_not_be_loaded_says_why() -> None:
 
 
 def test_a_variant_that_is_missing_here_may_come_back() -> None:
-    """A gateway goes on trying, so it pays to ask again."""
+    """A variant that is missing in this gateway raises VariantUnavailable, as it may come back."""
     with pytest.raises(VariantUnavailable, match=r"'slim' of 'linear' .*: no memory"):
         Unserved(missing={"slim": "no memory"}).require("linear", "slim", SERVED)
 

@@ -15,7 +15,7 @@ from serve.base.errors import (
 from serve.rollout.api_records import ActWanted, RoutesWanted
 from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
-from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, Gateway, Keeping, turn
 
 # Nothing is proven for long.
 SLOW = POLICY.model_copy(update={"shadow": ShadowPolicy(minimum_pairs=1_000_000)})
@@ -24,7 +24,7 @@ SLOW = POLICY.model_copy(update={"shadow": ShadowPolicy(minimum_pairs=1_000_000)
 def act(
     keeping: Keeping, name: Any, number: int | None = None, rollout: str | None = None, **more: Any
 ) -> Any:
-    """What bob does to the last rollout."""
+    """Perform bob's act on the last rollout."""
     wanted = ActWanted(number=number, **more)
     return keeping.commands.act(rollout or keeping.rollout.rollout, name, wanted, "bob")
 
@@ -154,7 +154,7 @@ def test_shadows_of_others_stay_while_a_rollout_runs(keeping: Keeping, gateway: 
 
 
 def test_the_next_rollout_may_follow_one_that_is_over(keeping: Keeping) -> None:
-    """The list has both, the newest first."""
+    """Rollouts are listed newest first, a finished one after the running one."""
     first = keeping.start()
     act(keeping, "abort")
     keeping.clock.now_s += 60
@@ -167,7 +167,7 @@ def test_the_next_rollout_may_follow_one_that_is_over(keeping: Keeping) -> None:
 
 
 def test_a_person_goes_through_all_that_can_be_done(keeping: Keeping) -> None:
-    """Each act changes the phase, the traffic with it, and who did it."""
+    """Each act changes the phase, the traffic and the author."""
     keeping.start()
     assert act(keeping, "pause").rollout.phase is Phase.PAUSED
     assert act(keeping, "resume").rollout.phase is Phase.SHADOW

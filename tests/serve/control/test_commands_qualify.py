@@ -9,7 +9,7 @@ from serve.rollout.api_records import ActWanted
 from serve.rollout.state.rollout import Phase
 from serve.rollout.trail.qualification import Qualification, QualificationView
 from serve.rollout.trail.trail import broken_seals
-from tests.serve.rollout.keeping import POLICY, VERSIONS, Clock, Keeping
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Clock, Keeping
 from tests.serve.rollout.trail.test_qualification import FAILED, PASSED
 
 LOADED = {name: VERSIONS[name] for name in ("fp32", "int8")}

@@ -7,7 +7,7 @@ from serve.rollout.api_records import ActWanted, RoutesWanted
 from serve.rollout.state.feedback import Outcome, Outcomes
 from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
-from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, Gateway, Keeping, turn
 
 
 @pytest.mark.parametrize("ask", ["view", "replay", "act"])
@@ -27,7 +27,7 @@ def test_an_unknown_model_is_named(keeping: Keeping, ask: str) -> None:
 
 
 def test_a_model_that_was_unloaded_has_its_history(keeping: Keeping) -> None:
-    """Trail, rollouts and replay; its curves are gone."""
+    """An unloaded model has its trail, rollouts and replay, and no curves."""
     view = keeping.start()
     keeping.controller.forget("digits")
     assert [line.phase for line in keeping.commands.rollouts("digits")] == [Phase.ROLLED_BACK]
@@ -38,7 +38,7 @@ def test_a_model_that_was_unloaded_has_its_history(keeping: Keeping) -> None:
 
 
 def test_a_view_has_the_share_as_it_came(keeping: Keeping, gateway: Gateway) -> None:
-    """One in ten since the split was changed, and the verdict that was asked for last."""
+    """The view has the served share since the last change and the last verdict."""
     keeping.start(POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True), "proof_above": 0.0}))
     assert keeping.commands.view(keeping.rollout.rollout).served is None
     turn(keeping, gateway, 1000)
@@ -69,7 +69,7 @@ def test_the_trail_is_read_on_from_a_number(keeping: Keeping, monkeypatch: pytes
 
 
 def test_feedback_without_a_rollout_is_of_nobody(keeping: Keeping) -> None:
-    """Nothing was noted, and nothing is counted."""
+    """Without a rollout an outcome is unknown."""
     feedback = keeping.commands.feedback(
         "digits", Outcomes(outcomes=(Outcome(request_id="a", correct=False),)), "ann"
     )

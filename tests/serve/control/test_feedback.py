@@ -6,8 +6,8 @@ import pytest
 from serve.rollout.state.feedback import Outcome
 from tests.serve.endpoint import Endpoint
 from tests.serve.model_keeper import NOW_S
-from tests.serve.rollout.labelling import answer as answered
-from tests.serve.stages import failed_name, last_name
+from tests.serve.rollout.labels import answer as answered
+from tests.serve.rollout_stages import failed_name, last_name
 
 FAILED, RUNNING = failed_name("linear"), last_name("linear")
 PATH = "/control/models/linear/feedback"
@@ -96,7 +96,7 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
 def test_curl_may_say_what_it_says_of_every_body(endpoint: Endpoint) -> None:
-    """`curl -d` calls it a form."""
+    """JSON with the content type of a form, as `curl -d` sends it, is accepted."""
     assert endpoint.client.post(PATH, content=BODY, headers=FORM).json()["unknown"] == ["a"]
 
 

@@ -51,7 +51,7 @@ def test_shows_the_split_and_the_counts(endpoint: Endpoint) -> None:
 
 
 def test_what_was_never_asked_has_no_latency(endpoint: Endpoint) -> None:
-    """Nothing measured is null, and no number."""
+    """A variant without requests has null as its quantiles."""
     endpoint.registry.models["linear"].served["light"].queue.tally.latency = Tally().latency
     shown = endpoint.client.get("/control/models/linear").json()["variants"]["light"]
     assert (shown["p50_ms"], shown["p99_ms"]) == (None, None)

@@ -37,11 +37,11 @@ def test_every_operation_has_a_method_that_takes_its_arguments(operation: Operat
 
 
 def test_no_two_operations_have_the_same_method_and_path() -> None:
-    """The second would never be reached."""
+    """Each operation has its own method and path."""
     places = [(operation.method, operation.path) for operation in OPERATIONS]
     assert len(set(places)) == len(places)
 
 
 def test_every_act_is_an_operation() -> None:
-    """`rollout COMMAND` looks its operation up by the act."""
+    """Each act has an operation."""
     assert set(ACTS) == set(get_args(Act))

@@ -83,7 +83,7 @@ def test_an_act_on_an_old_entry_is_409_with_the_current_one(endpoint: Endpoint) 
 
 @pytest.mark.parametrize("act", get_args(Act))
 def test_an_act_needs_json_even_without_a_body(endpoint: Endpoint, act: Act) -> None:
-    """A page of another site can send a request without a body; this it cannot."""
+    """An act without JSON gives 415, so that another site's form cannot act."""
     assert endpoint.client.post(f"{PATH}/{act}").status_code == 415
     assert endpoint.control.told == []
 

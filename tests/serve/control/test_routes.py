@@ -67,7 +67,7 @@ def test_a_body_that_cannot_be_meant_is_400(endpoint: Endpoint, body: bytes, mes
 
 @pytest.mark.parametrize("media_type", [None, "text/plain", "application/x-www-form-urlencoded"])
 def test_a_body_that_is_no_json_is_415(endpoint: Endpoint, media_type: str | None) -> None:
-    """What a form can send is none, even if it reads like it."""
+    """A body with another content type than JSON gives 415."""
     headers = {} if media_type is None else {"content-type": media_type}
     answer = endpoint.client.put(PATH, content=b"{}", headers=headers)
     assert answer.status_code == 415

@@ -40,7 +40,7 @@ def test_what_cannot_be_weighed_is_400_with_its_fault(
 
 
 def test_more_than_a_days_seconds_are_400(module_repository: Path) -> None:
-    """A hundred thousand are taken, and one more is not."""
+    """100,000 ticks are accepted, and 100,001 give 400."""
     full = [[1, 0, 0, 1, 0, 0]] * 100_000
     with Endpoint(repository=module_repository) as endpoint:
         answers = [

@@ -1,4 +1,4 @@
-"""When a candidate fails totally, and when it only looks so."""
+"""When failures of a candidate count as total, and when not."""
 
 import pytest
 
@@ -15,12 +15,12 @@ def failing(count: int = RUN, buckets: list[int | None] | None = None) -> Breake
 
 @pytest.mark.parametrize(("count", "due"), [(RUN - 1, False), (RUN, True), (RUN + 5, True)])
 def test_a_whole_run_must_have_failed(count: int, due: bool) -> None:
-    """Fewer failures may be bad luck."""
+    """The breaker opens only after a whole run of failures."""
     assert failing(count).due == due
 
 
 def test_one_good_answer_begins_anew() -> None:
-    """What answers now and then has not failed totally: that is for the statistics."""
+    """A successful answer resets the count of failures."""
     breaker = failing(RUN - 1)
     breaker.hear_candidate("", None)
     for _ in range(RUN - 1):
@@ -30,7 +30,7 @@ def test_one_good_answer_begins_anew() -> None:
 
 @pytest.mark.parametrize(("keys", "due"), [(1, False), (USERS - 1, False), (USERS, True)])
 def test_several_users_must_have_met_it(keys: int, due: bool) -> None:
-    """One client that always sends what the candidate cannot take is no total failure."""
+    """The breaker opens only if several keys failed."""
     assert failing(buckets=list(range(keys))).due == due
 
 

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.counting.census import Census, Choice, Count, Sheet, VariantRun, Watch
-from serve.counting.copies import Copies, add_copies
 from serve.counting.ledger import Ledger, read_ledger
+from serve.counting.shadow_results import Copies, add_copies
 from serve.rollout.evidence.evidence import Comparison, Evidence
 from serve.rollout.judging.gather import gather
 from serve.rollout.state.rollout import RolloutPlan
-from tests.serve.rollout.keeping import shown
+from tests.serve.rollout.local_keeper import shown
 
 WATCH = Watch(rollout="r1", baseline="fp32", candidate="int8", limit_ms=10.0, feedback=True)
 CHOICE: Choice = (2, False, "int8")
@@ -130,7 +130,7 @@ def test_copies_alone_are_worth_a_sheet() -> None:
 
 
 def test_what_a_gateway_holds_is_bounded() -> None:
-    """While no keeper takes it, the newest ids and pairs stay; counts are sums."""
+    """A sheet keeps the 100,000 newest ids and the 20 newest pairs, and its counts are complete."""
     census = Census(WATCH)
     for number in range(100_050):
         count(census, str(number))
@@ -183,7 +183,7 @@ class Keeper:
             self._waiting.append(("one", sheet))
 
     def keep(self) -> None:
-        """Write down what came."""
+        """Keep the sheets that came."""
         self.kept = gather(self.kept, self._waiting, PLAN, {2: (1, 0.1)}, (0.0, 1.0))
         self._waiting = []
 

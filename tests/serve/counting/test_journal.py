@@ -1,4 +1,4 @@
-"""What a gateway leaves when it is killed."""
+"""The journal that a killed gateway leaves."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ from serve.counting.journal import (
     stand,
     stands,
 )
-from tests.serve.rollout.diary import WATCH, counting, killed_after
+from tests.serve.rollout.journal_process import WATCH, counting, killed_after
 
 
 @pytest.mark.parametrize("counts", [20, 120, 160, 3333])
@@ -62,7 +62,7 @@ def test_of_a_deleted_journal_nothing_is_left(tmp_path: Path) -> None:
 
 
 def test_runs_in_many_threads_leave_no_mark(tmp_path: Path) -> None:
-    """Each that ended is off the journal."""
+    """After runs in four threads the journal has no running variant."""
     journal = Journal(tmp_path, "one")
     mark = journal.mark("digits/int8")
 
@@ -109,7 +109,7 @@ def test_a_server_stands_until_its_lock_goes(tmp_path: Path) -> None:
 
 
 def test_of_a_server_that_stops_only_what_is_of_use_stays(tmp_path: Path) -> None:
-    """A ledger of a rollout that runs; without one the folder goes, and with the last one theirs."""
+    """A stopping server keeps the ledgers of running rollouts and removes empty folders."""
     one, two = tmp_path / "gateways" / "cw-1", tmp_path / "gateways" / "cw-2"
     for folder in (one, two):
         os.close(stand(folder))

@@ -28,7 +28,7 @@ class Counting:
         self.numbers = [0, 0, 0]
 
     def begin(self) -> None:
-        """A request is admitted."""
+        """Admit a request."""
         self.numbers[0] += 1
         self.ledger.begin(CANDIDATE, None, [self.numbers])
 
@@ -44,13 +44,13 @@ class Counting:
             self.ledger.end(CANDIDATE, None, [])
 
     def turn(self, number: int) -> None:
-        """A new sheet."""
+        """Start a new sheet."""
         self.ledger.turn(number)
         self.numbers = [0, 0, 0]
 
 
 def requests(path: Path) -> dict[int, int]:
-    """How many requests the ledger holds, by sheet."""
+    """Return the number of requests in the ledger by sheet."""
     return {
         number: sum(line.numbers[0] for line in lines) for number, lines in read_ledger(path).sheets.items()
     }
@@ -93,7 +93,7 @@ def test_a_sheet_is_kept_until_it_is_acknowledged(ledger: Ledger, path: Path) ->
 
 
 def test_a_request_is_in_flight_until_it_ends(ledger: Ledger, path: Path) -> None:
-    """Long after the sheet in which it was admitted was acknowledged; it fails on the sheet of that time."""
+    """A request stays in flight after its sheet was acknowledged, and its error is on the later sheet."""
     counting = Counting(ledger)
     counting.begin()
     counting.turn(1)

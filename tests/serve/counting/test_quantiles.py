@@ -24,13 +24,13 @@ def history(parts: Iterable[tuple[int, float]], requests_per_s: int = 20, every_
 
 
 def edge(latency_ms: float) -> float:
-    """The upper edge of its bucket."""
+    """Return the upper edge of the latency's bucket."""
     return min(edge for edge in EDGES_MS if edge >= latency_ms)
 
 
 @pytest.mark.parametrize("at_s", [0, 17, 294, 588])
 def test_an_incident_leaves_the_steady_quantile_alone(at_s: int) -> None:
-    """12 seconds of 600 at 3,000 ms are 2 % of all requests, wherever they lie."""
+    """12 slow seconds in ten minutes do not change the steady quantile, wherever they are."""
     parts = [(at_s, 10.0), (12, 3000.0), (588 - at_s, 10.0)]
     assert steady_ms(history(parts), 0.99) == edge(10)
 
@@ -53,7 +53,8 @@ def test_a_quantile_rests_on_ten_requests_beyond_it() -> None:
 
 
 def test_lognormal_latencies_are_steady() -> None:
-    """The p99 of 102 requests a minute strays, and their middle one is near the truth (16 ms; 200 draws)."""
+    """In 200 draws of lognormal latencies at least 190 have a steady p99, whose median is near the true 16
+    ms."""
     rng = np.random.default_rng(3)
     found = []
     for _ in range(200):
@@ -99,13 +100,13 @@ def test_a_limit_that_is_not_known_is_none() -> None:
 
 
 def test_with_most_of_the_traffic_the_candidate_is_held_against_a_baseline_that_had_it_too() -> None:
-    """Who has 5 % of the traffic has no queue; without such a baseline nothing is alike."""
+    """At 95 % of the traffic the limits follow the baseline's quantiles under a comparable load."""
     idle = history([(120, 10.0)])
     limits = limits_of(idle, (30.0, None, 5.0), 0.95, times_baseline=2, plus_ms=0)
     assert list(limits) == [60.0, None, pytest.approx(2 * edge(10))]
 
 
 def test_gateways_that_were_started_anew_are_no_negative_requests() -> None:
-    """Counts that fell are not a quantile of anything."""
+    """Counts that fell after a restart give no quantile."""
     whole = history([(120, 10.0)])
     assert recent_ms([*whole, (125.0, Histogram())], 0.5) is None

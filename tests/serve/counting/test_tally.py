@@ -23,7 +23,7 @@ def tally_of(latencies_ms: list[float], *causes: str) -> Tally:
 
 
 def test_tallies_add_up() -> None:
-    """Two gateways' tallies are the tally of all their requests."""
+    """The sum of two tallies has the requests, failures and latencies of both."""
     both = tally_of([1.0, 2.0], "ModelFailed") + tally_of([4.0], "DeadlineExceeded")
     assert (both.requests, both.errors) == (3, 2)
     assert both.failures == {"ModelFailed": 1, "DeadlineExceeded": 1}
@@ -39,14 +39,14 @@ def test_runs_add_up_by_their_size() -> None:
 
 
 def test_the_last_request_of_two_tallies_is_the_later_one() -> None:
-    """Moments do not add up."""
+    """The sum's last request is the later one of the two."""
     one, other = Tally(), Tally()
     one.last_s, other.last_s = 20.0, 10.0
     assert (one + other).last_s == 20.0
 
 
 def test_adding_leaves_both_as_they_were() -> None:
-    """A sum that is shown must not count into the tally that goes on."""
+    """Adding two tallies changes neither."""
     one, other = tally_of([1.0], "ModelFailed"), tally_of([2.0])
     total = one + other
     total.failures["ModelFailed"] += 5
@@ -66,7 +66,7 @@ def test_quantiles_are_within_a_buckets_width() -> None:
 
 
 def test_a_client_that_left_is_counted_apart() -> None:
-    """How long its answer would have taken is not known, so it is among no durations."""
+    """A cancelled request counts as abandoned and not as a request or an error."""
     tally = Tally()
     with pytest.raises(asyncio.CancelledError), Counted(tally):
         raise asyncio.CancelledError
@@ -74,11 +74,11 @@ def test_a_client_that_left_is_counted_apart() -> None:
 
 
 def test_without_durations_there_is_no_quantile() -> None:
-    """Nothing measured is not zero milliseconds."""
+    """An empty histogram has no quantile."""
     assert Histogram().quantile_ms(0.5) is None
 
 
 @pytest.mark.parametrize("duration_ms", [0.0, 0.1, 1e9])
 def test_a_duration_outside_the_edges_is_still_counted(duration_ms: float) -> None:
-    """Nothing is dropped at the fast end or the slow one."""
+    """A duration beyond the first or last edge is counted."""
     assert filled([duration_ms]).count == 1

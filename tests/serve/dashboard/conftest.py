@@ -1,4 +1,4 @@
-"""A real browser in front of the real HTTP side, with a keeper behind it."""
+"""A real browser, a real HTTP server and a keeper behind it."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 from serve.base.access import Access
 from tests.serve.endpoint import Endpoint
 from tests.serve.local_control import LocalControl
-from tests.serve.stages import Stage
+from tests.serve.rollout_stages import Stage
 
 # A second look comes after one second; what takes longer than this does not come.
 TIMEOUT_MS = 30_000
@@ -33,12 +33,12 @@ class Visit:
 
     @property
     def control(self) -> LocalControl:
-        """What the server asks."""
+        """The control that the server uses."""
         return self.endpoint.control
 
     @property
     def state(self) -> Locator:
-        """The big sentence."""
+        """The sentence at the top of the page."""
         return self.page.locator("#state")
 
     def card(self, title: str) -> Locator:
@@ -71,7 +71,7 @@ def page() -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def access() -> Access:
-    """Everything is open."""
+    """Access without tokens."""
     return Access(loopback=True)
 
 

@@ -45,7 +45,7 @@ def test_a_reason_for_an_abort_is_told(visit: Open) -> None:
 
 
 def test_cancel_does_nothing(visit: Open) -> None:
-    """The dialog closes, the rollout goes on."""
+    """Cancel closes the dialog and sends nothing."""
     page = visit("step")
     page.press("Abort …")
     page.press("Cancel")
@@ -64,7 +64,7 @@ def test_pause_and_resume_are_one_press_each(visit: Open) -> None:
 
 
 def test_promote_says_from_where_to_where(visit: Open) -> None:
-    """The dialog says that promoting skips the evidence."""
+    """The dialog gives the old and the new share and says that promoting skips the evidence."""
     page = visit("step")
     page.press("Promote to 50 % …")
     said = "light goes from 25 % to 50 % of the traffic. This skips the evidence."
@@ -74,7 +74,7 @@ def test_promote_says_from_where_to_where(visit: Open) -> None:
 
 
 def test_the_winner_is_made_the_baseline(visit: Open) -> None:
-    """Asked first, said afterwards, and not offered again."""
+    """Accepting needs a confirmation, and is shown in the sentence and the timeline."""
     page = visit("done")
     page.press("Make light the baseline …")
     said = "The next rollout starts from light"
@@ -96,7 +96,7 @@ def test_a_stale_number_shows_the_new_state(visit: Open) -> None:
 
 
 def test_a_rollout_starts_with_the_default_policy(visit: Open) -> None:
-    """Nothing but the candidate has to be said."""
+    """A rollout starts with the candidate alone and the default policy."""
     page = visit("aborted")
     page.press("Start a rollout …")
     page.press("Start")
@@ -153,7 +153,7 @@ def test_routes_are_set_with_their_revision(visit: Open) -> None:
 
 
 def test_much_traffic_moves_only_when_it_is_said_twice(visit: Open) -> None:
-    """The first press says how much it is."""
+    """Moving 75 % of the traffic needs a second press."""
     page = visit("done")
     page.press("Set routes …")
     page.page.get_by_label("Weight of base").fill("1")
@@ -175,7 +175,7 @@ def test_a_replay_tells_its_result(visit: Open) -> None:
 
 
 def test_a_replay_names_what_was_changed(visit: Open) -> None:
-    """A byte in a stored entry is enough."""
+    """A replay after a change of the store names the entry."""
     page = visit("done")
     keeper = page.control.keeper
     keeper.forge("promoted", "demoted")

@@ -1,10 +1,10 @@
-"""The page as a page: on a phone, without anything from elsewhere, without an answer, without a mouse."""
+"""The page on a phone, without other hosts, without the server and without a mouse."""
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.serve.dashboard.conftest import Open
-from tests.serve.stages import Stage
+from tests.serve.rollout_stages import Stage
 
 
 @pytest.mark.parametrize("stage", ["shadow", "rolled back"])
@@ -27,14 +27,14 @@ def test_the_browser_finds_nothing_to_complain_of(visit: Open) -> None:
 
 
 def test_nothing_comes_from_elsewhere(visit: Open) -> None:
-    """Only this server is asked."""
+    """The page requests only its own server."""
     page = visit("step")
     expect(page.state).to_be_visible()
     assert [url for url in page.asked if not url.startswith(f"{page.endpoint.url}/")] == []
 
 
 def test_the_page_looks_again_by_itself(visit: Open) -> None:
-    """What others do is seen without a reload."""
+    """The page shows a change of the rollout without a reload."""
     page = visit("step")
     expect(page.state).to_contain_text("Rolling out light")
     page.control.come_to("done")
@@ -51,7 +51,7 @@ def test_without_an_answer_the_last_picture_stays(visit: Open) -> None:
 
 
 def test_it_comes_back_by_itself(visit: Open) -> None:
-    """When the server answers again, nothing is left of the complaint."""
+    """The alert disappears when the server answers again."""
     page = visit("step")
     page.page.context.set_offline(True)
     expect(page.page.get_by_role("alert")).to_be_visible()
@@ -60,14 +60,14 @@ def test_it_comes_back_by_itself(visit: Open) -> None:
 
 
 def test_what_the_server_refuses_is_shown_in_its_words(visit: Open) -> None:
-    """A store that cannot be reached, say."""
+    """An error of the server is shown with its message."""
     page = visit("step")
     page.control.error = RuntimeError("broken")
     expect(page.page.get_by_role("alert")).to_contain_text("The server says: internal error: RuntimeError")
 
 
 def test_a_rollout_can_be_aborted_without_a_mouse(visit: Open) -> None:
-    """The dialog takes the focus, first on what does no harm."""
+    """With the keyboard alone a rollout is aborted; the dialog focuses Cancel first."""
     page = visit("step")
     page.page.get_by_role("button", name="Abort …").focus()
     page.page.keyboard.press("Enter")

@@ -1,4 +1,4 @@
-"""What the page says of a model and its rollout."""
+"""What the page shows of a model and its rollout."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.conftest import make_bundle
 from tests.serve.dashboard.conftest import Open
 from tests.serve.endpoint import Endpoint
 from tests.serve.local_control import LocalControl
-from tests.serve.stages import Stage
+from tests.serve.rollout_stages import Stage
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_verdict_gives_its_reason(visit: Open) -> None:
 
 
 def test_evidence_beyond_its_line_is_said(visit: Open) -> None:
-    """Colour and length alone would not reach everybody."""
+    """Evidence beyond its threshold is stated in words."""
     errors = visit("rolled back").page.locator("[data-key=errors]")
     expect(errors).to_contain_text("harm shown")
     expect(errors.locator(".odds")).to_contain_text("beyond the threshold (")
@@ -98,7 +98,7 @@ def test_the_shadow_says_how_alike_they_are(visit: Open) -> None:
 
 @pytest.fixture
 def aside(endpoint: Endpoint) -> Iterator[None]:
-    """`light` gets copies, and no rollout looks at it."""
+    """`light` gets copies without a rollout."""
     model = endpoint.registry.models["linear"]
     before, tally = model.routes, model.served["light"].queue.tally
 
@@ -122,7 +122,7 @@ def test_a_shadow_without_a_rollout_says_how_alike_it_is(visit: Open, aside: Non
 def test_a_shadow_after_a_rollout_that_had_none_is_not_said_to_be_skipped(
     visit: Open, endpoint: Endpoint, aside: None
 ) -> None:
-    """The policy is that of a rollout that is over."""
+    """A shadow without a rollout is not described as skipped after a rollout that had none."""
     endpoint.control.come_to("none")
     keeper = endpoint.control.keeper
     keeper.begin("linear-20261122-153000-0001", 30, Policy(shadow=ShadowPolicy(skip=True)))
@@ -134,7 +134,7 @@ def test_a_shadow_after_a_rollout_that_had_none_is_not_said_to_be_skipped(
 
 
 def test_a_share_is_said_as_asked_and_as_served(visit: Open) -> None:
-    """The routes of the server ask for one variant; the rollout's counts say who answered."""
+    """A variant shows its configured and its served share."""
     light = visit("step").page.locator(".variants [data-key=light]")
     expect(light).to_contain_text("0 % configured, 25 % served")
 
@@ -195,7 +195,7 @@ def test_a_server_without_a_model_says_so(page: Page, module_repository: Path) -
 
 
 def test_hostile_names_stay_text(visit: Open) -> None:
-    """What the server says is never markup."""
+    """A name that looks like HTML is shown as text."""
     hostile = "<img src=x onerror=document.title='owned'>"
     page = visit("step", candidate=hostile)
     expect(page.state).to_contain_text(f"Rolling out {hostile}")

@@ -13,7 +13,7 @@ TOKENS: dict[Role, str] = {"operate": "0123456789abcdef-operate", "view": "01234
 
 @pytest.fixture(scope="module")
 def access() -> Access:
-    """Two people: one may look, the other may act."""
+    """Tokens of two people: one may view, the other operate."""
     grants = tuple(
         Grant(name=f"{role}r", role=role, digest=hashlib.sha256(token.encode()).hexdigest())
         for role, token in TOKENS.items()

@@ -9,7 +9,7 @@ from tests.serve.dashboard.conftest import Open, Visit
 
 
 def call(visit: Visit, module: str, name: str, *given: Any) -> Any:
-    """What a function of the page answers."""
+    """Return the result of a function of the page."""
     script = "([module, name, given]) => import(`/dashboard/${module}.js`).then((all) => all[name](...given))"
     return visit.page.evaluate(script, [module, name, list(given)])
 
@@ -51,7 +51,7 @@ def test_the_default_policy_is_told_as_it_is(visit: Open) -> None:
 
 
 def test_what_is_missing_is_told_apart(visit: Open) -> None:
-    """Counts, proofs and suspicions, though a guard may say a semicolon itself."""
+    """The parts of a reason are separated, even if a part contains a semicolon."""
     items = [
         "34 of 60 s",
         "suspected harm, errors: 12 of 1,540 (0.78%), odds 152 (harm from 500)",

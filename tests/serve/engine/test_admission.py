@@ -1,4 +1,4 @@
-"""When a request counts, and what becomes of one whose client does not wait."""
+"""When a request counts, and how one counts whose client leaves."""
 
 import asyncio
 import json
@@ -24,14 +24,14 @@ from serve.oip.grpc_service import grpc_handler
 from tests.serve.clock import run, settle
 from tests.serve.endpoint import Endpoint
 from tests.serve.host import Stuck
-from tests.serve.served import ask, serving, two
-from tests.serve.watched import LIGHT, counts_of, sheet_of, to, watch, watched
+from tests.serve.served_model import ask, serving, two
+from tests.serve.watched_model import LIGHT, counts_of, sheet_of, to, watch, watched
 
 ABANDONED = Count(requests=1, over_limit=1)
 
 
 def test_a_request_counts_before_it_is_answered() -> None:
-    """Nothing that hangs can hide."""
+    """A request counts on its admission, before it is answered."""
 
     async def scenario() -> Any:
         hosts = two()

@@ -44,13 +44,13 @@ def test_drop_takes_a_model_away() -> None:
 
 
 def test_the_baseline_goes_only_with_its_model() -> None:
-    """The others are weighed against it."""
+    """The baseline cannot be removed from a model alone."""
     with pytest.raises(InvalidRequest, match=r"'base' is the baseline of 'linear'.*unload the whole model"):
         model({"base": 1}, "light").without("base")
 
 
 def test_a_catalog_survives_json() -> None:
-    """A keeper that is made anew reads what the last one wrote."""
+    """A catalog is the same after a round trip through JSON."""
     catalog = Catalog().put(model({"base": 9, "light": 1}, "light"))
     assert Catalog.model_validate_json(catalog.model_dump_json()) == catalog
 

@@ -5,7 +5,7 @@ from serve.engine.keeper_silence import LATE_S, KeeperSilence
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What the clock says."""
+    """A clock that the test sets."""
     now = [1000.0]
     monkeypatch.setattr("serve.engine.keeper_silence.monotonic", lambda: now[0])
     return now
@@ -19,7 +19,7 @@ def test_a_keeper_that_was_never_heard_is_not_late(clock: list[float]) -> None:
 
 
 def test_a_keeper_that_does_not_answer_judges_nothing(clock: list[float]) -> None:
-    """Counted from its last answer."""
+    """The time without a judgement grows from the keeper's last answer."""
     judging = KeeperSilence()
     judging.hear(0.5)
     clock[0] += LATE_S - 1

@@ -1,4 +1,4 @@
-"""Who answers a request, and until when."""
+"""Which variant answers a request, and by which deadline."""
 
 import asyncio
 
@@ -8,11 +8,11 @@ from serve.base.errors import DeadlineExceeded, Overloaded, UnknownModel, Unknow
 from serve.engine.model import find_model
 from tests.serve.clock import now, run, settle
 from tests.serve.host import Host
-from tests.serve.served import as_is, ask, replace, request_of, scale_of, serving, two
+from tests.serve.served_model import as_is, ask, replace, request_of, scale_of, serving, two
 
 
 def test_the_routes_choose() -> None:
-    """All traffic to one variant means every request."""
+    """With all traffic at one variant, it answers each of 20 requests."""
 
     async def scenario() -> set[tuple[str, float]]:
         async with serving(two(), {"base": 0, "light": 1}) as model:

@@ -15,13 +15,13 @@ from serve.engine.model import ServedModel
 from tests.serve import clock
 from tests.serve.clock import run, settle
 from tests.serve.host import Host
-from tests.serve.served import Hosts, ask, request_of, routes, serving, two
-from tests.serve.watched import BASE, LIGHT, counts_of, to, watch, watched
+from tests.serve.served_model import Hosts, ask, request_of, routes, serving, two
+from tests.serve.watched_model import BASE, LIGHT, counts_of, to, watch, watched
 
 
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Milliseconds are those of the loop's own clock."""
+    """Use the virtual clock of the loop for milliseconds."""
     ours = SimpleNamespace(perf_counter=clock.now)
     monkeypatch.setattr("serve.engine.model.time", ours)
     monkeypatch.setattr("serve.engine.admission.time", ours)
@@ -65,7 +65,7 @@ def test_what_the_baseline_gets_instead_counts_for_nobody() -> None:
 
 
 def test_at_any_share() -> None:
-    """Half of the traffic is enough to see it, and the baseline's half says that it is well."""
+    """A candidate with half of the traffic is stopped after a run of failures."""
 
     async def scenario() -> Any:
         hosts = broken()
@@ -78,7 +78,7 @@ def test_at_any_share() -> None:
 
 
 def test_who_asks_for_the_candidate_still_meets_it() -> None:
-    """A pinned request wants to see it fail."""
+    """A request that is pinned to a stopped candidate reaches it."""
 
     async def scenario() -> None:
         async with watched(hosts=broken()) as model:
@@ -104,7 +104,7 @@ def test_nan_is_total_failure_too() -> None:
 
 @pytest.mark.parametrize(("keys", "met"), [(2, 30), (3, RUN)])
 def test_one_or_two_users_open_nothing(keys: int, met: int) -> None:
-    """Three do, whose keys are counted apart."""
+    """Failures of one or two keys do not stop the candidate, and those of three do."""
     names = {bucket_of(point_of("linear", name)): name for name in map(str, range(10))}
 
     async def scenario() -> int:
@@ -241,7 +241,7 @@ def test_newer_routes_of_the_same_rollout_change_nothing() -> None:
 
 
 def test_the_end_of_the_rollout_and_the_next_one_begin_anew() -> None:
-    """The candidate may be another version, and has its chance."""
+    """After the rollout's end the next one sends requests to the candidate again."""
 
     async def scenario() -> Any:
         hosts = broken()

@@ -12,13 +12,13 @@ from serve.counting.census import Count, VariantRun
 from tests.serve import clock
 from tests.serve.clock import run, settle
 from tests.serve.host import Host
-from tests.serve.served import ask, replace, request_of, serving, two
-from tests.serve.watched import LIGHT, counts_of, sheet_of, to, watch, watched
+from tests.serve.served_model import ask, replace, request_of, serving, two
+from tests.serve.watched_model import LIGHT, counts_of, sheet_of, to, watch, watched
 
 
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Milliseconds are those of the loop's own clock."""
+    """Use the virtual clock of the loop for milliseconds."""
     ours = SimpleNamespace(perf_counter=clock.now)
     monkeypatch.setattr("serve.engine.model.time", ours)
     monkeypatch.setattr("serve.engine.admission.time", ours)
@@ -50,7 +50,7 @@ def test_without_a_rollout_nothing_is_counted() -> None:
 
 
 def test_a_key_is_counted_apart() -> None:
-    """Requests of one key all go the same way: they are no draws of their own."""
+    """A request with a key is counted apart from those without."""
 
     async def scenario() -> Any:
         async with watched() as model:
@@ -74,7 +74,7 @@ def test_a_pinned_request_is_not_counted() -> None:
 
 @pytest.mark.parametrize(("limit_ms", "over"), [(1999.9, 1), (2000.0, 0), (None, 0)], ids=str)
 def test_over_the_limit_is_exact(limit_ms: float | None, over: int) -> None:
-    """Two seconds against the limit itself, not a histogram's edge; nothing is over an unknown one."""
+    """A latency equal to the limit is not over it, and nothing is over an unknown limit."""
 
     async def scenario() -> int:
         async with serving({"base": Host(), "light": Host(run_s=2)}) as model:
@@ -178,7 +178,7 @@ def test_ids_are_told_only_for_feedback(feedback: bool) -> None:
 
 @pytest.mark.parametrize("feedback", [False, True])
 def test_the_class_of_an_answer_is_told_only_for_feedback(feedback: bool) -> None:
-    """Where an answer says one; what came of several rows says none."""
+    """With feedback, the sheet has the top class of answers with one row."""
 
     async def scenario() -> Any:
         async with serving(two()) as model:

@@ -1,4 +1,4 @@
-"""Whose error it is, when something goes wrong while a rollout watches."""
+"""Which errors of a request count during a rollout, and for which variant."""
 
 import asyncio
 from typing import Any
@@ -11,12 +11,12 @@ from serve.engine.queue import Ran
 from serve.engine.variant import ServedVariant
 from tests.serve.clock import run, settle
 from tests.serve.host import Host
-from tests.serve.served import ask, request_of, two
-from tests.serve.watched import BASE, LIGHT, counts_of, watched
+from tests.serve.served_model import ask, request_of, two
+from tests.serve.watched_model import BASE, LIGHT, counts_of, watched
 
 
 def test_a_rescue_is_the_candidates_error() -> None:
-    """The user got an answer, and the candidate gave none."""
+    """A rescued request counts as an error of the candidate."""
 
     async def scenario() -> Any:
         hosts = two()
@@ -52,7 +52,7 @@ def test_a_failure_of_both_is_one_error_of_the_one_that_was_chosen() -> None:
 
 
 def test_a_second_try_is_an_error() -> None:
-    """The baseline was gone and came back: the user waited for it."""
+    """A request that was tried again counts as an error."""
 
     async def scenario() -> Any:
         hosts = two()
@@ -69,7 +69,7 @@ def test_a_second_try_is_an_error() -> None:
 
 
 def test_a_candidate_whose_queue_is_full_is_rescued() -> None:
-    """The baseline answers, and it is the candidate's error."""
+    """A request to a candidate with a full queue is rescued and counts as its error."""
 
     async def scenario() -> Any:
         hosts = two()
@@ -162,7 +162,7 @@ def test_an_input_that_only_the_candidate_refuses_is_its_error() -> None:
 
 
 def test_an_input_that_the_baseline_refuses_is_not_its_error() -> None:
-    """The candidate is not weighed against what clients get wrong."""
+    """An input that the baseline refuses is not an error of the baseline."""
 
     async def scenario() -> Any:
         hosts = two()

@@ -9,8 +9,8 @@ from serve.counting.census import BEFORE
 from serve.engine.model import ServedModel
 from tests.serve.clock import run
 from tests.serve.host import Host
-from tests.serve.served import ask, routes, serving, two
-from tests.serve.watched import sheet_of, to, watch
+from tests.serve.served_model import ask, routes, serving, two
+from tests.serve.watched_model import sheet_of, to, watch
 
 KEY = "maria"
 BUCKET = bucket_of(point_of("linear", KEY))

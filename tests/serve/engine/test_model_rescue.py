@@ -1,4 +1,4 @@
-"""Who steps in when a variant fails."""
+"""When the baseline answers for a failing variant."""
 
 import asyncio
 
@@ -11,12 +11,12 @@ from serve.counting.tally import Tally
 from serve.engine.admission import Answer
 from tests.serve.clock import now, run, settle
 from tests.serve.host import Host
-from tests.serve.served import ask, make_served, replace, request_of, scale_of, serving, two
+from tests.serve.served_model import ask, make_served, replace, request_of, scale_of, serving, two
 
 
 @pytest.mark.parametrize("error", [ModelFailed("no idea"), VariantUnavailable("gone")], ids=repr)
 def test_the_baseline_rescues_a_request_from_a_failing_variant(error: Exception) -> None:
-    """The answer says from whom; both the failure and the rescue are counted."""
+    """The baseline answers for a failing variant, marked; the failure and the rescue are counted."""
 
     async def scenario() -> tuple[Answer, Tally, Tally]:
         hosts = two()
@@ -59,7 +59,7 @@ def test_a_bad_request_is_not_tried_twice() -> None:
 
 
 def test_nobody_else_answers_for_a_pinned_variant_that_fails() -> None:
-    """Who asks for it wants to see it fail."""
+    """A pinned request to a failing variant fails."""
 
     async def scenario() -> None:
         hosts = two()
@@ -73,7 +73,7 @@ def test_nobody_else_answers_for_a_pinned_variant_that_fails() -> None:
 
 @pytest.mark.parametrize(("variant", "pinned"), [("light", "light"), ("base", None)], ids=["pinned", "base"])
 def test_who_has_nobody_else_waits_until_it_is_back(variant: str, pinned: str | None) -> None:
-    """One more try, marked in the answer; the failure stays counted, and so is the rescue."""
+    """A request to a variant that is down waits, is answered by it with `retried`, and counts a failure."""
 
     async def scenario() -> tuple[Answer, float, Tally]:
         hosts = two()
@@ -125,7 +125,7 @@ def test_who_waits_for_a_lost_variant_is_answered_by_its_next_version() -> None:
 
 
 def test_no_more_are_held_than_would_be_queued() -> None:
-    """The door is shut for the next, and that is a shed."""
+    """At most `max_queue_rows` requests wait for a variant that is down; the next is a shed."""
 
     async def scenario() -> int:
         hosts = two()

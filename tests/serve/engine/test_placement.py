@@ -30,7 +30,7 @@ async def placed(session: Session, runs: int = 1) -> AsyncIterator[Together]:
 
 
 def test_runs_the_session(module_repository: Path) -> None:
-    """`light` answers twice the row's sum, for some CPU time."""
+    """The placement gives the session's outputs and its CPU time."""
 
     async def scenario() -> float:
         async with placed(open_session(module_repository / "linear" / "light")) as placement:
@@ -42,7 +42,7 @@ def test_runs_the_session(module_repository: Path) -> None:
 
 
 def slow(run: Callable[[Any], Any]) -> Any:
-    """A session that does this instead of a run."""
+    """A session that calls this in place of a run."""
     return SimpleNamespace(name="slow", ranges={}, longest={}, signature=SIGNATURE, run=run)
 
 
@@ -180,7 +180,7 @@ def test_it_is_never_lost(module_repository: Path) -> None:
 
 
 def test_closing_ends_the_thread(module_repository: Path) -> None:
-    """A version that is gone leaves nothing behind."""
+    """Closing a placement ends its thread."""
 
     async def scenario() -> int:
         before = active_count()

@@ -1,4 +1,4 @@
-"""Who shares a run with whom, and when it goes."""
+"""Which requests share a run, and when a run starts."""
 
 import asyncio
 import contextvars
@@ -32,7 +32,7 @@ def test_an_idle_queue_runs_at_once() -> None:
 
 
 def test_what_arrives_during_a_run_goes_together() -> None:
-    """Under load the runs grow, and everybody gets the own answer."""
+    """Requests that arrive during a run share the next one and get their own answers."""
 
     async def scenario() -> tuple[Sizes, list[float]]:
         host = Host(run_s=0.01)
@@ -77,7 +77,7 @@ def test_a_request_larger_than_full_runs_alone() -> None:
     ("count", "began_s"), [(1, 0.005), (4, 0.0)], ids=["due when its wait is over", "at once when full"]
 )
 def test_beside_another_run_a_batch_waits_to_be_full_or_due(count: int, began_s: float) -> None:
-    """Where the placement can run two at once, `max_wait_s` bounds how long company is waited for."""
+    """Beside another run, a batch waits until it is full or `max_wait_s` is over."""
 
     async def scenario() -> float:
         queue = queue_of(Host(runs=2, run_s=1), full_rows=4, max_wait_s=0.005)
@@ -89,7 +89,7 @@ def test_beside_another_run_a_batch_waits_to_be_full_or_due(count: int, began_s:
 
 
 def test_no_more_runs_at_once_than_the_placement_takes() -> None:
-    """The third waits, however long that is, until one of two has ended."""
+    """A third run waits until one of two has ended."""
 
     async def scenario() -> float:
         queue = queue_of(Host(runs=2, run_s=1), full_rows=1)
@@ -100,7 +100,7 @@ def test_no_more_runs_at_once_than_the_placement_takes() -> None:
 
 
 def test_what_waited_for_company_goes_alone_when_the_other_run_ends() -> None:
-    """An idle variant never waits."""
+    """A waiting batch starts when the other run ends."""
 
     async def scenario() -> float:
         queue = queue_of(Host(runs=2, run_s=0.01), max_wait_s=5)
@@ -111,7 +111,7 @@ def test_what_waited_for_company_goes_alone_when_the_other_run_ends() -> None:
 
 
 def test_only_equal_shapes_share_a_run() -> None:
-    """Rows of different lengths cannot be stacked."""
+    """Only requests of equal shape share a run."""
     spec = TensorSpec(name="x", datatype="FP32", shape=("batch", "length"))
     signature = Signature(inputs=(spec,), outputs=SIGNATURE.outputs)
 
@@ -126,7 +126,7 @@ def test_only_equal_shapes_share_a_run() -> None:
 
 
 def test_a_model_without_a_batch_dimension_is_never_batched() -> None:
-    """Fixed shapes run one request at a time."""
+    """Requests of a model with fixed shapes run one at a time."""
     fixed = Signature(
         inputs=(TensorSpec(name="x", datatype="FP32", shape=(1, 4)),),
         outputs=(TensorSpec(name="y", datatype="FP32", shape=(1, 3)),),
@@ -143,7 +143,7 @@ def test_a_model_without_a_batch_dimension_is_never_batched() -> None:
 
 @pytest.mark.parametrize("failure", [ModelFailed("no idea"), RefusedInput("no UTF-8")], ids=repr)
 def test_one_bad_request_fails_alone(failure: Exception) -> None:
-    """Those who shared its run are answered, each by a run of its own."""
+    """If a shared run fails, each request is run alone, and only the bad one fails."""
 
     async def scenario() -> tuple[Sizes, Outcomes]:
         host = Host(run_s=0.01)
@@ -158,7 +158,7 @@ def test_one_bad_request_fails_alone(failure: Exception) -> None:
 
 
 def test_a_batch_whose_rows_do_not_add_up_is_nobodys_answer() -> None:
-    """A model that mixes rows does not hand one client another's answer, and its run counts as none."""
+    """If a run returns too few rows, each request is run alone."""
 
     class Summing(Host):
         async def run(self, arrays: Arrays) -> Run:
@@ -174,7 +174,7 @@ def test_a_batch_whose_rows_do_not_add_up_is_nobodys_answer() -> None:
 
 
 def test_a_failed_run_does_not_stop_the_queue() -> None:
-    """The next request is answered."""
+    """After a failed run the next request is answered."""
 
     async def scenario() -> float:
         queue = queue_of(Host())
@@ -200,7 +200,7 @@ def test_a_bug_in_a_run_reaches_everybody_in_it_and_nobody_else() -> None:
 
 
 def test_a_run_knows_nothing_of_the_request_that_started_it() -> None:
-    """A host that ties calls to a request's context must not end a batch when that request ends."""
+    """A run does not inherit the context variables of the request that started it."""
     request: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="none")
 
     class Peek(Host):
@@ -233,7 +233,7 @@ def test_the_tally_counts_runs_and_waits() -> None:
 
 
 def test_in_flight_and_waiting_rows_say_what_there_is_to_do() -> None:
-    """Requests that wait or run, and the rows among them that wait."""
+    """`in_flight` counts waiting and running requests, and `waiting_rows` the rows that wait."""
 
     async def scenario() -> list[tuple[int, int]]:
         host = Host()

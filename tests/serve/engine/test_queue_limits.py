@@ -45,7 +45,7 @@ def test_time_that_is_up_during_the_run_is_told_at_once() -> None:
 
 
 def test_a_client_that_goes_away_costs_no_run() -> None:
-    """The others in the queue are answered, and it goes on."""
+    """A request that is cancelled in the queue is not run, and the others are answered."""
 
     async def scenario() -> tuple[list[int], Outcomes]:
         host = Host(run_s=1)
@@ -62,7 +62,7 @@ def test_a_client_that_goes_away_costs_no_run() -> None:
 
 
 def test_a_client_that_goes_away_during_its_run_takes_nobody_along() -> None:
-    """The run goes on for those who share it."""
+    """Cancelling a request during its run does not affect the others of the run."""
 
     async def scenario() -> Outcomes:
         queue = queue_of(Host(run_s=1))
@@ -135,7 +135,7 @@ def test_refuses_at_the_door_when_the_wait_would_be_too_long() -> None:
 
 
 def test_what_fits_into_the_next_run_is_never_refused() -> None:
-    """One run that took long must not close the door for good."""
+    """Requests that fit into the next run are accepted, even if runs take long."""
 
     async def scenario() -> None:
         queue = queue_of(Host(run_s=9), full_rows=4, max_queue_wait_s=0.01)
@@ -213,7 +213,7 @@ def test_drain_ends_although_everybody_has_left() -> None:
 
 
 def test_nobody_waits_for_ever_when_the_run_is_cancelled() -> None:
-    """A server that stops says so to those who wait."""
+    """A cancelled run fails its requests with VariantUnavailable."""
 
     async def scenario() -> None:
         host = Host()

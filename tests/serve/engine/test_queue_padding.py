@@ -98,7 +98,7 @@ def test_short_rows_are_filled_up_with_what_the_tokenizer_says() -> None:
 
 
 def test_everybody_gets_an_answer_of_the_own_length() -> None:
-    """Company changes nothing: outputs that are as long as the text come back without the padding."""
+    """Answers in a shared run are cut to the request's own length and equal those alone."""
 
     async def scenario() -> list[Outputs]:
         host = Reader()
@@ -116,7 +116,7 @@ def test_everybody_gets_an_answer_of_the_own_length() -> None:
 
 
 def test_a_large_request_comes_back_whole_whoever_shared_its_pieces() -> None:
-    """Every piece is cut to the request's own length."""
+    """The pieces of a large request are cut to its own length."""
 
     async def scenario() -> Outputs:
         busy = queue(Reader(), max_run_rows=2)

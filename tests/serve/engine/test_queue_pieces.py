@@ -59,7 +59,7 @@ def test_a_model_without_a_batch_dimension_is_never_cut_into_pieces() -> None:
 
 
 def test_drain_waits_for_all_pieces_of_a_large_request() -> None:
-    """Between two pieces the queue is not idle."""
+    """`drain` waits for all pieces of a large request."""
 
     async def scenario() -> tuple[bool, list[int]]:
         host = Host(run_s=1)

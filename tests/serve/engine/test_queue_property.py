@@ -78,7 +78,7 @@ LOADS = st.builds(
 
 
 class Doubler:
-    """Answers twice its input, when it does, and notes what shared a run."""
+    """Answers twice its input or fails, and notes which requests shared a run."""
 
     def __init__(self, load: Load) -> None:
         self.runs = load.at_once
@@ -113,7 +113,7 @@ class Doubler:
 
 
 def request_of(number: int, visit: Visit) -> Arrays:
-    """Elements that no other request has."""
+    """Return elements that differ from those of all other requests."""
     size = visit.rows * visit.length
     elements = np.arange(number * 1000, number * 1000 + size).reshape(visit.rows, visit.length)
     if visit.poisoned:
@@ -130,7 +130,7 @@ async def visit_queue(queue: Queue, number: int, visit: Visit) -> Ran:
 
 
 async def play(load: Load, host: Doubler) -> tuple[Queue, list[Ran | BaseException]]:
-    """What everybody got, once the queue is empty again."""
+    """Return all answers once the queue is empty."""
     queue = queue_of(
         host,
         signature=SIGNATURE,
@@ -152,7 +152,7 @@ async def play(load: Load, host: Doubler) -> tuple[Queue, list[Ran | BaseExcepti
 
 
 def excused(visit: Visit, load: Load) -> tuple[type[BaseException], ...]:
-    """What a request may end with instead of an answer."""
+    """Return the errors with which a request may end."""
     errors: list[type[BaseException]] = [Overloaded]
     if visit.poisoned:
         errors.append(ModelFailed)
@@ -168,8 +168,10 @@ def excused(visit: Visit, load: Load) -> tuple[type[BaseException], ...]:
 @settings(max_examples=250, deadline=None)
 @given(LOADS)
 def test_everybody_gets_the_own_answer_or_an_error_of_its_own(load: Load) -> None:
-    """Under random arrival, sizes, shapes, cancellation, failure and deadlines; the clock is virtual, so that
-    a request that is forgotten fails the test at once."""
+    """Under random arrivals, sizes, cancellations, failures and deadlines, each request gets its own answer
+    or an excused error.
+
+    The clock is virtual, so a request without an answer fails the test at once."""
     host = Doubler(load)
     queue, answers = run(play(load, host))
     for number, (visit, answer) in enumerate(zip(load.visits, answers, strict=True)):

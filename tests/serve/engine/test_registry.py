@@ -1,4 +1,4 @@
-"""What a gateway serves while catalogs come and go."""
+"""What a gateway serves while its catalog changes."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from serve.engine.shapes import Shape
 from tests.conftest import FEATURES, SIGNATURE, linear_graph, make_bundle
 from tests.serve.clock import settle
 from tests.serve.gateway import Gateway, run
-from tests.serve.served import as_is, request_of, scale_of
+from tests.serve.served_model import as_is, request_of, scale_of
 from tests.serve.texts import SIGNATURE as TEXT_SIGNATURE
 from tests.serve.texts import make_text_bundle
 

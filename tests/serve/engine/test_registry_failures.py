@@ -1,4 +1,4 @@
-"""What a gateway serves when it cannot have what the catalog says."""
+"""What a gateway serves if it cannot load a variant of the catalog."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def gateway(module_repository: Path) -> Gateway:
 
 
 def test_a_version_that_cannot_be_had_leaves_the_old_one_in_place(gateway: Gateway) -> None:
-    """The reason is handed back; the other variants change."""
+    """A version that cannot be placed leaves the old one, and the other variants change."""
 
     async def scenario() -> tuple[dict[str, str], float, float]:
         await gateway.apply(1, base=1, light=2)
@@ -56,7 +56,7 @@ def test_who_asks_for_what_cannot_be_had_hears_why(gateway: Gateway) -> None:
 
 
 def test_what_the_keeper_could_not_load_is_told_at_once(gateway: Gateway) -> None:
-    """Nothing that runs is touched by it."""
+    """A variant that the keeper could not load is refused with the reason."""
 
     async def scenario() -> bool:
         await gateway.apply(1, base=1)

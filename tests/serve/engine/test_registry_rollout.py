@@ -41,7 +41,7 @@ def catalog(revision: int, folder: str, watch: Watch | None = WATCH, *models: st
 
 
 def test_a_change_of_routes_reads_nothing(gateway: Gateway, module_repository: Path) -> None:
-    """Within a second on all gateways: no folder, no placement, no wait for requests that run."""
+    """A change of routes does not read the bundle's folder."""
     folder = str(module_repository / "linear" / "base")
 
     async def scenario() -> tuple[int, int, bool]:

@@ -48,14 +48,14 @@ def strings(rows: list[list[bytes]]) -> NDArray[np.object_]:
 
 
 def test_runs_the_bundles_graph(repository: Path) -> None:
-    """`light` answers twice the sum of the row."""
+    """The session answers with the outputs of the bundle's graph."""
     rows = np.array([[1, 2, 3, 4], [0, 0, 0, 1]], np.float32)
     outputs = open_session(repository / "linear" / "light").run({"x": rows})
     np.testing.assert_array_equal(outputs["y"], [[20, 20, 20], [2, 2, 2]])
 
 
 def test_rows_may_have_a_run_each() -> None:
-    """Under `rows: alone` the batch's largest number is the row's own."""
+    """With `rows: alone` the largest number of the batch is the row's own."""
     nodes = [
         helper.make_node("ReduceMax", ["x"], ["most"], keepdims=1),
         helper.make_node("Div", ["x", "most"], ["y"]),
@@ -67,14 +67,14 @@ def test_rows_may_have_a_run_each() -> None:
 
 
 def test_checks_the_digest_before_the_graph_is_parsed(repository: Path) -> None:
-    """A changed graph never reaches onnxruntime."""
+    """A changed file is refused before onnxruntime reads it."""
     (repository / "linear" / "base" / MODEL).write_bytes(b"not the graph")
     with pytest.raises(InvalidBundle, match="was changed after export"):
         open_session(repository / "linear" / "base")
 
 
 def test_refuses_what_onnxruntime_cannot_load(repository: Path, make_bundle: MakeBundle) -> None:
-    """A graph that is none is the bundle's fault, said so."""
+    """A file that onnxruntime cannot load is refused."""
     content = b"not a graph"
     folder = repository / "linear" / "base"
     bundle = make_bundle(repository, "base")
@@ -86,7 +86,7 @@ def test_refuses_what_onnxruntime_cannot_load(repository: Path, make_bundle: Mak
 
 
 def test_refuses_a_manifest_that_misnames_the_inputs(repository: Path, make_bundle: MakeBundle) -> None:
-    """Requests are checked against the manifest, so it must tell the truth about the graph."""
+    """A manifest whose signature differs from the graph's is refused."""
     lie = Signature(
         inputs=(TensorSpec(name="z", datatype="FP32", shape=("batch", 4)),), outputs=SIGNATURE.outputs
     )
@@ -96,13 +96,13 @@ def test_refuses_a_manifest_that_misnames_the_inputs(repository: Path, make_bund
 
 
 def test_a_run_that_fails_names_the_variant(repository: Path) -> None:
-    """The log says who failed."""
+    """The error of a failed run names the variant."""
     with pytest.raises(ModelFailed, match="linear/base failed"):
         open_session(repository / "linear" / "base").run({"x": np.zeros((1, 9), np.float32)})
 
 
 def test_strings_come_and_go_as_bytes() -> None:
-    """What the wire calls BYTES and onnxruntime a string is the same text on both sides, NUL and all."""
+    """BYTES become strings in onnxruntime and come back the same, including NUL."""
     rows = strings([[b"plain", "é😀".encode()], [b"", b"nul\x00inside\x00"]])
     answer = echo(TensorProto.STRING, "BYTES").run({"x": rows})["y"]
     assert answer.dtype == np.object_
@@ -116,13 +116,13 @@ def test_strings_of_an_export_are_taken_as_they_are() -> None:
 
 
 def test_refuses_bytes_that_are_no_text() -> None:
-    """onnxruntime's strings are UTF-8, so the request is at fault, not the model."""
+    """Bytes that are not UTF-8 are refused as the client's error."""
     with pytest.raises(InvalidRequest, match=r"input 'x' has an element that is not UTF-8: b'caf\\xe9'"):
         echo(TensorProto.STRING, "BYTES").run({"x": strings([[b"fine", b"caf\xe9"]])})
 
 
 def test_a_graph_that_reads_numbers_from_strings_warms_up() -> None:
-    """The first run is not a request's, so its strings must be such as any graph may take."""
+    """A graph that casts strings to numbers can be warmed up."""
     node = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)
     kinds = {"x": int(TensorProto.STRING), "y": int(TensorProto.FLOAT)}
     session = session_of(kinds, {"x": "BYTES", "y": "FP32"}, [node])
@@ -130,7 +130,7 @@ def test_a_graph_that_reads_numbers_from_strings_warms_up() -> None:
 
 
 def test_half_floats_stay_half_floats() -> None:
-    """FP16 goes through as numpy's own."""
+    """FP16 arrays go in and out as float16."""
     rows = np.array([[1.5, 65504.0]], np.float16)
     answer = echo(TensorProto.FLOAT16, "FP16").run({"x": rows})["y"]
     assert answer.dtype == np.float16
@@ -139,7 +139,7 @@ def test_half_floats_stay_half_floats() -> None:
 
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_bfloat16_travels_as_its_bits(order: Literal["C", "F"]) -> None:
-    """numpy has no BF16: its bits come as uint16 and go as uint16, unchanged, however they lie in memory."""
+    """BF16 arrays go in and out as uint16 bits, whatever their memory layout."""
     bits = np.arange(0x3F80, 0x3F80 + 6, dtype=np.uint16).reshape((3, 2), order=order)
     answer = echo(TensorProto.BFLOAT16, "BF16").run({"x": bits})["y"]
     assert answer.dtype == np.uint16
@@ -147,7 +147,7 @@ def test_bfloat16_travels_as_its_bits(order: Literal["C", "F"]) -> None:
 
 
 def test_bfloat16_beside_other_datatypes() -> None:
-    """Each tensor keeps its own: 1.5 in BF16 is 0x3FC0."""
+    """BF16 and other datatypes may be mixed in one graph."""
     kinds = {
         "x": int(TensorProto.FLOAT),
         "xb": int(TensorProto.BFLOAT16),
@@ -196,14 +196,14 @@ def test_a_graph_that_fails_on_its_own_size_is_refused() -> None:
 
 
 def test_a_size_that_nobody_knows_proves_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """A bundle of an older export is loaded, and said to be cold."""
+    """A bundle without a known size is loaded without a warm-up, which is logged."""
     with caplog.at_level("WARNING", "counterweight.session"):
         halved()
     assert "halved/base is not warm" in caplog.text
 
 
 def test_warms_up_with_one_row_and_with_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows are few, as in a request, and many; what else may vary has a length that layers can work on."""
+    """The warm-up runs one row and a batch of eight, with different lengths."""
     shapes: list[tuple[int, ...]] = []
     run = Session.run
 

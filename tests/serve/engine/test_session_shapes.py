@@ -1,4 +1,4 @@
-"""A session that runs the shapes of its model's runs before any request does."""
+"""A session runs its model's known shapes before the first request."""
 
 import logging
 import threading
@@ -14,7 +14,7 @@ from tests.conftest import CLASSES, FEATURES, SIGNATURE, linear_graph
 
 
 def write(path: Path, *shapes: Shape) -> None:
-    """What runs elsewhere have had."""
+    """Write shapes as other runs do."""
     known = Shapes()
     for shape in shapes:
         known.see(shape)

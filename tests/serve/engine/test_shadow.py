@@ -11,16 +11,16 @@ import pytest
 from serve.base.errors import ModelFailed
 from serve.base.settings import Settings
 from serve.base.tensor import Arrays
-from serve.counting.copies import Copies
+from serve.counting.shadow_results import Copies
 from tests.serve.clock import run
 from tests.serve.host import Host
 from tests.serve.queues import rows
-from tests.serve.served import ask, make_served, replace, request_of, routes, serving, two
+from tests.serve.served_model import ask, make_served, replace, request_of, routes, serving, two
 from tests.serve.shadows import LATER_S, WATCH, Odd, compared, copies_of, faulty, other, shadowed
 
 
 def test_the_same_arrays_go_to_the_shadow_after_the_answer() -> None:
-    """When the client has its answer, the shadow has not begun."""
+    """The shadow gets the same arrays after the client has its answer."""
     light = Odd(lambda y: y)
 
     async def scenario() -> tuple[int, list[Arrays]]:

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from serve.base.errors import ModelFailed
-from serve.counting.copies import Copies
+from serve.counting.shadow_results import Copies
 from serve.engine.model import ServedModel
 from serve.rollout.evidence.evidence import Comparison
 from tests.conftest import FEATURES
 from tests.serve.clock import now, run, settle
 from tests.serve.host import Host
-from tests.serve.served import ask, request_of, routes, serving
+from tests.serve.served_model import ask, request_of, routes, serving
 from tests.serve.shadows import FAULTS, LATER_S, WATCH, Odd, compared, copies_of, faulty, shadowed
 
 
@@ -64,7 +64,7 @@ def test_every_copy_is_compared_or_dropped(fault: str) -> None:
     "fault", [fault for fault in FAULTS if fault.startswith(("fails", "refuses", "answers"))]
 )
 def test_a_pair_that_fails_is_a_disagreement(fault: str) -> None:
-    """The baseline could answer: what the candidate did not answer as asked is held against it."""
+    """A failed copy counts as a disagreement for each of its rows."""
 
     async def scenario() -> Comparison:
         async with shadowed({"base": Host(), "light": faulty(fault)}) as model:
@@ -103,7 +103,7 @@ def test_one_input_that_fails_is_not_held_against_its_neighbours() -> None:
 
 
 def test_a_shadow_that_cannot_follow_drops_what_does_not_fit() -> None:
-    """Four rows wait while eight of the twenty are in the run that hangs; the rest is counted as dropped."""
+    """If a shadow hangs, copies beyond its limit are counted as dropped."""
 
     async def scenario() -> tuple[int, int]:
         light = faulty("hangs")

@@ -5,10 +5,10 @@ import asyncio
 import numpy as np
 import pytest
 
-from serve.counting.copies import Copies, add_copies
+from serve.counting.shadow_results import Copies, add_copies
 from tests.serve.clock import run
 from tests.serve.host import Host
-from tests.serve.served import ask, request_of, routes
+from tests.serve.served_model import ask, request_of, routes
 from tests.serve.shadows import LATER_S, WATCH, Odd, copies_of, other, shadowed
 
 
@@ -50,7 +50,7 @@ def test_an_answer_without_numbers_says_no_class() -> None:
 
 def test_a_gateway_keeps_so_many_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """At most `_MOST_MATCHED` requests are kept until a keeper has taken them."""
-    monkeypatch.setattr("serve.counting.copies._MOST_MATCHED", 2)
+    monkeypatch.setattr("serve.counting.shadow_results._MOST_MATCHED", 2)
     total = Copies()
     for request_id in "abc":
         add_copies(total, Copies(matched={request_id: (1, 2)}, classes=3))

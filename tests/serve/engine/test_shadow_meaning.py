@@ -19,7 +19,7 @@ from tests.conftest import make_bundle, make_figures
 from tests.serve.clock import run as run_scenario
 from tests.serve.gateway import Gateway, run
 from tests.serve.host import Host
-from tests.serve.served import ask, request_of
+from tests.serve.served_model import ask, request_of
 from tests.serve.shadows import LATER_S, Odd, copies_of, shadowed
 
 NUMBERS = Meaning(kind="numbers", form="plain", spread=(100.0,) * 3)
@@ -96,7 +96,7 @@ ROWS = Signature(
 )
 @pytest.mark.parametrize("known", [True, False], ids=["measured", "of before"])
 def test_another_form_is_a_pair_that_differs(mine: NDArray[Any], theirs: NDArray[Any], known: bool) -> None:
-    """The class on top is always the same, and no client could read the answer; request by request."""
+    """An answer in another form differs, even if its top class is the same."""
     form: Form = "shares" if mine is not LOGITS else "plain"
     meanings = {"y": Meaning(kind="classes", form=form)} if known else {}
     for row in range(len(LOGITS)):

@@ -1,4 +1,4 @@
-"""What a shadow makes of requests with many rows, and why it drops copies."""
+"""How a shadow compares requests with many rows, and why it drops copies."""
 
 import asyncio
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serve.counting.copies import Copies
+from serve.counting.shadow_results import Copies
 from serve.engine.shadow_copy import Copy
 from serve.rollout.evidence.evidence import Clusters, Drop
 from tests.serve.clock import run
 from tests.serve.host import Host
-from tests.serve.served import ask, request_of
+from tests.serve.served_model import ask, request_of
 from tests.serve.shadows import LATER_S, Odd, copies_of, faulty, other, shadowed
 
 
@@ -58,7 +58,7 @@ def test_a_part_that_is_hardly_worth_a_run_is_dropped() -> None:
 
 
 def test_a_copy_is_dropped_for_a_reason() -> None:
-    """A shadow that is gone is no shadow that is slow."""
+    """A copy for a shadow that is down is dropped for that reason."""
 
     async def scenario() -> Copies:
         light = Host()

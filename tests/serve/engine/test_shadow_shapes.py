@@ -9,7 +9,7 @@ import numpy as np
 from serve.base.settings import Settings
 from serve.base.tensor import Arrays, Signature, TensorSpec
 from serve.counting.census import Census
-from serve.counting.copies import Copies
+from serve.counting.shadow_results import Copies
 from serve.counting.tally import Tally
 from serve.engine.batch import Joining
 from serve.engine.catalog import LoadedVariant
@@ -20,7 +20,7 @@ from serve.engine.shadow_copy import Copy
 from serve.engine.variant import ServedVariant
 from tests.serve.clock import run
 from tests.serve.host import Host
-from tests.serve.watched import watch
+from tests.serve.watched_model import watch
 
 
 class Marking(Host):
@@ -42,7 +42,7 @@ def signature_of(*shape: str | int) -> Signature:
 def compared(
     host: Host, signature: Signature, inputs: list[Any], expected: list[Any], pads: Mapping[str, int]
 ) -> Copies:
-    """What becomes of these inputs, for which the baseline marked what `expected` says."""
+    """Return the copies of these inputs, for which the baseline's answer is `expected`."""
 
     async def scenario() -> Copies:
         settings = Settings()
@@ -77,7 +77,7 @@ def test_copies_of_different_lengths_share_a_run_and_are_compared_at_their_own()
 
 
 def test_a_model_without_a_batch_takes_one_copy_at_a_time() -> None:
-    """Each token of its answer is one pair."""
+    """A model without a batch dimension gets one copy at a time, and each token is a pair."""
     host = Marking()
     copies = compared(host, signature_of(3), [[1, 9, 1], [1, 1, 1]], [[0, 1, 0], [0, 0, 1]], {})
     assert (len(host.sizes), copies.pairs.pairs, copies.pairs.disagreements) == (2, 6, 1)

@@ -14,12 +14,12 @@ def seen(*rows: int) -> Shapes:
 
 
 def test_of_alike_shapes_the_largest_is_kept() -> None:
-    """Five to eight rows are of a kind; what has room for seven has it for five. The largest comes first."""
+    """Of similar shapes the largest is kept, and the largest comes first."""
     assert seen(1, 5, 7, 6, 32, 17).known == (((32, 4),), ((7, 4),), ((1, 4),))
 
 
 def test_every_input_and_every_dimension_counts() -> None:
-    """A batch of long texts is another kind than one of short ones."""
+    """Shapes that differ in any dimension of an input are different kinds."""
     shapes = Shapes()
     long, short = ((8, 128), (8, 128)), ((8, 16), (8, 16))
     assert [shapes.see(short), shapes.see(long), shapes.see(short)] == [True, True, False]

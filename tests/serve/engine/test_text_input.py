@@ -41,14 +41,14 @@ def test_gives_the_librarys_own_tokens(texts: list[str]) -> None:
 
 
 def test_pads_to_the_longest_of_the_request() -> None:
-    """A request of short texts costs no more than they are long."""
+    """Texts are padded to the longest of the request."""
     encoded = TEXTS.encode(as_bytes("", "hello there"))
     np.testing.assert_array_equal(encoded.arrays["input_ids"], [[101, 102, 0, 0], [101, 7592, 2045, 102]])
     np.testing.assert_array_equal(encoded.arrays["attention_mask"], [[1, 1, 0, 0], [1, 1, 1, 1]])
 
 
 def test_counts_tokens_without_padding() -> None:
-    """What a client is billed for is what its texts are, special tokens included."""
+    """The number of tokens includes special ones and excludes padding."""
     assert TEXTS.encode(as_bytes("", "hello there")).tokens == 6
 
 
@@ -65,7 +65,7 @@ def test_gives_each_input_its_own_datatype() -> None:
 
 
 def test_tells_what_pads_each_input() -> None:
-    """Requests of different lengths can be joined by filling up the shorter."""
+    """Each input's padding value is that of the tokenizer, or 0 for masks and types."""
     content = tokenizer_json().replace(b'"pad_id": 0', b'"pad_id": 7').replace(b'"pad_id":0', b'"pad_id":7')
     signature = Signature(inputs=(IDS, MASK, TYPES), outputs=(VECTOR,))
     texts = text_input(content=content, signature=signature)
@@ -111,7 +111,7 @@ def test_says_that_the_end_of_a_blank_text_was_not_looked_at() -> None:
     ids=["latin-1", "no texts", "too many"],
 )
 def test_refuses_what_it_cannot_read(texts: list[bytes], message: str) -> None:
-    """The message names the text and the fault in it."""
+    """The error names the invalid text and its fault."""
     with pytest.raises(InvalidRequest, match=message):
         TEXTS.encode(as_bytes(*texts))
 
@@ -144,7 +144,7 @@ def test_pads_tokens_that_the_client_made() -> None:
     ids=["beyond the vocabulary", "negative", "too long", "none", "beyond 64 bits"],
 )
 def test_refuses_tokens_that_the_model_has_not(rows: list[list[int]], message: str) -> None:
-    """Another model's tokens would make the graph fail, or worse, answer."""
+    """Tokens outside the vocabulary are refused."""
     with pytest.raises(InvalidRequest, match=message):
         TEXTS.accept_tokens(rows)
 
@@ -160,7 +160,7 @@ def test_refuses_tokens_that_the_model_has_not(rows: list[list[int]], message: s
     ids=["another input", "one length only", "floats", "no tokens"],
 )
 def test_refuses_a_graph_that_takes_something_else(spec: TensorSpec, message: str) -> None:
-    """What no tokenizer gives is named when the bundle is opened, not with the first request."""
+    """A graph whose inputs no tokenizer gives is refused when the bundle is opened."""
     with pytest.raises(InvalidBundle, match=message):
         text_input(signature=Signature(inputs=(spec,), outputs=(VECTOR,)))
 
@@ -209,7 +209,7 @@ def test_a_bundle_without_tokenizer_takes_no_texts(tmp_path: Path, make_bundle: 
 
 
 def test_refuses_a_tokenizer_that_was_changed(tmp_path: Path) -> None:
-    """Another tokenizer would give another model."""
+    """A tokenizer file that was changed is refused."""
     make_text_bundle(tmp_path, "base")
     (tmp_path / "words" / "base" / TOKENIZER).write_bytes(b"{}")
     with pytest.raises(InvalidBundle, match="was changed after export"):
@@ -227,7 +227,7 @@ def test_several_threads_get_the_same_tokens() -> None:
 
 @pytest.mark.parametrize(("words", "turns"), [(5, 0), (1000, 1)], ids=["short", "long"])
 def test_only_a_long_request_leaves_the_event_loop(words: int, turns: int) -> None:
-    """A long one lets others have their turn; a short one is done before a thread could have begun."""
+    """A long request is tokenized in a thread, and a short one in the event loop."""
 
     async def encode() -> int:
         passed = 0

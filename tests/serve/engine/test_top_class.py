@@ -19,7 +19,7 @@ from serve.engine.top_class import sound_class, top_class
     ids=["scores", "second output", "two rows", "one number", "strings", "tokens", "nothing"],
 )
 def test_an_answer_of_one_row_of_scores_says_one_class(outputs: Outputs, top: int | None) -> None:
-    """Anything else says none, or several."""
+    """Only an answer with one row of scores has a top class."""
     assert top_class(outputs) == top
 
 

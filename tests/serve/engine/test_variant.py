@@ -1,4 +1,4 @@
-"""Whether a variant can be relied on: it goes down when its host fails, and comes up when that is back."""
+"""A variant goes down when its host fails, and comes up when the host is back."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ async def fail_once(variant: ServedVariant) -> None:
 
 
 def test_a_failed_host_takes_it_down_and_nobody_asks_it() -> None:
-    """Requests fail at once, without a run."""
+    """After a failed run the variant is down, and requests fail without a run."""
 
     async def scenario() -> tuple[bool, list[int], float]:
         host = Host()
@@ -71,7 +71,7 @@ def test_a_host_that_is_seen_to_be_gone_takes_it_down_before_anybody_asks() -> N
 
 
 def test_what_waits_behind_a_lost_host_does_not_wait_for_its_successor() -> None:
-    """The whole queue fails with the first, and can be rescued elsewhere."""
+    """All requests in the queue of a lost host fail at once."""
 
     async def scenario() -> tuple[list[bool], float]:
         host = Host()
@@ -107,7 +107,7 @@ def test_it_comes_up_when_a_probe_is_answered(noticed: bool) -> None:
 
 
 def test_it_can_go_down_again() -> None:
-    """Coming up is for good only until the next failure."""
+    """A variant can go down and come up repeatedly."""
 
     async def scenario() -> list[bool]:
         host = Host()
@@ -123,7 +123,7 @@ def test_it_can_go_down_again() -> None:
 
 
 def test_a_host_that_hangs_is_no_host() -> None:
-    """A probe that is not answered within two seconds is a no, and another follows."""
+    """A probe without an answer within two seconds counts as a failure, and probes go on."""
 
     class Hanging(Host):
         async def ready(self) -> bool:
@@ -146,7 +146,7 @@ def test_a_host_that_hangs_is_no_host() -> None:
 
 
 def test_who_waits_for_it_hears_when_it_is_back() -> None:
-    """A waiting request continues when the variant is up again, not earlier."""
+    """A waiting request continues when the variant is up, and not earlier."""
 
     async def scenario() -> tuple[bool, float]:
         host = Host()
@@ -216,7 +216,7 @@ def test_it_retires_once_what_it_took_is_answered() -> None:
 
 
 def test_who_waits_for_one_that_retires_waits_no_longer() -> None:
-    """A lost host may have a successor under the same name: it should be asked."""
+    """A request that waits for a retired variant continues at once."""
 
     async def scenario() -> tuple[bool, float]:
         host = Host()

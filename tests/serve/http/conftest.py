@@ -1,4 +1,4 @@
-"""One server over nothing but an echo."""
+"""A server with an application that echoes."""
 
 import asyncio
 from collections.abc import Iterator

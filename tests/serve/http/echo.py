@@ -58,7 +58,7 @@ class Running:
         return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def ask(self, content: bytes) -> bytes:
-        """Everything that comes back until the server closes the connection."""
+        """Return all bytes until the server closes the connection."""
         with self.connect() as connection:
             connection.sendall(content)
             return read_to_end(connection)
@@ -72,7 +72,7 @@ def read_to_end(connection: socket.socket) -> bytes:
 
 
 def read_answer(connection: socket.socket) -> bytes:
-    """One answer of a connection that stays open."""
+    """Read one answer of a connection that stays open."""
     content = b""
     while not content.endswith(b"}"):
         content += connection.recv(65536)

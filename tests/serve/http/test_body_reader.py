@@ -1,4 +1,4 @@
-"""Bodies and headers, within their limits."""
+"""Bodies and headers and their limits."""
 
 import gzip
 import json

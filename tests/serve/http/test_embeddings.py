@@ -65,13 +65,13 @@ def test_counts_the_tokens(client: openai.OpenAI) -> None:
 
 
 def test_says_which_variant_answered(client: openai.OpenAI) -> None:
-    """The name in the answer asks for the same variant again."""
+    """The answer's `model` names the model and the variant."""
     answer = client.embeddings.create(model="words", input="hello there")
     assert answer.model == "words:base"
 
 
 def test_a_variant_can_be_pinned(client: openai.OpenAI) -> None:
-    """`light` answers twice the sum."""
+    """`model:variant` pins the variant."""
     answer = client.embeddings.create(model="words:light", input="hello there")
     assert (answer.model, answer.data[0].embedding) == ("words:light", [2 * HELLO[0], 4.0])
 
@@ -103,7 +103,7 @@ def test_the_asynchronous_client_works_as_well(url: str) -> None:
 def test_an_unknown_model_is_openais_not_found(
     client: openai.OpenAI, model: str, code: str, message: str
 ) -> None:
-    """The client raises its own error, with our words in it."""
+    """An unknown model raises OpenAI's NotFoundError with our message."""
     with pytest.raises(openai.NotFoundError, match=message) as caught:
         client.embeddings.create(model=model, input="hello")
     assert (caught.value.code, caught.value.type) == (code, "invalid_request_error")
@@ -111,13 +111,13 @@ def test_an_unknown_model_is_openais_not_found(
 
 @pytest.mark.parametrize("model", ["sorter", "linear"])
 def test_only_an_embedding_model_answers(client: openai.OpenAI, model: str) -> None:
-    """A classifier's scores are no embedding, and a model without a tokenizer reads no text."""
+    """A model without text embeddings gives 400."""
     with pytest.raises(openai.BadRequestError, match=f"'{model}' has no text embeddings"):
         client.embeddings.create(model=model, input="hello")
 
 
 def test_dimensions_must_be_the_models_own(client: openai.OpenAI) -> None:
-    """A vector cut short by the server would be worth nothing for most models."""
+    """`dimensions` must equal the model's own number."""
     assert (
         client.embeddings.create(model="words", input="hello there", dimensions=2).data[0].embedding == HELLO
     )
@@ -139,7 +139,7 @@ def test_time_that_is_up_is_openais_error_too(url: str) -> None:
 def test_what_comes_by_the_thousand_under_overload_is_not_logged(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A line for each request whose time was up would make it worse; the metrics count them."""
+    """A request that exceeds its deadline is not logged."""
     headers = {"x-request-timeout-seconds": "1e-9"}
     httpx2.post(f"{url}/embeddings", json={"model": "words", "input": "hello"}, headers=headers)
     assert [record for record in caplog.records if record.name.startswith("counterweight")] == []
@@ -160,7 +160,7 @@ def test_what_comes_by_the_thousand_under_overload_is_not_logged(
     ],
 )
 def test_refuses_what_is_no_such_request(change: dict[str, object], message: str) -> None:
-    """The message names the field and what came in it."""
+    """The error names the invalid field and its value."""
     with pytest.raises(InvalidRequest, match=message):
         decode_embeddings(orjson.dumps({"model": "words", "input": "a"} | change))
 
@@ -171,7 +171,7 @@ def test_refuses_what_is_no_such_request(change: dict[str, object], message: str
     ids=["cut off", "a list", "half a surrogate"],
 )
 def test_refuses_a_body_that_is_none(body: bytes, message: str) -> None:
-    """What cannot be read is said to be so."""
+    """A body that is not valid JSON is refused."""
     with pytest.raises(InvalidRequest, match=message):
         decode_embeddings(body)
 
@@ -189,6 +189,6 @@ def test_base64_is_of_32_bit_floats() -> None:
 
 
 def test_never_answers_what_is_no_number() -> None:
-    """NaN in a vector would poison an index for good."""
+    """An embedding with NaN raises ModelFailed."""
     with pytest.raises(ModelFailed, match="words:base answered NaN"):
         encode_embeddings(REQUEST, np.array([[1, np.nan]], np.float32), "words:base", 3, {})

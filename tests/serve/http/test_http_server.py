@@ -24,7 +24,7 @@ def test_answers_and_keeps_the_connection(server: Running) -> None:
 
 
 def test_answers_go_out_at_once(server: Running, make_loop: MakeLoop) -> None:
-    """Head and body are two writes: where the second waited for the first's receipt it would cost 40 ms."""
+    """Accepted connections have TCP_NODELAY, so the second write of an answer does not wait."""
     delays = []
 
     async def ask() -> None:
@@ -110,7 +110,8 @@ def test_a_client_that_leaves_cancels_its_request(server: Running) -> None:
 def test_a_client_that_leaves_with_requests_in_a_row_is_nobodys_error(
     server: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The first is cancelled, the second never begun, and nothing stands in the log."""
+    """If a client leaves, its first request is cancelled, the second is not started, and nothing is
+    logged."""
     server.app.waiting.clear()
     server.app.cancelled.clear()
     with server.connect() as connection:
@@ -137,7 +138,7 @@ def test_requests_behind_one_another_are_answered_in_their_order(server: Running
 
 
 def test_two_servers_share_a_port(server: Running, make_loop: MakeLoop) -> None:
-    """The system deals connections out between them; when one stops the other goes on."""
+    """Two servers share a port, and one answers when the other stops."""
     with running(Settings(), make_loop, server.port) as other:
         other.app.name = "two"
         names = {ask_name(server) for _ in range(200)}

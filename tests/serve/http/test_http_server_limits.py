@@ -1,4 +1,4 @@
-"""What a connection may cost."""
+"""The limits of a connection."""
 
 import time
 from contextlib import suppress
@@ -42,7 +42,7 @@ def test_a_header_without_an_end_is_431_before_it_fills_the_memory(server: Runni
 
 
 def test_headers_within_the_limit_are_taken(server: Running) -> None:
-    """The limit is on one request, not on all of a connection."""
+    """The limit on headers applies to each request of a connection."""
     with server.connect() as connection:
         for _ in range(5):
             connection.sendall(b"GET / HTTP/1.1\r\nx: " + b"a" * 1900 + b"\r\n\r\n")
@@ -63,7 +63,7 @@ def test_who_takes_too_long_to_ask_is_let_go(impatient: Running, part: bytes) ->
 
 
 def test_a_request_that_trickles_in_is_let_go_all_the_same(impatient: Running) -> None:
-    """A byte now and then buys no time."""
+    """A request that arrives byte by byte is closed after the timeout."""
     start = time.monotonic()
     with impatient.connect() as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n")
@@ -76,7 +76,7 @@ def test_a_request_that_trickles_in_is_let_go_all_the_same(impatient: Running) -
 
 
 def test_one_that_came_in_time_may_take_its_time_to_be_answered(impatient: Running) -> None:
-    """The limit is on asking, not on answering."""
+    """The timeout does not apply to the answer."""
     impatient.app.waiting.clear()
     with impatient.connect() as connection:
         connection.sendall(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")

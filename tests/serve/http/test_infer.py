@@ -1,4 +1,4 @@
-"""Bodies that are no plain JSON, in both directions."""
+"""Bodies that are not plain JSON, in both directions."""
 
 import json
 import struct
@@ -30,7 +30,7 @@ def test_bytes_in_and_json_out(endpoint: Endpoint) -> None:
 
 
 def test_bytes_in_and_bytes_out(endpoint: Endpoint) -> None:
-    """The header says where they begin."""
+    """With `binary_data_output` the answer is binary, and a header gives the size of its JSON."""
     status, content, headers = binary(endpoint, parameters={"binary_data_output": True})
     assert (status, headers["content-type"]) == (200, "application/octet-stream")
     assert content[int(headers[LENGTH]) :] == struct.pack("<3f", 20, 20, 20)
@@ -59,7 +59,7 @@ def test_a_length_that_cannot_be_is_400(endpoint: Endpoint, length: str) -> None
 def test_an_answer_is_packed_where_that_is_wanted_and_pays(
     endpoint: Endpoint, accept: str, rows: int, coding: str | None
 ) -> None:
-    """The client unpacks it by its header."""
+    """A large answer is compressed if the client accepts it."""
     tensor = TENSOR | {"shape": [rows, 4], "data": [1] * 4 * rows}
     body = json.dumps({"inputs": [tensor]}, separators=(",", ":"))
     answer = endpoint.client.post(INFER, content=body, headers={"accept-encoding": accept})

@@ -40,7 +40,7 @@ def test_metrics_count_what_was_served(endpoint: Endpoint) -> None:
 def test_metrics_come_as_they_are_asked_for(
     endpoint: Endpoint, accept: str, media_type: str, end: str
 ) -> None:
-    """Prometheus asks for OpenMetrics first."""
+    """The metrics' format follows the Accept header."""
     answer = endpoint.client.get("/metrics", headers={"accept": accept})
     assert answer.headers["content-type"].startswith(media_type)
     assert answer.text.endswith(end)

@@ -25,7 +25,7 @@ def test_the_index_lists_everything(endpoint: Endpoint, body: bytes | None) -> N
 
 
 def test_the_index_lists_what_is_ready(endpoint: Endpoint) -> None:
-    """When it is asked to."""
+    """With `ready: true` the index has only ready variants."""
     assert post(endpoint, "index", b'{"ready": true}').json() == [BASE]
 
 
@@ -43,7 +43,7 @@ def test_the_index_lists_what_is_ready(endpoint: Endpoint) -> None:
 def test_a_model_or_a_variant_is_loaded_and_unloaded(
     endpoint: Endpoint, verb: str, body: bytes | None, variant: str | None
 ) -> None:
-    """The answer is an empty object."""
+    """A load or unload reaches the repository and answers {}."""
     answer = post(endpoint, f"models/linear/{verb}", body)
     expected: Told = [(verb, "linear", variant)]
     assert (answer.status_code, answer.json(), endpoint.shelf.told) == (200, {}, expected)

@@ -28,7 +28,7 @@ HOOKS = {
 
 
 def test_every_hook_that_is_overridden_is_looked_at_here() -> None:
-    """What `_Bounded` defines and uvicorn's protocol has, too."""
+    """The tests cover each method that `_Bounded` overrides."""
     ours, theirs = (
         {name for name in vars(kind) if name[:2] != "__"} for kind in (_Bounded, HttpToolsProtocol)
     )
@@ -73,7 +73,7 @@ def test_a_cycle_has_what_the_server_reads_and_sets() -> None:
 
 
 def test_a_server_takes_sockets_and_ends_when_it_is_told_to() -> None:
-    """`_serve` leaves the signals to the process; `should_exit` ends it."""
+    """uvicorn's `_serve` takes sockets, and its server has `should_exit`."""
     assert list(inspect.signature(uvicorn.Server._serve).parameters) == ["self", "sockets"]
     assert inspect.iscoroutinefunction(uvicorn.Server._serve)
     assert uvicorn.Server(uvicorn.Config(app=lambda *_: None)).should_exit is False

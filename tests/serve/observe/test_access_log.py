@@ -44,7 +44,8 @@ def ids(path: Path) -> list[str]:
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    """Let a minute pass at most: the log's own promise is a second, a busy machine's is none."""
+    """Wait up to a minute for the condition: the log writes within a second, but a busy machine may be
+    slow."""
     deadline = time.monotonic() + 60
     while not true() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -73,7 +74,7 @@ def test_a_line_is_written_by_itself(tmp_path: Path) -> None:
 
 
 def test_a_name_with_a_line_break_stays_on_its_line(tmp_path: Path) -> None:
-    """A client cannot write lines of its own."""
+    """A line break in a request id is escaped."""
     log = AccessLog(tmp_path / "log")
     log.record(**access('a"}\n{"forged": true}'))
     log.close()
@@ -81,7 +82,7 @@ def test_a_name_with_a_line_break_stays_on_its_line(tmp_path: Path) -> None:
 
 
 def test_several_gateways_may_write_one_file(tmp_path: Path) -> None:
-    """Every line comes through whole."""
+    """Three logs on one file write each line whole."""
     logs = [AccessLog(tmp_path / "log") for _ in range(3)]
 
     def write(number: int) -> None:
@@ -98,7 +99,7 @@ def test_several_gateways_may_write_one_file(tmp_path: Path) -> None:
 
 
 def test_what_stood_in_the_file_stays(tmp_path: Path) -> None:
-    """A restarted server goes on where it was."""
+    """A new log appends to the file."""
     for request_id in ("a", "b"):
         log = AccessLog(tmp_path / "log")
         log.record(**access(request_id))

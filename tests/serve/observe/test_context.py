@@ -17,7 +17,7 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
     ids=["sampled", "not sampled", "unknown flags", "later version", "later version with more fields"],
 )
 def test_a_valid_header_is_read(value: str, flags: int) -> None:
-    """Only the flags that are known are kept."""
+    """A valid header is parsed, and unknown flags are dropped."""
     assert parse_traceparent(value) == TraceContext(TRACE, SPAN, flags)
 
 
@@ -44,7 +44,7 @@ def test_an_invalid_header_is_no_context(value: str) -> None:
 
 
 def test_a_child_is_a_new_span_of_the_same_trace() -> None:
-    """Trace and flags pass on, the span's id does not."""
+    """A child has its parent's trace and flags, and a span id of its own."""
     parent = TraceContext(TRACE, SPAN, 0)
     below = child(parent)
     assert (below.trace_id, below.flags) == (TRACE, 0)
@@ -52,7 +52,7 @@ def test_a_child_is_a_new_span_of_the_same_trace() -> None:
 
 
 def test_without_a_parent_a_trace_begins() -> None:
-    """Two requests without a header are two traces."""
+    """Without a parent each child starts a trace of its own."""
     assert child(None).trace_id != child(None).trace_id
 
 

@@ -98,7 +98,7 @@ def test_gauges_show_the_moment() -> None:
 
 
 def test_every_edge_counts_exactly_what_is_at_or_below_it() -> None:
-    """The edges are the tally's own, so that no bucket has to be split by guess."""
+    """Each bucket counts exactly the durations at or below its edge."""
     tally = Tally()
     durations_ms = [edge * factor for edge in EDGES_MS for factor in (0.9999, 1.0, 1.0001)]
     for duration_ms in durations_ms:
@@ -111,7 +111,7 @@ def test_every_edge_counts_exactly_what_is_at_or_below_it() -> None:
 
 
 def test_durations_are_seconds() -> None:
-    """Sums and counts of requests, of their waits, and of runs."""
+    """Durations of requests, waits and runs are given in seconds."""
     tally = Tally()
     tally.latency.record(250.0)
     tally.queued.record(50.0)
@@ -124,7 +124,7 @@ def test_durations_are_seconds() -> None:
 
 
 def test_batches_are_counted_by_their_rows() -> None:
-    """A run of more rows than the last edge is still counted."""
+    """Runs are counted by their rows, also above the last edge."""
     tally = Tally()
     tally.runs.update({1: 5, 3: 2, 300: 1})
     found = shown(model(view("base", tally)))
@@ -135,7 +135,7 @@ def test_batches_are_counted_by_their_rows() -> None:
 
 
 def test_both_formats_say_the_same() -> None:
-    """Only the frame differs, and each is valid for its own parser."""
+    """The plain and the OpenMetrics format have the same samples and can each be parsed."""
     tally = Tally()
     tally.requests = 2
     tally.failures["VariantUnavailable"] = 1
@@ -161,7 +161,7 @@ def test_every_family_has_a_type_and_a_help_text(accept: str) -> None:
 
 
 def test_without_models_nothing_but_the_build_is_shown() -> None:
-    """A server that serves nothing yet still answers."""
+    """A server without models has only the build's metric."""
     values = shown()
     assert [name for name, *_ in values] == ["counterweight_build_info"]
     assert not any(math.isnan(value) for value in values.values())

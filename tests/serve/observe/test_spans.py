@@ -152,14 +152,14 @@ def test_a_request_that_never_reached_a_queue_has_one_span(collector: Collector)
 
 
 def test_without_a_caller_the_trace_is_the_requests_own(collector: Collector) -> None:
-    """The id is the one in the access log."""
+    """Without a caller the span has the request's own trace and no parent."""
     send(replace(REQUEST, parent=None))
     span = collector.spans["POST /v2/models/{model}/infer"]
     assert (span.trace_id.hex(), span.parent_span_id) == (CALLER.trace_id, b"")
 
 
 def test_what_the_caller_does_not_sample_is_not_sent(collector: Collector) -> None:
-    """A caller's decision holds for the whole trace."""
+    """A trace that the caller does not sample is not exported."""
     send(replace(REQUEST, parent=replace(CALLER, flags=0)))
     assert not collector.spans
 
@@ -178,7 +178,7 @@ def test_the_environment_may_rename_the_server(collector: Collector, monkeypatch
 
 
 def test_a_collector_that_is_gone_costs_spans_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Recording and closing raise nothing, and closing ends."""
+    """If the collector is gone, recording and closing raise nothing."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.5")
     send(REQUEST)

@@ -48,7 +48,7 @@ def test_without_an_exporter_there_is_no_tracer(
 def test_a_missing_package_is_an_error_at_the_start(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The message says what to install, instead of losing spans in silence."""
+    """A missing exporter package is an error at the start that names the package."""
     monkeypatch.setenv(variable, value)
     monkeypatch.delitem(sys.modules, "serve.observe.spans", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)

@@ -45,7 +45,7 @@ def running(repository: Path, **setup: Any) -> Iterator[tuple[Endpoint, str]]:
 
 
 def infer(address: str, variant: str = "light", rows: Any = ROWS, **call: Any) -> Any:
-    """What Triton's client makes of the answer."""
+    """Return the answer by Triton's client."""
     tensor = triton.InferInput("x", list(rows.shape), "FP32").set_data_from_numpy(rows)
     with triton.InferenceServerClient(address) as client:
         return client.infer("linear", [tensor], model_version=variant, **call)

@@ -1,4 +1,4 @@
-"""A gRPC server over models and a repository that only remember and answer."""
+"""A gRPC server with fake models and a repository that notes its calls."""
 
 import asyncio
 import queue

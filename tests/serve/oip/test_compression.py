@@ -15,7 +15,7 @@ PACK: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": z
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", " GZIP"])
 def test_a_packed_body_is_unpacked(encoding: str) -> None:
-    """Deflate is zlib's format, as HTTP has it; a body may be just as large as the limit."""
+    """A gzip or deflate body is decompressed, up to the size of the limit."""
     packed = PACK[encoding.strip().lower()](BODY)
     assert decompress(packed, encoding, len(BODY)) == BODY
 
@@ -34,7 +34,7 @@ def test_other_codings_are_415(encoding: str) -> None:
 
 @pytest.mark.parametrize("coding", PACK)
 def test_a_bomb_is_never_unpacked(coding: str) -> None:
-    """64 MiB of zeros in 64 KiB cost no more memory than the limit, twice for the growing buffer."""
+    """A body that would inflate to 64 MiB is refused with less than four times the limit in memory."""
     bomb = PACK[coding](bytes(64 * 2**20))
     tracemalloc.start()
     try:
@@ -84,7 +84,7 @@ def test_the_client_chooses_how_the_answer_is_packed(accept: str, coding: str | 
 
 
 def test_small_bodies_and_noise_go_as_they_are() -> None:
-    """Packing them would cost time and save nothing."""
+    """Small bodies and incompressible ones are not compressed."""
     noise = random.Random(0).randbytes(2000)
     assert compress(BODY[:1024], "gzip") == (BODY[:1024], None)
     assert compress(noise, "gzip")[1] is None

@@ -1,4 +1,4 @@
-"""Whole numbers in JSON, which no float may pass through."""
+"""Integers in JSON, which are never converted to floats."""
 
 import orjson
 import pytest
@@ -37,7 +37,7 @@ def test_whole_numbers_are_read_and_written_exactly(datatype: str, value: int) -
     ],
 )
 def test_a_whole_number_that_does_not_fit_is_named(datatype: str, value: int, words: str) -> None:
-    """Nothing is rounded, and nothing wraps around."""
+    """An integer that does not fit the datatype is refused."""
     spec = TensorSpec(name="x", datatype=datatype, shape=("batch",))
     with pytest.raises(InvalidRequest, match=words):
         read_elements(orjson.loads(f"[{value}]"), spec, (1,))

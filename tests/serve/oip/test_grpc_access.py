@@ -1,4 +1,4 @@
-"""Who is let through to which call."""
+"""Which calls are admitted with which token."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,12 +39,12 @@ OPEN = [
 
 
 def of(role: Role | None) -> tuple[tuple[str, str], ...]:
-    """The metadata that shows who asks."""
+    """Return the metadata with this role's token."""
     return () if role is None else (("authorization", f"Bearer {role:=<16}"),)
 
 
 def code(address: str, call: tuple[str, Any], role: Role | None = None) -> str:
-    """The name of the code with which the call ends."""
+    """Return the name of the code with which the call ends."""
     name, request = call
     with grpc.insecure_channel(address) as channel:
         ask: Any = channel.unary_unary(f"/{SERVICE}/{name}", type(request).SerializeToString)
@@ -88,7 +88,7 @@ def test_asking_needs_a_token_where_one_is_for_that(
 
 @pytest.mark.parametrize("call", OPEN, ids=lambda call: call[0])
 def test_health_and_the_index_are_open(guarded: tuple[Endpoint, str], call: tuple[str, Any]) -> None:
-    """A probe has no token."""
+    """Health calls and the index need no token."""
     assert code(guarded[1], call) == "OK"
 
 

@@ -92,7 +92,7 @@ def test_shared_memory_is_refused_by_its_name() -> None:
 
 
 def test_the_limit_on_elements_holds() -> None:
-    """A shape is refused before anything is allocated for it."""
+    """A shape with too many elements is refused before its data are read."""
     request = typed()
     request.inputs[0].shape[:] = [2**62, 2]
     with pytest.raises(RequestTooLarge, match="at most 100"):
@@ -141,7 +141,7 @@ def test_the_answer_is_raw_and_says_who_gave_it() -> None:
 
 
 def test_outputs_are_selected_and_classified() -> None:
-    """Names are checked as over HTTP."""
+    """Outputs may be selected and classified as over HTTP, and unknown names are refused."""
     request = raw(X.tobytes())
     request.outputs.add(name="y").parameters["classification"].int64_param = 1
     signature = Signature(inputs=(Y,), outputs=(Y,))

@@ -84,7 +84,7 @@ def test_a_client_that_left_is_cancelled(module_repository: Path, tmp_path: Path
 
 
 def test_a_clients_deadline_is_one(module_repository: Path) -> None:
-    """The run is not waited for beyond it."""
+    """A call that exceeds the client's deadline fails with DEADLINE_EXCEEDED."""
     stuck = Stuck()
     with running(module_repository, place=stuck.place) as (endpoint, address):
         tally = endpoint.registry.loads()["linear", "light"].tally

@@ -21,7 +21,7 @@ Told = list[tuple[str, str, str | None]]
 
 
 def call_raw(address: str, method: str, content: bytes) -> bytes:
-    """A call without anybody's client."""
+    """Send a call without a client library."""
     with grpc.insecure_channel(address) as channel:
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{SERVICE}/{method}")
         return call(content)
@@ -33,7 +33,7 @@ def inputs(values: NDArray[Any] = X) -> list[Any]:
 
 
 def test_tritons_client_infers(client: Any) -> None:
-    """Raw both ways; the version says which variant answered."""
+    """Triton's client gets its arrays, the model, the variant and its id."""
     answer = client.infer("linear", inputs(), request_id="7")
     np.testing.assert_array_equal(answer.as_numpy("y"), [[10, 11, 12], [26, 27, 28]])
     response = answer.get_response()
@@ -41,14 +41,14 @@ def test_tritons_client_infers(client: Any) -> None:
 
 
 def test_a_version_pins_and_a_key_sticks(client: Any) -> None:
-    """The key stands in the metadata, under the name of HTTP's header."""
+    """The version pins a variant, and a key in the metadata gives a sticky one."""
     assert client.infer("linear", inputs(), model_version="light").get_response().model_version == "light"
     sticky = client.infer("linear", inputs(), headers={STICKY_KEY: "somebody"})
     assert sticky.get_response().model_version == "light"
 
 
 def test_classes_have_labels(client: Any) -> None:
-    """Asked for by the client's own class_count."""
+    """The client's `class_count` gives classes with their labels."""
     wanted = [triton.InferRequestedOutput("y", class_count=2)]
     answer = client.infer("linear", inputs(), outputs=wanted).as_numpy("y")
     assert answer.tolist() == [[b"12.000000:2:c", b"11.000000:1:b"], [b"28.000000:2:c", b"27.000000:1:b"]]
@@ -105,7 +105,7 @@ def test_what_is_no_message_is_an_invalid_argument(address: str) -> None:
 
 
 def test_what_is_not_here_is_unimplemented(client: Any) -> None:
-    """Shared memory, tracing and logging, by gRPC's own answer."""
+    """Shared memory, tracing and logging give UNIMPLEMENTED."""
     for call in (client.get_system_shared_memory_status, client.get_trace_settings, client.get_log_settings):
         with pytest.raises(InferenceServerException, match="UNIMPLEMENTED"):
             call()
@@ -197,7 +197,7 @@ def test_a_stream_answers_in_order_and_outlives_an_error(client: Any) -> None:
 
 
 def test_tritons_aio_client_infers(address: str) -> None:
-    """Many calls at once over one connection, each with its own answer."""
+    """Twenty calls at once over one connection each get their own answer."""
 
     async def ask() -> list[float]:
         async with triton_aio.InferenceServerClient(address) as client:

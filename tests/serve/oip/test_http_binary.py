@@ -68,7 +68,7 @@ def test_tensors_in_the_json_and_behind_it_mix() -> None:
     ],
 )
 def test_every_byte_is_accounted_for(tail: bytes, s: dict[str, Any], message: str) -> None:
-    """The message says how many came and how many were expected."""
+    """Missing or additional bytes are refused with both numbers."""
     with pytest.raises(InvalidRequest, match=message):
         decode(*body(tail, s=s))
 
@@ -97,7 +97,7 @@ def test_bytes_need_the_header_that_says_where_they_begin() -> None:
 
 
 def test_the_header_cannot_promise_more_than_came() -> None:
-    """The message gives both sizes."""
+    """A header beyond the size of the body is refused with both sizes."""
     with pytest.raises(InvalidRequest, match=r"is 5, but.*only 2 bytes"):
         decode(b"{}", 5)
 

@@ -46,7 +46,7 @@ def encode(asked: InferRequest, outputs: Arrays, **parameters: int) -> dict[str,
 
 
 def test_flat_and_nested_data_are_the_same_tensor() -> None:
-    """The protocol allows both, row-major."""
+    """Flat and nested data give the same tensor."""
     nested = np.arange(12).reshape(2, 2, 3).tolist()
     flat, deep = decode(request()).arrays["x"], decode(request(x={"data": nested})).arrays["x"]
     np.testing.assert_array_equal(flat, deep)
@@ -55,7 +55,7 @@ def test_flat_and_nested_data_are_the_same_tensor() -> None:
 
 
 def test_keys_it_does_not_know_are_ignored() -> None:
-    """Stock clients add fields of their own."""
+    """Unknown keys of a request are ignored."""
     assert decode(request() | {"model_name": "digits", "parameters": {"priority": 1}}).id == "7"
 
 
@@ -122,14 +122,14 @@ def test_refuses_what_does_not_fit_the_signature(body: Any, message: str) -> Non
 
 
 def test_one_long_string_among_many_numbers_costs_no_memory() -> None:
-    """A list with one long string is refused before numpy would widen every element to its length."""
+    """A string among numbers is refused before numpy widens each element to its length."""
     body = request(x={"shape": [1, 2, 3], "data": [0, 0, 0, 0, 0, "a" * 1_000_000]})
     with pytest.raises(InvalidRequest, match="a string in 'data'"):
         decode(body)
 
 
 def test_too_many_elements_are_refused_by_their_shape() -> None:
-    """The limit is on all inputs together, and no data is needed to see that it is passed."""
+    """The limit counts the elements of all inputs together by their shapes."""
     body = request(x={"shape": [17, 2, 3]}, n={"shape": [17]})
     with pytest.raises(InvalidRequest, match="'x' has 12 elements, expected 102"):
         decode_request(orjson.dumps(body), None, (SIGNATURE,), 102)
@@ -155,7 +155,7 @@ def test_the_first_input_says_which_form_the_request_has() -> None:
 
 
 def test_strings_are_utf_8() -> None:
-    """BYTES in JSON are text; the array holds its bytes."""
+    """BYTES in JSON are text, and the array has their UTF-8 bytes."""
     text = TensorSpec(name="text", datatype="BYTES", shape=("batch", 2))
     form = Signature(inputs=(text,), outputs=SIGNATURE.outputs)
     tensor = {"name": "text", "datatype": "BYTES", "shape": [1, 2], "data": [["", "né"]]}
@@ -166,7 +166,7 @@ def test_strings_are_utf_8() -> None:
 
 @pytest.mark.parametrize("datatype", ["FP16", "BF16"])
 def test_half_floats_are_not_for_json(datatype: str) -> None:
-    """The protocol says so, in both directions, and the message says what to do instead."""
+    """FP16 and BF16 are refused in JSON in both directions, and the error suggests binary."""
     half = TensorSpec(name="h", datatype=datatype, shape=("batch",))
     tensor = {"name": "h", "datatype": datatype, "shape": [1], "data": [1.0]}
     form = Signature(inputs=(half,), outputs=SIGNATURE.outputs)
@@ -178,7 +178,7 @@ def test_half_floats_are_not_for_json(datatype: str) -> None:
 
 
 def test_answers_the_outputs_that_were_asked_for() -> None:
-    """`outputs` selects, the id comes back, and so does what the server has to say."""
+    """The answer has the requested outputs, the id and the parameters."""
     asked = decode(request() | {"outputs": [{"name": "top"}]})
     outputs = {"y": np.zeros((2, 2), np.float32), "top": np.array([1, 0])}
     assert encode(asked, outputs, retried=1) == {
@@ -207,7 +207,7 @@ def test_an_answer_with_nan_is_an_error() -> None:
 
 
 def test_an_answer_that_is_no_text_is_to_be_asked_for_binary() -> None:
-    """Only the client can do something about it."""
+    """A BYTES output that is not UTF-8 is refused in JSON, and the error suggests binary."""
     spec = TensorSpec(name="s", datatype="BYTES", shape=("batch",))
     signature = Signature(inputs=SIGNATURE.inputs, outputs=(spec,))
     asked = decode_request(orjson.dumps(request()), None, (signature,), 100)

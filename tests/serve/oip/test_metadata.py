@@ -13,7 +13,7 @@ TEXT = Signature(inputs=(TensorSpec(name="text", datatype="BYTES", shape=("batch
 
 
 def test_the_server_tells_only_what_works() -> None:
-    """Sequences, shared memory, tracing and logging are not among it."""
+    """The metadata list only the extensions that work."""
     metadata = server_metadata()
     assert metadata["name"] == "counterweight"
     assert metadata["version"]

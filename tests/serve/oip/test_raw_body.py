@@ -33,13 +33,13 @@ def test_one_dimension_besides_the_batch_is_told_from_the_size() -> None:
 
 
 def test_without_a_batch_the_first_dimension_may_be_the_one_that_varies() -> None:
-    """The output has another first dimension."""
+    """Without a batch dimension, the size of the body gives the free first dimension."""
     assert decode(bytes(16), fp32("rows", 2)).arrays["x"].shape == (2, 2)
 
 
 @pytest.mark.parametrize("size_bytes", [0, 4, 20])
 def test_a_size_that_fits_no_shape_is_refused(size_bytes: int) -> None:
-    """The message says what would fit."""
+    """A body whose size fits no shape is refused with the multiple that would."""
     with pytest.raises(InvalidRequest, match=f"'x' has {size_bytes} bytes, expected a multiple of 8"):
         decode(bytes(size_bytes), fp32("batch", "length", 2))
 

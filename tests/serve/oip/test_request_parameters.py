@@ -39,7 +39,7 @@ def test_what_is_harmless_passes(parameters: dict[str, Any]) -> None:
     ],
 )
 def test_what_cannot_be_honoured_is_refused(parameters: Any, message: str) -> None:
-    """Nothing that a client asks for is silently left undone."""
+    """Parameters that the server cannot honour are refused."""
     with pytest.raises(InvalidRequest, match=message):
         check_parameters(parameters)
 
@@ -75,6 +75,6 @@ def test_a_load_may_name_a_variant() -> None:
     ],
 )
 def test_a_load_takes_the_bundle_as_it_is(parameters: Any, message: str) -> None:
-    """A configuration or files in the request would be served unproven."""
+    """A load with a configuration or files is refused."""
     with pytest.raises(InvalidRequest, match=message):
         read_variant(parameters)

@@ -1,4 +1,4 @@
-"""What one row takes on the wire."""
+"""The size of a row on the wire."""
 
 import pytest
 
@@ -45,7 +45,7 @@ def test_a_row_that_varies_has_no_size(forms: tuple[Signature, ...]) -> None:
     ids=["JSON", "bytes", "free", "larger than any"],
 )
 def test_who_sends_too_much_hears_the_way_out(forms: tuple[Signature, ...], binary: bool, words: str) -> None:
-    """Fewer rows are none where one row is too much."""
+    """The advice for a request that is too large depends on the size of a row and the form."""
     assert words in advise(forms, _LIMIT, binary=binary)
 
 

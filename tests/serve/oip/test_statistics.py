@@ -28,7 +28,7 @@ def test_rows_and_runs_are_told_apart(tally: Tally) -> None:
 
 
 def test_durations_are_nanoseconds(tally: Tally) -> None:
-    """Counts and cumulative times; a failed request counts as long as the mean."""
+    """Counts and times are in nanoseconds; a failed request counts the mean time."""
     durations = model_statistics("linear", "light", tally)["inference_stats"]
     assert durations["success"] == {"count": 3, "ns": 30_000_000}
     assert durations["fail"] == {"count": 1, "ns": 10_000_000}

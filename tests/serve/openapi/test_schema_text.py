@@ -61,7 +61,7 @@ def test_a_short_value_stays_on_its_line() -> None:
 
 
 def test_a_long_value_is_broken_at_its_outermost_lists() -> None:
-    """Rows stay rows, and a list of one thing takes no line of its own."""
+    """A long value is broken at its outermost lists, one row a line."""
     rows = [[0] * 8] * 8
     lines = write({"data": [rows]}).splitlines()
     assert lines == [
@@ -75,6 +75,6 @@ def test_a_long_value_is_broken_at_its_outermost_lists() -> None:
 
 
 def test_what_is_written_is_still_the_value() -> None:
-    """Lines are broken, and nothing else."""
+    """The written text parses to the same value."""
     value = {"text": "A “quoted” text, " * 9, "rows": [[0.5] * 30] * 3, "empty": [], "none": None}
     assert json.loads(write(value)) == value

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from serve.rollout.evidence.evalues import Array
 from serve.rollout.judging.cost import Contrast, contrast, log_cheaper
 from serve.rollout.state.policy import Policy
-from tests.serve.rollout.asked import Asked, Cell, Found, median_said
+from tests.serve.rollout.requirements import Asked, Cell, Found, median_said
 
 _MOST_BLOCKS = 32
 _SHOWN = -math.log(1 - Policy().proof)
@@ -37,7 +37,7 @@ class Second(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """Traffic, and the truth about what both cost."""
+    """The traffic and the true costs of both variants."""
 
     share: float
     # The candidate's cost at equal sizes over the baseline's.
@@ -58,7 +58,7 @@ class World:
 
 @dataclass
 class Rollouts:
-    """Where each rollout stands."""
+    """The state of each rollout."""
 
     world: World
     rng: np.random.Generator

@@ -21,7 +21,7 @@ from serve.rollout.judging.clusters import compare
 from serve.rollout.judging.counts import Counts, counts_in
 from serve.rollout.judging.guards import harm, safety
 from serve.rollout.state.policy import Policy
-from tests.serve.rollout.asked import Asked, Cell, Found, median_said
+from tests.serve.rollout.requirements import Asked, Cell, Found, median_said
 from tests.serve.rollout.simulate import GUARDS
 
 # Runs that are compared in one go: more do not fit into a processor's cache.
@@ -131,7 +131,7 @@ class KeyedRuns:
                 self._look(alive[first : first + _AT_ONCE], now_s)
 
     def counts(self, runs: Whole) -> Counts:
-        """What the guard is given of these runs."""
+        """Return the counts that the guard gets for these runs."""
         courses = event_series.EventSeries(*(part[runs] for part in self.courses))
         counts = counts_in(courses, 0 * self.shares, self.step[runs], POLICY.guards.stall_s)
         seen = self.step[runs].max() + 2

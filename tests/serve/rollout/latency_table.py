@@ -16,7 +16,7 @@ from serve.counting.quantiles import NAMES, QUANTILES
 from serve.counting.tally import EDGES_MS
 from serve.rollout.evidence.evalues import Array
 from serve.rollout.state.policy import ErrorGuard, Policy, QuantileGuard
-from tests.serve.rollout.asked import Asked, Cell, Found
+from tests.serve.rollout.requirements import Asked, Cell, Found
 from tests.serve.rollout.simulate import Runs, run
 from tests.serve.rollout.traffic import Scenario, Truths, Whole
 from tests.serve.rollout.verdict_cells import NEVER_BACK, PROMOTED, SOON_BACK, found_of

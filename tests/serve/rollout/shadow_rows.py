@@ -12,7 +12,7 @@ import numpy as np
 from serve.rollout.evidence.evalues import Array
 from serve.rollout.judging.shadow_likeness import Pairs, above, below
 from serve.rollout.state.policy import Policy, ShadowPolicy
-from tests.serve.rollout.asked import Asked, Cell, Found
+from tests.serve.rollout.requirements import Asked, Cell, Found
 from tests.serve.rollout.simulate import GUARDS, simulate_shadow
 
 LIMIT = 0.02
@@ -57,7 +57,7 @@ def _found(back: Array, on: Array, what: str) -> Found:
 
 
 def find(true: float, alike: float, runs: int) -> Found:
-    """What becomes of shadows with this share and correlation."""
+    """Return the results of shadows with this share and correlation."""
     return _found(*simulate_rows(true, alike, runs=runs), "requests")
 
 

@@ -1,7 +1,7 @@
-"""Many rollouts at once against seeded traffic: what the guards do to good and to bad candidates.
+"""Many simulated rollouts at once with seeded traffic: what the guards do to good and to bad candidates.
 
-The sums and the e-values are those of serve/rollout; only the loop over rollouts is arrays instead of
-objects (`test_simulation.py` holds the two against each other). One tick is one second."""
+The sums and the e-values are those of serve/rollout; only the loop over rollouts uses arrays instead of
+objects (`test_simulation.py` compares the two). One tick is one second."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -30,7 +30,7 @@ SomeRuns = TypeVar("SomeRuns", bound="Runs")
 
 @dataclass
 class Runs:
-    """Where each run stands; arrays [run], and the sums [sum, run, step]."""
+    """The state of each run; arrays [run], and the sums [sum, run, step]."""
 
     scenario: Scenario
     policy: Policy
@@ -168,7 +168,7 @@ class Runs:
         counts: dict[str, Counts],
         ready: Whole,
     ) -> Truths:
-        """Whether nothing is left to prove before the next step."""
+        """Return whether nothing is left to prove before the next step."""
         following = np.append([step.share for step in self.policy.steps], 1.0)[self.step[runs] + 1]
         needed = following > self.policy.proof_above
         least = -math.log(1 - self.policy.proof)

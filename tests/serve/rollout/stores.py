@@ -26,7 +26,7 @@ from tests.serve.rollout.rollouts import begun, proven
 
 
 def postgres_folder() -> Path | None:
-    """Where PostgreSQL's programs lie; Debian keeps them off the path."""
+    """Return the folder of PostgreSQL's programs, which Debian keeps off the path."""
     found = shutil.which("initdb")
     folders = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     return folders[-1] if folders else None
@@ -34,7 +34,8 @@ def postgres_folder() -> Path | None:
 
 @contextmanager
 def postgres(programs: Path) -> Iterator[str]:
-    """A server of our own in a temporary folder, as an ordinary user; its URL without a database."""
+    """Start a PostgreSQL server in a temporary folder, as an ordinary user. Returns its URL without a
+    database."""
     # It refuses root.
     user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
     who: Mapping[str, Any] = (
@@ -77,7 +78,7 @@ def _free_port() -> int:
 
 
 def routes_of(rollout: Rollout, revision: int) -> Routes:
-    """The routes that `rollout` asks for."""
+    """Return the routes of a rollout."""
     plan, share = rollout.plan, rollout.shadow_share
     return Routes(
         model=plan.model,

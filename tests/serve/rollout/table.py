@@ -9,10 +9,10 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 
-from tests.serve.rollout.asked import Cell, Found
 from tests.serve.rollout.cost_table import cost_cells
 from tests.serve.rollout.keys_table import keys_cells
 from tests.serve.rollout.latency_table import latency_cells
+from tests.serve.rollout.requirements import Cell, Found
 from tests.serve.rollout.shadow_rows import shadow_cells
 from tests.serve.rollout.verdict_cells import calm_cells, day_cells, high_cells, rate_cells, verdict_cells
 from tests.serve.rollout.watch_table import watch_cells

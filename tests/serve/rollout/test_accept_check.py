@@ -1,4 +1,4 @@
-"""The winner of a rollout becomes the baseline."""
+"""How the promoted candidate of a rollout becomes the baseline."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from serve.base.errors import RefusedAction
 from serve.rollout.api_records import ActWanted, RolloutView, RoutesWanted
 from serve.rollout.state.policy import Policy
 from serve.rollout.state.rollout import Phase
-from tests.serve.rollout.keeping import POLICY, VERSIONS, Keeping
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Keeping
 
 AT_ONCE = POLICY.model_copy(update={"on_done": "become_baseline"})
 
@@ -35,7 +35,7 @@ def test_who_won_is_the_baseline_once_somebody_says_so(keeping: Keeping) -> None
 
 
 def test_who_is_watched_is_the_baseline_as_soon_as_somebody_says_so(keeping: Keeping) -> None:
-    """Nothing is left to go back to, so the watch ends."""
+    """Accepting a watched candidate ends the watch."""
     keeping.start(POLICY)
     while keeping.rollout.phase is not Phase.WATCHING:
         keeping.promote()
@@ -44,7 +44,7 @@ def test_who_is_watched_is_the_baseline_as_soon_as_somebody_says_so(keeping: Kee
 
 
 def test_the_next_rollout_starts_there(keeping: Keeping) -> None:
-    """Production need not go back to the old one first."""
+    """The next rollout starts from the accepted baseline."""
     accept(won(keeping))
     plan = keeping.start(candidate="slim").rollout.plan
     assert (plan.baseline, plan.candidate) == ("int8", "slim")
@@ -58,7 +58,7 @@ def test_the_old_baseline_can_be_a_candidate(keeping: Keeping) -> None:
 
 
 def test_a_new_baseline_outlives_the_keeper(keeping: Keeping) -> None:
-    """The repository still names the other one."""
+    """The accepted baseline is kept after a restart."""
     accept(won(keeping))
     keeping = keeping.killed()
     try:

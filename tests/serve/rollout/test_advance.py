@@ -24,7 +24,7 @@ def given_verdict(kind: Kind, now_s: float = 7.0) -> Move:
 
 
 def person(action: Move) -> Move:
-    """What the person asked for, or nothing when it was refused."""
+    """Return a move that does this act, and nothing if it is refused."""
 
     def act(rollout: Rollout) -> Rollout:
         try:
@@ -63,7 +63,7 @@ def test_no_sequence_of_moves_jumps_a_step_or_leaves_an_end(moves: list[Move], g
 
 
 def test_promoted_at_every_look_it_visits_every_step() -> None:
-    """Shadow, 1, 5, 25, 50 and 95 %, then everything while it is watched, and then the end."""
+    """With PROMOTE at each look the shares are 0, 1, 5, 25, 50, 95 and 100 %, and the end is DONE."""
     rollout, shares = begun(), []
     while not rollout.phase.over:
         shares.append(rollout.share)
@@ -79,7 +79,7 @@ def test_a_step_notes_when_it_began_and_why() -> None:
 
 
 def test_a_rollback_takes_all_traffic_back_from_any_phase() -> None:
-    """Harm does not wait for a person."""
+    """ROLLBACK ends a rollout in each phase that is not over."""
     for phase in (Phase.SHADOW, Phase.STEP, Phase.PAUSED, Phase.WAITING_APPROVAL, Phase.WATCHING):
         rollout = at_step(2).model_copy(update={"phase": phase})
         rollout = given_verdict(Kind.ROLLBACK)(rollout)
@@ -93,20 +93,20 @@ def test_continue_changes_nothing() -> None:
 
 
 def test_without_a_decision_the_baseline_stays() -> None:
-    """Inconclusive is not a pass."""
+    """INCONCLUSIVE gives the baseline all traffic."""
     rollout = given_verdict(Kind.INCONCLUSIVE)(at_step(4))
     assert (rollout.phase, rollout.share) == (Phase.INCONCLUSIVE, 0.0)
 
 
 def test_without_a_decision_it_may_wait_for_a_person() -> None:
-    """When the policy says so; asked again, it still waits."""
+    """With `inconclusive: pause` the rollout pauses with its share."""
     rollout = given_verdict(Kind.INCONCLUSIVE)(at_step(4, Policy(inconclusive="pause")))
     assert (rollout.phase, rollout.share) == (Phase.PAUSED, 0.5)
     assert given_verdict(Kind.INCONCLUSIVE)(rollout) is rollout
 
 
 def test_a_gate_waits_for_an_approval() -> None:
-    """Traffic stays where it is, further evidence opens nothing, and the name of who approved is kept."""
+    """A step with approval waits with its share until a person promotes it."""
     waiting = given_verdict(Kind.PROMOTE)(at_step(1, GATED))
     assert (waiting.phase, waiting.share) == (Phase.WAITING_APPROVAL, 0.1)
     assert given_verdict(Kind.PROMOTE)(waiting) is waiting
@@ -164,7 +164,7 @@ def test_a_watch_that_is_aborted_gives_everything_back() -> None:
 
 
 def test_a_watch_may_be_ended_by_a_person() -> None:
-    """Who promotes it has seen enough."""
+    """A person can end the watch with a promotion or by setting routes."""
     watched = given_verdict(Kind.PROMOTE)(at_step(5))
     assert (promote(watched, "ann", 9.0).phase, promote(watched, "ann", 9.0).share) == (Phase.DONE, 1.0)
     ended = end_watch(watched, "ann", "other routes")

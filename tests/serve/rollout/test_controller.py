@@ -1,4 +1,4 @@
-"""How traffic moves: by what gateways tell, one step at a time, and back at once."""
+"""How the controller moves traffic by the gateways' reports, step by step, and back at once."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from serve.rollout.replay import replay
 from serve.rollout.state.feedback import Outcome, Outcomes
 from serve.rollout.state.policy import AccuracyGuard, Policy, ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase
-from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Gateway, Keeping, turn
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
@@ -40,7 +40,7 @@ def test_a_good_candidate_goes_to_all_traffic_step_by_step(keeping: Keeping, gat
 
 
 def test_a_new_share_is_in_force_with_the_verdict(keeping: Keeping, gateway: Gateway) -> None:
-    """The same look that finds the shadow alike says who gets traffic, and ends the copies."""
+    """The verdict that ends the shadow also gives the candidate its share."""
     keeping.start()
     assert keeping.routes.shadows == {"int8": 1.0}
     turn(keeping, gateway)
@@ -53,8 +53,7 @@ def test_a_new_share_is_in_force_with_the_verdict(keeping: Keeping, gateway: Gat
 def test_harm_rolls_back_at_the_look_that_shows_it(
     keeping: Keeping, gateway: Gateway, counts: dict[str, Any], guard: str
 ) -> None:
-    """All traffic is the baseline's with the same entry, whose reason names the guard; what all comes in one
-    second may be one stall, so it takes a few."""
+    """Harm gives the baseline all traffic with the same entry, within 20 looks."""
     guards = SKIP.guards.model_copy(update={"stall_s": 1.0})
     keeping.start(SKIP.model_copy(update={"steps": Policy().steps, "settle_s": 0, "guards": guards}))
     keeping.promote()
@@ -71,7 +70,7 @@ def test_harm_rolls_back_at_the_look_that_shows_it(
 
 
 def test_a_warm_up_is_no_harm(keeping: Keeping, gateway: Gateway) -> None:
-    """A fifth of the candidate's answers come late for 20 s, of the 30 that a step gives it."""
+    """Late answers in the first 20 s of a step are no harm, as the settling time is 30 s."""
     keeping.start(SKIP.model_copy(update={"steps": Policy().steps}))
     keeping.promote()
     keeping.promote()
@@ -85,7 +84,7 @@ def test_a_warm_up_is_no_harm(keeping: Keeping, gateway: Gateway) -> None:
 def test_a_candidate_that_differs_is_rolled_back_before_any_user_sees_it(
     keeping: Keeping, gateway: Gateway
 ) -> None:
-    """One pair in ten differs, where one in fifty may; the last ones are shown."""
+    """A candidate with 10 % differing pairs, where 2 % are allowed, is rolled back before it gets traffic."""
     view = keeping.start()
     turn(keeping, gateway, differ=200)
     assert keeping.place == (Phase.ROLLED_BACK, 0)
@@ -98,7 +97,7 @@ def test_a_candidate_that_differs_is_rolled_back_before_any_user_sees_it(
 
 
 def test_no_traffic_is_no_failure(keeping: Keeping) -> None:
-    """An hour of looks at nothing: it stands where it stood, and nothing was written."""
+    """An hour without traffic changes nothing and writes nothing."""
     keeping.start(SKIP)
     before = keeping.state.present.number
     for _ in range(60):
@@ -142,7 +141,7 @@ def test_what_comes_late_counts_in_the_step_that_chose_it(keeping: Keeping, gate
 
 
 def test_a_person_pauses_and_nothing_moves(keeping: Keeping, gateway: Gateway) -> None:
-    """What comes in still counts, and harm would still roll back."""
+    """A paused rollout collects evidence and does not move."""
     view = keeping.start()
     keeping.commands.act(view.rollout.rollout, "pause", ActWanted(), "bob")
     turn(keeping, gateway)
@@ -174,7 +173,7 @@ def test_whom_the_policy_names_is_told_of_each_change(keeping: Keeping, gateway:
 
 
 def test_a_sheet_of_a_rollout_that_is_over_counts_nowhere(keeping: Keeping, gateway: Gateway) -> None:
-    """The next one begins with nothing."""
+    """A sheet of a finished rollout does not count in the next one."""
     first = keeping.start()
     gateway.hear(keeping)
     gateway.serve(100)
@@ -194,7 +193,7 @@ def test_a_sheet_of_a_rollout_that_is_over_counts_nowhere(keeping: Keeping, gate
 def test_what_is_wrong_with_one_model_stops_no_other(
     keeping: Keeping, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first of the two cannot be looked at, and the second still goes on."""
+    """An exception for one model does not keep another model's rollout from being judged."""
 
     def fail_for_another(state: ModelState, evidence: Evidence) -> bool:
         if state.model == "another":

@@ -1,4 +1,4 @@
-"""Taking traffic away never waits for the store: it is in force at once, and written later on."""
+"""Aborts and rollbacks are in force at once, and are written when the store is available."""
 
 import sqlite3
 import threading
@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event
 
 from serve.base.errors import StaleRevision, StoreFailed
-from serve.control.at_once import AtOnce
+from serve.control.memory_operations import AtOnce
 from serve.rollout.api_records import ActWanted
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import Policy, ShadowPolicy
@@ -19,7 +19,7 @@ from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S
 from serve.rollout.store.store import Store
 from serve.rollout.trail.trail import Action
-from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, Gateway, Keeping, turn
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 WIDE = POLICY.model_copy(
@@ -39,7 +39,7 @@ def abort(keeping: Keeping) -> None:
 
 
 def actions(keeping: Keeping) -> list[Action]:
-    """What the store says was done to the rollout."""
+    """Return the rollout's actions in the store."""
     return [entry.change.action for entry in keeping.store.trail("digits") if entry.rollout]
 
 
@@ -61,7 +61,7 @@ def away(keeping: Keeping) -> Iterator[None]:
 
 
 def save_in_vain(keeping: Keeping) -> None:
-    """A second in which nothing can be written."""
+    """Let a second pass in which nothing can be written."""
     keeping.clock.now_s += 1
     keeping.controller.look()
     with pytest.raises(StoreFailed):
@@ -239,7 +239,7 @@ def test_an_abort_that_comes_while_it_is_completed_takes_the_routes_back(
 
 
 def test_what_was_decided_before_an_abort_is_refused_after_it(keeping: Keeping) -> None:
-    """A step further would bring the traffic back."""
+    """A change that was decided before an abort is refused after it."""
     keeping.start(SKIP)
     state, before = keeping.state, keeping.rollout
     abort(keeping)
@@ -249,7 +249,7 @@ def test_what_was_decided_before_an_abort_is_refused_after_it(keeping: Keeping) 
 
 
 def fail(*_: object) -> None:
-    """In the place of a store that one keeper cannot reach."""
+    """Replaces a store that this keeper cannot reach."""
     raise StoreFailed("the store failed: no route to host")
 
 
@@ -320,7 +320,7 @@ def test_a_dead_keepers_lease_holds_up_no_abort(keeping: Keeping) -> None:
 
 
 def test_an_abort_outlives_a_keeper_that_is_killed_before_it_is_written(keeping: Keeping, file: str) -> None:
-    """The next one finds it beside the store, puts it on top of what the store says, and writes it."""
+    """An abort that was not written is applied and written by the next keeper."""
     keeping.start(SKIP)
     with away(keeping):
         abort(keeping)
@@ -363,7 +363,7 @@ def test_a_clock_that_is_set_ends_nothing_and_begins_nothing(
 
 
 def test_an_abort_answers_people_who_look_as_well(keeping: Keeping) -> None:
-    """The list and the view of a rollout need no store either."""
+    """The list and the view of rollouts show an unwritten abort."""
     ask: Callable[..., Any] = AtOnce(keeping.controller).ask
     view = keeping.start(SKIP)
     with away(keeping):

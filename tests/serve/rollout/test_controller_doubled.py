@@ -1,4 +1,4 @@
-"""Two keepers over one store, and one whose store is away."""
+"""Two keepers with one store, and one whose store is away."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S
 from serve.rollout.store.store import Store
-from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Gateway, Keeping, turn
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
@@ -52,8 +52,7 @@ def test_the_other_keeper_takes_over_with_all_that_was_counted(
 
 
 def test_what_was_mended_without_the_lease_is_written_with_it(keeping: Keeping, file: str) -> None:
-    """A keeper without the lease has loaded less than the routes name: it follows at once, and says so when
-    it may write."""
+    """Routes that a keeper adapted without the lease are written once it has the lease."""
     keeping.commands.set_routes("digits", RoutesWanted(weights={"fp32": 1, "slim": 3}), "ann")
     other = Keeping(file, keeping.clock, versions={"fp32": VERSIONS["fp32"]})
     assert other.routes.share("fp32") == 1
@@ -142,7 +141,7 @@ def test_news_of_another_keeper_loses_nothing_that_came(
 
 
 def test_nobody_judges_while_the_lease_is_of_a_keeper_that_is_gone(keeping: Keeping, file: str) -> None:
-    """The next one follows until it may write, and says how long that has been."""
+    """The time without a judgement grows until the next keeper has the lease."""
     keeping.kill()
     other = Keeping(file, keeping.clock)
     other.tick(LEASE_S - 1)

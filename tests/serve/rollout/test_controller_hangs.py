@@ -7,7 +7,7 @@ import pytest
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase
-from tests.serve.rollout.keeping import POLICY, Gateway, Keeping
+from tests.serve.rollout.local_keeper import POLICY, Gateway, Keeping
 
 USERS = 1000
 # A minute at 10 %; what is no rate but a stall lasts two seconds as a rule.
@@ -21,8 +21,8 @@ SKIP = POLICY.model_copy(
 
 
 def serve(keeping: Keeping, gateway: Gateway, *, hangs: int, sticky: bool) -> None:
-    """A second with a request of each user; each `hangs`-th of the candidate's is not answered before its
-    client leaves."""
+    """Let a second pass with a request of each user; each `hangs`-th of the candidate's has no answer before
+    its client leaves."""
     gateway.hear(keeping)
     census, routes = gateway.census, keeping.routes
     assert census is not None

@@ -15,7 +15,7 @@ from serve.rollout.state.policy import AccuracyGuard, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.answered_requests import Answered
 from serve.rollout.store.store import Store
-from tests.serve.rollout.keeping import POLICY, Clock, Gateway, Keeping
+from tests.serve.rollout.local_keeper import POLICY, Clock, Gateway, Keeping
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 # Feedback is asked for, so that requests are noted as well.
@@ -29,11 +29,11 @@ TOLD = POLICY.model_copy(
 
 
 class Killed(BaseException):
-    """kill -9: nothing that runs is asked."""
+    """Ends a keeper like kill -9."""
 
 
 def die_at_writes(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    """Every other write kills: before it, or after it."""
+    """Kill the keeper at every other write, before it or after it."""
     fates = random.Random(seed)
 
     def doom(write: Callable[..., Any]) -> Callable[..., Any]:
@@ -53,14 +53,14 @@ def die_at_writes(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
 
 
 class Lives:
-    """A keeper, and the next one whenever it is killed."""
+    """A keeper that is replaced whenever it is killed."""
 
     def __init__(self, keeping: Keeping) -> None:
         self.keeping = keeping
         self.kills = 0
 
     def live(self, call: Callable[[Keeping], object], done: Callable[[Keeping], bool]) -> None:
-        """Do it until it was survived, unless it turns out to be done."""
+        """Repeat the action until no kill interrupts it or it proves to be done."""
         while not done(self.keeping):
             try:
                 call(self.keeping)
@@ -189,7 +189,8 @@ def test_feedback_counts_once_across_a_restart(keeping: Keeping, gateway: Gatewa
 
 
 def test_a_clock_that_is_set_a_day_ahead_ends_no_rollout(keeping: Keeping) -> None:
-    """The keeper is killed meanwhile; the next one goes on with the seconds that were judged."""
+    """A clock that is a day ahead after a restart does not end the rollout, which continues with its judged
+    time."""
     keeping.start(SKIP.model_copy(update={"maximum_s": 86_400.0}))
     keeping.tick(60)
     keeping.clock.set_s = 90_000

@@ -1,4 +1,4 @@
-"""Which latencies a rollout's requests are held against, while it runs."""
+"""The latency limits of a running rollout."""
 
 from copy import deepcopy
 
@@ -9,7 +9,7 @@ from serve.rollout.api_records import ActWanted
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import Guards, LatencyGuard, ShadowPolicy
 from serve.rollout.trail.trail import Action
-from tests.serve.rollout.keeping import POLICY, Keeping
+from tests.serve.rollout.local_keeper import POLICY, Keeping
 
 UNNAMED = POLICY.model_copy(update={"guards": Guards(latency=LatencyGuard(times_baseline=2))})
 SKIP = UNNAMED.model_copy(update={"shadow": ShadowPolicy(skip=True)})
@@ -36,7 +36,7 @@ class Baseline:
 
 
 def edge(latency_ms: float) -> float:
-    """The upper edge of its bucket."""
+    """Return the upper edge of the duration's bucket."""
     return min(edge for edge in EDGES_MS if edge >= latency_ms)
 
 

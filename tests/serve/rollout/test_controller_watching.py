@@ -1,4 +1,4 @@
-"""What happens once the candidate has all traffic."""
+"""What happens while the candidate has all traffic."""
 
 import pytest
 
@@ -7,14 +7,14 @@ from serve.rollout.api_records import ActWanted, RoutesWanted
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
-from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Gateway, Keeping, turn
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
 
 @pytest.fixture
 def watched(keeping: Keeping, gateway: Gateway) -> Keeping:
-    """A keeper whose rollout has just given everything to the candidate."""
+    """A keeper whose rollout has just given the candidate all traffic."""
     keeping.start(SKIP)
     while not keeping.rollout.watched:
         turn(keeping, gateway)
@@ -77,7 +77,7 @@ def test_the_watch_goes_on_after_a_keeper_was_killed(watched: Keeping, gateway: 
 
 
 def test_a_clock_that_is_set_ahead_is_no_watch(watched: Keeping) -> None:
-    """The keeper is killed, the clock set two hours ahead: the next one watches for as long as was left."""
+    """After a restart with a clock two hours ahead, the watch lasts for the time that was left."""
     watched.tick(600)
     watched.clock.set_s = 7200
     another = watched.killed()
@@ -157,7 +157,7 @@ def test_a_watched_version_that_is_replaced_loses_the_traffic(watched: Keeping) 
 
 
 def test_failing_as_the_watch_ends_does_not_end_it(watched: Keeping, gateway: Gateway) -> None:
-    """Fine for all but the last five seconds: it goes on, says why, and ends in the former baseline."""
+    """Errors in the last seconds of the watch extend it, and it ends in a rollback."""
     watched.tick(3594)
     for _ in range(8):
         turn(watched, gateway, 50, errors=(0, 50))

@@ -1,16 +1,16 @@
-"""The arrays of tests/serve/rollout/cost_table.py are the guard's."""
+"""The arrays of tests/serve/rollout/cost_table.py agree with the guard."""
 
 import numpy as np
 import pytest
 
-from serve.counting.runs import Sizes
+from serve.counting.run_costs import Sizes
 from serve.rollout.evidence.evidence import Cost
 from serve.rollout.judging.cost import weigh_cost
 from tests.serve.rollout.cost_table import Rollouts, Second, World
 
 
 def told(second: Second, rollout: int, variant: int, at_s: int) -> Cost:
-    """What a variant ran in a second, as the rollout stores it."""
+    """Return the cost of a variant's second as a rollout stores it."""
     runs, logs, ms = (part[rollout, variant] for part in second)
     sizes: Sizes = {
         size: (int(runs[size - 1]), float(ms[size - 1]), float(logs[size - 1]), 0.0)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from serve.base.errors import RefusedAction
-from serve.counting.keys import Keys
+from serve.counting.key_counts import Keys
 from serve.rollout.api_records import ActWanted, RolloutWanted
 from serve.rollout.earlier_evidence import EarlierRollout, carry_over
 from serve.rollout.evidence.evidence import Carried, Evidence
@@ -14,7 +14,7 @@ from serve.rollout.replay import replay
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.trail.trail import Action
-from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Gateway, Keeping, turn
 from tests.serve.rollout.rollouts import at_step, shadowed
 
 # It stays in its first step, where one request in ten is the candidate's.
@@ -30,13 +30,13 @@ STILL = POLICY.model_copy(
 
 
 def again(keeping: Keeping, policy: Policy = STILL, *, fresh: bool = False, trial: bool = False) -> None:
-    """Start it once more."""
+    """Start the rollout once more."""
     wanted = RolloutWanted(candidate="int8", policy=policy, fresh=fresh, trial=trial)
     keeping.commands.start("digits", wanted, "ann")
 
 
 def abort(keeping: Keeping) -> str:
-    """End it; its name."""
+    """Abort the rollout and return its name."""
     name = keeping.rollout.rollout
     keeping.commands.act(name, "abort", ActWanted(), "ann")
     return name
@@ -52,7 +52,7 @@ def aborted(keeping: Keeping, gateway: Gateway) -> Keeping:
 
 
 def harmed(keeping: Keeping, gateway: Gateway) -> str:
-    """A rollout that ends for its errors; its name."""
+    """Run a rollout that ends for its errors, and return its name."""
     keeping.start(STILL)
     while not keeping.rollout.phase.over:
         turn(keeping, gateway, errors=(2, 100))
@@ -115,7 +115,7 @@ def test_who_knows_another_cause_may_start_afresh(keeping: Keeping, gateway: Gat
 
 
 def test_another_version_begins_with_nothing(aborted: Keeping) -> None:
-    """The evidence is about bytes, not about names."""
+    """A rollout of another version starts without earlier evidence."""
     aborted.controller.settle("digits", "fp32", VERSIONS | {"int8": "d" * 64}, None)
     again(aborted)
     assert (aborted.rollout.reason, aborted.state.present.evidence.carried) == ("started", None)
@@ -130,7 +130,8 @@ def test_another_name_is_no_other_version(keeping: Keeping, gateway: Gateway) ->
 
 
 def test_another_candidate_in_between_changes_nothing(aborted: Keeping) -> None:
-    """The last rollout of the same two is meant."""
+    """The evidence is that of the last rollout of the same two versions, even if another candidate came
+    between."""
     first = aborted.rollout.rollout
     aborted.start(STILL, candidate="slim")
     abort(aborted)
@@ -162,7 +163,7 @@ def test_made_up_traffic_says_nothing_of_the_real_one(aborted: Keeping, gateway:
 
 
 def test_what_was_promoted_is_another_question(keeping: Keeping, gateway: Gateway) -> None:
-    """Who goes back to the old model after DONE and starts again begins with nothing."""
+    """After a promotion a rollout of the same versions starts without evidence."""
     keeping.start(POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True), "watch_s": 0.0}))
     for _ in POLICY.steps:
         keeping.promote()

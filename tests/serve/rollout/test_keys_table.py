@@ -1,11 +1,11 @@
-"""The table's sums by bucket are those of the evidence."""
+"""The table's sums by bucket equal those of the evidence."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from serve.counting.keys import Keys
+from serve.counting.key_counts import Keys
 from serve.rollout.evidence.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.judging.counts import counts_of
 from serve.rollout.judging.guards import harm, safety
@@ -47,7 +47,7 @@ def tick_of(runs: KeyedRuns, step: int, at_s: int) -> Segment:
 
 
 def test_the_arrays_are_what_the_evidence_says() -> None:
-    """The harm and the safety that are found in the same seconds are the same, two steps on."""
+    """The table's evidence of harm and safety equals the guard's over the same seconds."""
     runs = KeyedRuns(CUSTOMERS, np.random.default_rng(1), 1)
     evidence = Evidence(before=keys_of(*runs.keys[:, 0, 0, 0]))
     for now_s in range(1, 151):

@@ -13,7 +13,7 @@ from serve.rollout.state.policy import AccuracyGuard, Guards, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.store import Present
 from serve.rollout.trail.trail import Action
-from tests.serve.rollout.keeping import POLICY, VERSIONS, Clock, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Clock, Gateway, Keeping, turn
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
@@ -26,7 +26,7 @@ def without(*variants: str) -> dict[str, str]:
 def settle(
     keeping: Keeping, versions: Mapping[str, str], weights: Mapping[str, float] | None = None
 ) -> Mapping[str, float]:
-    """These are loaded now; the weights in force then."""
+    """Load these variants and return the weights in force."""
     keeping.controller.settle("digits", "fp32", versions, weights)
     return keeping.routes.weights
 
@@ -66,7 +66,7 @@ def test_another_start_may_split_it_otherwise(keeping: Keeping) -> None:
 def test_what_was_decided_on_is_stronger_than_the_start(
     keeping: Keeping, gateway: Gateway, decided: str
 ) -> None:
-    """Whether a person did it or a rollout: a restart must not give its traffic back."""
+    """After a restart, weights that a person or a rollout set override those of the command line."""
     if decided == "routes":
         set_weights(keeping, fp32=9, int8=1)
     else:
@@ -100,7 +100,7 @@ def test_a_variant_that_comes_back_gets_no_traffic(keeping: Keeping) -> None:
 
 
 def test_the_shadow_of_a_variant_that_was_unloaded_ends(keeping: Keeping) -> None:
-    """The others' go on, and so does the header of the sticky key."""
+    """The shadow of an unloaded variant ends, and other shadows and the sticky key stay."""
     wanted = RoutesWanted(shadows={"int8": 0.5, "slim": 1.0}, sticky="x-user-id")
     keeping.commands.set_routes("digits", wanted, "ann")
     settle(keeping, without("slim"))
@@ -128,7 +128,7 @@ def test_a_new_baseline_is_no_shadow() -> None:
 def test_other_versions_end_a_rollout(
     keeping: Keeping, gateway: Gateway, versions: dict[str, str], reason: str
 ) -> None:
-    """All traffic goes back at once, and the trail says why."""
+    """Another version of the baseline or the candidate ends the rollout with the reason."""
     keeping.start(SKIP)
     turn(keeping, gateway)
     settle(keeping, versions)
@@ -139,7 +139,7 @@ def test_other_versions_end_a_rollout(
 
 
 def test_a_third_variant_comes_and_goes_while_a_rollout_runs(keeping: Keeping, gateway: Gateway) -> None:
-    """The rollout goes on, and nothing that was counted is lost."""
+    """Unloading a third variant does not affect the rollout or its counts."""
     keeping.start(SKIP.model_copy(update={"proof_above": 0.0}))
     turn(keeping, gateway)
     settle(keeping, without("slim"))
@@ -151,7 +151,7 @@ def test_a_third_variant_comes_and_goes_while_a_rollout_runs(keeping: Keeping, g
 
 
 def test_another_version_of_a_keeper_that_was_away_ends_a_rollout(keeping: Keeping, file: str) -> None:
-    """The bundle was replaced while no server ran."""
+    """Another version that was loaded while no keeper ran ends the rollout."""
     keeping.start(SKIP)
     keeping.kill()
     keeping.clock.now_s += 60

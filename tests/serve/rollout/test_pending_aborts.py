@@ -7,13 +7,13 @@ TRIP = Trip(rollout="digits/1", by="ann", reason="smoke")
 
 
 def test_what_was_put_is_found(tmp_path: Path) -> None:
-    """A notice is found by its rollout's name."""
+    """An abort is found by its rollout's name."""
     assert PendingAborts(tmp_path / "aborted").put(TRIP)
     assert PendingAborts(tmp_path / "aborted").find(["digits/0", "digits/1"]) == [TRIP]
 
 
 def test_the_first_stays(tmp_path: Path) -> None:
-    """Who comes later finds it aborted."""
+    """A second abort of the same rollout does not replace the first."""
     PendingAborts(tmp_path).put(TRIP)
     assert PendingAborts(tmp_path).put(Trip(rollout=TRIP.rollout, by="bob", reason="again"))
     assert PendingAborts(tmp_path).find([TRIP.rollout]) == [TRIP]
@@ -27,7 +27,7 @@ def test_a_folder_that_cannot_be_written_fails_nobody(tmp_path: Path) -> None:
 
 
 def test_half_a_notice_is_none(tmp_path: Path) -> None:
-    """A notice that was cut is ignored."""
+    """A file that was cut is ignored."""
     pending = PendingAborts(tmp_path)
     pending.put(TRIP)
     [path] = tmp_path.iterdir()

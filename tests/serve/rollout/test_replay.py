@@ -14,7 +14,7 @@ from tests.serve.rollout.stores import judged, routes_of, sealed, started
 
 
 def whole() -> list[Change]:
-    """A rollout from its start to its end, each step on the evidence."""
+    """Return the changes of a rollout from its start to its end, each with its evidence."""
     changes = [started()]
     while not (rollout := after(changes[-1])).watched:
         changes.append(judged(rollout, 61.0 * len(changes), len(changes) + 1))
@@ -37,13 +37,13 @@ def after(change: Change) -> Rollout:
 
 
 def acted(action: Action, rollout: Rollout, at_s: float, revision: int | None = None) -> Change:
-    """What a person did; `revision`: and that moved traffic."""
+    """Return the change of a person's act; `revision`: it moved traffic."""
     routes = None if revision is None else routes_of(rollout, revision)
     return Change(model="digits", action=action, by="bob", at_s=at_s, rollout=rollout, routes=routes)
 
 
 def test_a_whole_rollout_comes_out_the_same() -> None:
-    """Six verdicts and an end of the watch, through the file's text and back."""
+    """A replay of six verdicts finds no fault."""
     again = replay(sealed(*whole()), "r1")
     assert (again.verdicts, again.faults) == (6, ())
 
@@ -86,7 +86,7 @@ def test_a_verdict_that_does_not_follow_from_its_evidence_is_noticed() -> None:
 
 
 def test_a_jumped_step_is_noticed() -> None:
-    """A verdict leads one step further and no more."""
+    """A step that was skipped is a fault."""
     changes = whole()
     changes[2] = changes[2].model_copy(update={"rollout": after(changes[3])})
     assert "verdict led to STEP at step 3" in replay(sealed(*changes), "r1").faults[1]
@@ -121,7 +121,7 @@ def test_what_people_gave_as_reasons_comes_out_the_same() -> None:
 
 
 def test_a_latency_limit_may_be_fixed_once() -> None:
-    """Later it would drift with the traffic."""
+    """A second change of the latency limit is a fault."""
     unknown = begun().model_copy(update={"limit_ms": None})
     begin = started().model_copy(update={"rollout": unknown})
     first, second = (unknown.model_copy(update={"limit_ms": limit_ms}) for limit_ms in (5.0, 6.0))
@@ -154,12 +154,12 @@ def faults_of(number: int, change: Change) -> str:
 
 
 def test_a_whole_rollout_with_a_key_comes_out_the_same() -> None:
-    """Times and growth are looked at as well."""
+    """A replay with a key, which also checks times and growth, finds no fault."""
     assert replay(sealed(*whole(), key=KEY), "r1", KEY).faults == ()
 
 
 def test_routes_that_do_not_follow_from_the_rollout_are_noticed() -> None:
-    """Candidate and baseline have changed places."""
+    """Routes whose share differs from the rollout's are a fault."""
     change = whole()[2]
     assert change.routes is not None
     routes = change.routes.model_copy(update={"weights": {"fp32": 0.05, "int8": 0.95}})
@@ -176,7 +176,7 @@ def test_routes_that_change_where_nothing_moves_are_noticed() -> None:
 
 
 def test_a_verdict_that_is_not_the_judges_is_noticed() -> None:
-    """A person's acts have names of their own."""
+    """A verdict with an author other than the judge is a fault."""
     eve = whole()[2].model_copy(update={"by": "eve"})
     assert "a verdict is the judge's, and eve gave this one" in faults_of(3, eve)
 

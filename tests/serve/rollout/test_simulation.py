@@ -34,14 +34,14 @@ def test_many_errors_from_the_first_second_are_not_waited_for(errors: float) -> 
 
 
 def test_bursts_that_show_in_the_larger_part_alone_are_nobodys_fault() -> None:
-    """Seconds in which half of one variant's requests fail, once a minute: at 5 % of the traffic they are few
-    requests of the candidate. At most one of 60 equal ones is rolled back in half an hour."""
+    """At most 1 of 60 equal candidates at 5 % is rolled back within half an hour, despite bursts in one
+    variant at a time."""
     scenario = Scenario(requests_per_s=100, seconds=1800, bursts="apart", split=0.05, look_every_s=10)
     assert (simulate(scenario, Policy(), runs=60, seed=2).rolled_back_s >= 0).sum() <= 1
 
 
 def tick(at: int, now_s: int, counted: dict[str, NDArray[Any]], run: int) -> Segment:
-    """What one run counted in a second, as the rollout stores it."""
+    """Return the counts of a run's second as a rollout stores them."""
     pairs = {
         name: Pair(baseline=int(two[0, run]), candidate=int(two[1, run])) for name, two in counted.items()
     }
@@ -69,7 +69,7 @@ def tick(at: int, now_s: int, counted: dict[str, NDArray[Any]], run: int) -> Seg
 
 @pytest.mark.parametrize("errors", [0.02, 0.05])
 def test_the_simulation_is_the_rollout(errors: float) -> None:
-    """Look by look, judge and advance do with stored sums what the arrays do, to good and to bad."""
+    """The simulation's sums and verdicts equal those of `judge` and `advance`, look by look."""
     scenario = Scenario(requests_per_s=500, seconds=400, errors=(0.02, errors), cost=0.5)
     runs = Runs(scenario, Policy(), np.random.default_rng(4), 3)
     rollouts: list[Rollout] = [promote(begun(), "ann", 0.0) for _ in range(3)]

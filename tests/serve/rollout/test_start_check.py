@@ -3,13 +3,13 @@ import pytest
 from serve.base.errors import RefusedAction
 from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
-from tests.serve.rollout.keeping import POLICY, Keeping
+from tests.serve.rollout.local_keeper import POLICY, Keeping
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
 
 def test_no_rollout_to_an_unproven_variant_skips_the_shadow(keeping: Keeping) -> None:
-    """The first that is known of its answers must not be what users got."""
+    """A rollout to an unproven variant without a shadow is refused."""
     keeping.state.unproven = {"int8"}
     with pytest.raises(RefusedAction, match=r"'int8' of 'digits' is unproven: .* begin in the shadow"):
         keeping.start(SKIP)

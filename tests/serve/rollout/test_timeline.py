@@ -1,4 +1,4 @@
-"""The last ten minutes."""
+"""The counts of the last ten minutes."""
 
 from copy import deepcopy
 
@@ -9,7 +9,7 @@ DIGITS = ("digits", "fp32")
 
 
 def loads(*latencies_ms: float, errors: int = 0, key: tuple[str, str] = DIGITS) -> Loads:
-    """What one variant has come to."""
+    """Return the load of one variant."""
     tally = Tally()
     for latency_ms in latencies_ms:
         tally.latency.record(latency_ms)
@@ -19,7 +19,7 @@ def loads(*latencies_ms: float, errors: int = 0, key: tuple[str, str] = DIGITS) 
 
 
 def edge(latency_ms: float) -> float:
-    """The upper edge of its bucket."""
+    """Return the upper edge of the duration's bucket."""
     return min(edge for edge in EDGES_MS if edge >= latency_ms)
 
 
@@ -59,7 +59,7 @@ def test_it_is_noted_every_five_seconds() -> None:
 
 
 def test_ten_minutes_are_kept() -> None:
-    """A server that runs for a day needs no more memory than that."""
+    """The curves have the last ten minutes."""
     timeline = Timeline()
     for second in range(0, 3605, 5):
         timeline.note(float(second), loads())
@@ -68,7 +68,7 @@ def test_ten_minutes_are_kept() -> None:
 
 
 def test_counts_that_fell_are_no_negative_requests() -> None:
-    """All gateways were started anew."""
+    """Counts that fell after a restart give a rate of 0."""
     timeline = Timeline()
     timeline.note(0.0, loads(*[1.0] * 50, errors=9))
     timeline.note(5.0, loads(1.0))

@@ -10,7 +10,7 @@ from serve.counting.census import Count, Sheet
 from serve.counting.journal import Journal, stand
 from serve.counting.ledger import Account, Line
 from serve.rollout.unreported_counts import UnreportedCounts, recover
-from tests.serve.rollout.diary import WATCH, killed_after
+from tests.serve.rollout.journal_process import WATCH, killed_after
 
 STICKY = (2, True, "int8")
 
@@ -41,7 +41,7 @@ def left(folder: Path) -> list[str]:
 
 
 def account(*sheets: list[Line]) -> Account:
-    """What a gateway owes: sheet 7 and those after it."""
+    """Return the account of a gateway with sheet 7 and those after it."""
     return Account(
         model="digits",
         rollout="r1",
@@ -89,7 +89,7 @@ def test_keys_stand_in_what_they_are_a_part_of() -> None:
 def test_what_was_in_flight_failed_where_its_variant_ran(
     running: tuple[str, ...], errors: tuple[int, int], died: tuple[str, ...]
 ) -> None:
-    """What ran may have ended the gateway; what only waited has not."""
+    """Requests in flight of a running variant count as errors, and those of an idle one do not."""
     lines = [line("fp32", (10, 0, 0), 4), line("int8", (10, 0, 0), 3)]
     [sheet] = recover(account(lines), running)
     found = tuple(sheet.counts[2, False, variant].errors for variant in ("fp32", "int8"))
@@ -97,7 +97,7 @@ def test_what_was_in_flight_failed_where_its_variant_ran(
 
 
 def test_a_death_without_a_request_is_told() -> None:
-    """A copy may have done it."""
+    """A gateway that died without requests is reported with its running variant."""
     [sheet] = recover(account([], []), {"digits/int8"})
     assert (sheet.number, sheet.counts, sheet.died) == (8, {}, ("int8",))
 
@@ -126,7 +126,7 @@ def test_they_are_told_until_they_are_written_down(folder: Path) -> None:
 
 
 def test_another_keeper_tells_the_same(folder: Path) -> None:
-    """The first was killed before it was written down."""
+    """Two keepers recover the same sheets from a journal."""
     killed_after(folder, 150)
     assert told(UnreportedCounts(folder.parent)) == told(UnreportedCounts(folder.parent)) != []
 
@@ -168,7 +168,7 @@ def test_a_journal_that_cannot_be_read_is_given_up(folder: Path, caplog: pytest.
 def test_a_journal_that_cannot_be_deleted_waits_for_the_next_look(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who looks for harm is not kept from it by a folder."""
+    """A journal that cannot be deleted is deleted at a later look."""
 
     def refuse(folder: Path, gateway: str) -> None:
         raise OSError("read-only file system")

@@ -23,7 +23,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def tamper(file: Path, statement: str) -> bytes:
-    """Change something past the store; what its file holds then."""
+    """Change the store's file directly and return its content."""
     with closing(sqlite3.connect(file)) as database, database:
         database.execute(statement)
     return file.read_bytes()

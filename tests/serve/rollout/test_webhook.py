@@ -24,7 +24,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def line(number: int = 1) -> TrailLine:
-    """The trail's line of a verdict, with another number."""
+    """Return the trail's line of a verdict, with another number."""
     return _last_line().model_copy(update={"number": number})
 
 
@@ -125,7 +125,7 @@ def test_closing_sends_what_is_left() -> None:
 def test_closing_does_not_wait_for_ever(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What could not be sent is logged."""
+    """Closing ends after the timeout, and unsent entries are logged."""
     monkeypatch.setattr(webhook, "_TIMEOUT_S", 0.1)
     with Receiver(Reply(after_s=60)) as server:
         hook = Webhook(server.url)
@@ -137,7 +137,7 @@ def test_closing_does_not_wait_for_ever(
 
 
 def test_closing_with_nothing_to_send_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most webhooks have nothing to do most of the time."""
+    """Closing a webhook without entries returns at once."""
     monkeypatch.setattr(webhook, "_TIMEOUT_S", 600)
     began_s = time.monotonic()
     Webhook("http://127.0.0.1:1").close()

@@ -8,7 +8,7 @@ BEFORE = Routes(model="digits", baseline="fp32", weights={"fp32": 1, "int8": 0})
 
 
 def test_an_abort_of_what_became_the_baseline_meanwhile_gives_all_to_the_one_before() -> None:
-    """The new baseline is who the traffic is taken from."""
+    """An abort after the candidate was accepted gives all traffic to the former baseline."""
     running = at_step(5)
     ahead = withdraw(running, BEFORE, "bob", "it fails", 1.0)
     done = accept(running.model_copy(update={"phase": Phase.DONE}), "ann")

@@ -62,7 +62,7 @@ class Scenario:
     tick_s: int = 1
 
     def look_at(self, now_s: int) -> int:
-        """How many seconds lie between looks."""
+        """Return the number of seconds between looks."""
         return self.look_every_s if self.change_s is None or now_s <= self.change_s else 5
 
 
@@ -115,7 +115,7 @@ class Traffic:
         return np.array([1 + DAY_REQUESTS * wave, 1 + DAY_ERRORS * wave]) * self._hour
 
     def _disturbed(self, rates: Array, stalled: Truths) -> Array:
-        """The rates of this second, in which some variants may have a burst or a stall."""
+        """Return the rates of this second, including bursts and stalls."""
         if self.scenario.bursts != "none":
             bad = self.rng.random(rates.shape) < 1 / BURST_EVERY
             bad = bad if self.scenario.bursts == "apart" else np.array([bad[0], bad[0]])
@@ -124,7 +124,7 @@ class Traffic:
         return np.where(stalled, np.maximum(rates, 1 / self.scenario.replicas), rates)
 
     def _stall(self) -> Truths:
-        """Which variants stall in this second."""
+        """Return which variants stall in this second."""
         if self.scenario.stalls_s is not None:
             begins = (self._stall_s == 0) & (self.rng.random(self._stall_s.shape) < 1 / STALL_EVERY_S)
             lasts = self.rng.geometric(1 / self.scenario.stalls_s, self._stall_s.shape)
@@ -134,8 +134,8 @@ class Traffic:
     def _ask(
         self, runs: Whole, total: Whole, shares: Array, errors: Array, stalled: Truths
     ) -> tuple[Whole, Whole]:
-        """Requests and errors where who fails asks again. A request is of one of three classes: it fails on
-        both variants whenever it is sent; on the candidate alone; or by chance."""
+        """Draw requests and errors where failed requests are repeated. A request is of one of three classes:
+        it fails on both variants whenever it is sent; on the candidate alone; or by chance."""
         rng, half = self.rng, errors / 2
         both = rng.binomial(total, half.min(0))
         alone = rng.binomial(total - both, np.maximum(half[1] - half[0], 0))
@@ -150,7 +150,7 @@ class Traffic:
         return asked.sum((1, 2)), failed.sum((1, 2))
 
     def cost(self, runs: Whole, warming: Truths) -> Array:
-        """The milliseconds that a run takes in this second."""
+        """Draw the milliseconds of a run in this second."""
         rng = self.rng
         self._drift = RHO * self._drift + rng.normal(0, DRIFT * (1 - RHO**2) ** 0.5, self._drift.shape)
         stray = rng.normal(0, STRAY, (2, len(runs)))

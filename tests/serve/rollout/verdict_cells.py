@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any, Literal
 
 from serve.rollout.state.policy import Policy
-from tests.serve.rollout.asked import Asked, Cell, Found, median_said
+from tests.serve.rollout.requirements import Asked, Cell, Found, median_said
 from tests.serve.rollout.simulate import Runs, simulate
 from tests.serve.rollout.traffic import Scenario
 
@@ -40,12 +40,12 @@ PROMOTED = (Asked("promoted", at_least=0.9), NEVER_BACK)
 
 
 def find(scenario: Scenario, runs: int) -> Found:
-    """How the rollouts of one scenario end."""
+    """Return how the rollouts of one scenario end."""
     return found_of(simulate(scenario, Policy(), runs=runs, seed=5))
 
 
 def found_of(ended: Runs) -> Found:
-    """How they ended, and when; a change is where time begins."""
+    """Return how the rollouts ended, and when, counted from a change if there is one."""
     runs, since_s = ended.count, ended.scenario.change_s or 0
     back = ended.rolled_back_s[ended.rolled_back_s >= 0]
     done = ended.done_s[ended.done_s >= 0]
@@ -78,8 +78,9 @@ def verdict_cells(fast: bool) -> Iterator[Cell]:
 
 
 def high_cells(fast: bool) -> Iterator[Cell]:
-    """Far more errors from the first second on, which are a rate and no stall; what fails half of the time
-    may be one for minutes, and what fails always the circuit breaker of each gateway stops."""
+    """Cells with far more errors from the first second on, which are a rate and no stall. A failure of half
+    of the requests may count as a stall for minutes, and a total failure is stopped by each gateway's circuit
+    breaker."""
     for errors in (0.1, 0.2, 0.5, 0.8):
         scenario = Scenario(requests_per_s=100, seconds=WITHIN_S, errors=(0.002, errors))
         yield Cell(

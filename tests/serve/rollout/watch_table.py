@@ -15,7 +15,7 @@ from serve.rollout.evidence.time_window import WINDOW_S
 from serve.rollout.judging.guards import harm
 from serve.rollout.judging.recent_rates import limit_of, looks_of, weigh_recent
 from serve.rollout.state.policy import Policy
-from tests.serve.rollout.asked import Asked, Cell, Found
+from tests.serve.rollout.requirements import Asked, Cell, Found
 from tests.serve.rollout.simulate import GUARDS, Runs, run
 from tests.serve.rollout.traffic import Scenario, Whole
 from tests.serve.rollout.verdict_cells import HOUR_S, NEVER_BACK, found_of
@@ -65,7 +65,7 @@ class WatchRuns(Runs):
             self._promote(self.alive, now_s)
 
     def _lately_harmful(self, alive: Whole, whole: int) -> Any:
-        """Return, for these runs, whether any guard that watches the last `whole` stretches shows harm."""
+        """Return, for these runs, whether any guard that watches the last `whole` windows shows harm."""
         if not self.limits:
             self.limits = {kind: self._limits(kind) for kind in self.kinds}
         at = math.log(GUARDS * _LATELY / (1 - self.policy.guards.errors.confidence))
@@ -107,7 +107,7 @@ def _segment(kind: str, step: int, requests: Array, events: Array) -> Segment:
 
 
 def find(scenario: Scenario, before_s: int, runs: int) -> Found:
-    """How the watch of one scenario ends."""
+    """Return how the watch of one scenario ends."""
     return found_of(run(WatchRuns(scenario, Policy(), np.random.default_rng(6), runs, before_s=before_s)))
 
 

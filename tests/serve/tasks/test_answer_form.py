@@ -1,4 +1,4 @@
-"""What the numbers of an output are, and when a variant's are no longer that."""
+"""The form of an output's numbers, and when a variant's differs."""
 
 import re
 from typing import Any
@@ -118,7 +118,7 @@ def shifted(by: float) -> NDArray[np.float32]:
 
 
 def test_a_level_that_is_lost_differs_unless_the_scores_are_of_classes() -> None:
-    """The class on top is the same in all rows; as numbers they are ruined."""
+    """A shared shift of undeclared scores differs if it is large, and that of declared classes never does."""
     doubtful, certain = (read_meaning("classification", LOGITS, named=named) for named in (False, True))
     assert compare("classification", LOGITS, shifted(9), doubtful).differ.mean() > 0.5
     assert not compare("classification", LOGITS, shifted(9), certain).differ.any()
@@ -132,7 +132,7 @@ def test_an_output_after_the_first_is_classes_only_where_it_sums_to_one() -> Non
 
 
 def test_each_place_has_a_spread_of_its_own() -> None:
-    """Age and income do not share a scale; what never varies has that of the others."""
+    """Each column has its own spread, and a constant column has the root mean square of the others."""
     columns = np.column_stack([np.arange(20), 1000 * np.arange(20), np.full(20, 7)]).astype(np.float32)
     spread = read_meaning("classification", columns, first=False).spread
     deviation = float(np.arange(20).std())
@@ -141,7 +141,7 @@ def test_each_place_has_a_spread_of_its_own() -> None:
 
 
 def test_very_many_places_have_one_spread() -> None:
-    """A manifest is no place for thousands of numbers."""
+    """An output with 400 columns has one common spread."""
     wide = RANDOM.normal(0, 2, (30, 400)).astype(np.float32)
     [spread] = read_meaning("classification", wide, first=False).spread
     assert spread == pytest.approx(2, rel=0.05)
@@ -218,7 +218,7 @@ def test_a_change_of_meaning_is_told_by_both_names(
     ],
 )
 def test_rows_of_another_meaning_differ(name: str) -> None:
-    """A shadow has nothing but rows, and calls them different."""
+    """Rows of another meaning differ in more than 90 % of cases."""
     task, baseline, variant, _ = CHANGES[name]
     differ = compare(task, baseline, variant, read_meaning(task, baseline)).differ
     assert differ.mean() > 0.9
@@ -295,7 +295,7 @@ def test_a_tensor_is_compared_as_a_whole() -> None:
 
 
 def test_a_constant_answer_may_only_round() -> None:
-    """Nothing says on which scale it would be near."""
+    """A constant output may differ by rounding only."""
     baseline = np.full((3, 1), 5.0)
     meaning = read_meaning("classification", baseline)
     variant = baseline + np.array([[0.0], [1e-6], [0.1]])

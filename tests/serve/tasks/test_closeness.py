@@ -1,4 +1,4 @@
-"""The numbers that a comparison is made of, beside a library's."""
+"""The numbers of a comparison, checked against a library."""
 
 import numpy as np
 import pytest
@@ -17,5 +17,5 @@ def test_shares_of_scores_are_their_softmax() -> None:
 
 @pytest.mark.parametrize(("other", "expected"), [([0.1, 0.7], 1.0), ([-0.1, -0.7], -1.0), ([0.0, 0.0], 0.0)])
 def test_a_cosine_is_exact_where_nothing_is_between(other: list[float], expected: float) -> None:
-    """Rounding alone would leave 0.9999999999999998, or go beyond 1."""
+    """The cosine of parallel vectors is exactly 1, and of opposite ones -1."""
     assert cosine_of(np.array([[0.1, 0.7]]), np.array([other])).tolist() == [expected]

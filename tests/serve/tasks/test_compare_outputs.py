@@ -1,4 +1,4 @@
-"""How far a shadow's outputs are from the baseline's."""
+"""How much a shadow's outputs differ from the baseline's."""
 
 import math
 from typing import Any
@@ -57,7 +57,7 @@ def test_rows_differ_by_the_kind_of_output(
     ids=["integers", "strings"],
 )
 def test_what_is_no_score_must_be_equal(baseline: Any, candidate: Any) -> None:
-    """Integers and strings are right or wrong."""
+    """Integers and strings differ unless they are equal."""
     assert compare("classification", baseline, candidate).differ.tolist() == [
         list(mine) != list(theirs) for mine, theirs in zip(baseline, candidate, strict=True)
     ]
@@ -72,7 +72,7 @@ def test_outputs_of_another_shape_differ_in_every_row(shape: tuple[int, ...]) ->
 
 @pytest.mark.parametrize("shift", [None, 0.0, 700.0], ids=["shares", "logits", "large logits"])
 def test_the_divergence_is_that_of_the_classes_shares(shift: float | None) -> None:
-    """Worked out by hand; logits are the logs of shares and any constant."""
+    """The divergence is the same for shares and for logits with any constant, as computed by hand."""
     shares = np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]])
     scores = shares if shift is None else [np.log(each) + shift for each in shares]
     divergence = compare("classification", scores[0], scores[1]).kl
@@ -120,7 +120,7 @@ def test_what_is_no_number_is_no_likeness(value: float) -> None:
 
 
 def test_a_row_that_is_no_number_says_nothing_of_its_neighbour() -> None:
-    """Rows share a run by chance alone."""
+    """A row with NaN does not affect another row's divergence."""
     baseline = array([[0.5, 0.5], [0.9, 0.1]])
     divergence = compare("classification", baseline, array([[np.nan, 0.5], [0.9, 0.1]])).kl
     assert divergence is not None
@@ -133,7 +133,7 @@ def test_a_row_that_is_no_number_says_nothing_of_its_neighbour() -> None:
     task=st.sampled_from(["classification", "token_classification", "embedding"]),
 )
 def test_whatever_comes_can_be_added_up(rows: Any, wide: Any, task: Task) -> None:
-    """Sums stay numbers, or nothing could be stored: also those of a thousand batches."""
+    """The sums of any outputs are finite, even over a thousand batches."""
     for output in (rows, wide, rows[:, :1], wide[:, 0]):
         fine = np.linspace(0, 1, output.size, dtype=output.dtype).reshape(output.shape)
         for pair in ((fine, output), (output, fine), (output, output)):
@@ -161,8 +161,7 @@ def test_a_part_is_of_its_own_rows() -> None:
 
 
 def test_rows_are_summed_up_by_their_requests() -> None:
-    """Requests of one, three and two rows, of which none, two and one differ; the mean cosine of each is one
-    figure."""
+    """Differing rows are summed by request, and the mean cosine of a request is one value."""
     differ = np.array([False, True, False, True, True, False])
     cosine = np.array([1.0, 0.0, 0.5, 1.0, 0.5, 0.5])
     sums = Differences(differ=differ, largest=np.zeros(6), cosine=cosine).sums([1, 3, 2])

@@ -1,4 +1,4 @@
-"""A table says what its agreement has compared."""
+"""A table explains how its agreement was measured."""
 
 import pytest
 
@@ -66,7 +66,7 @@ def test_several_outputs_are_said_each() -> None:
 
 
 def test_a_correlation_is_said_where_there_is_one() -> None:
-    """The note names the output."""
+    """The explanation of a correlation names its output."""
     [_, words] = explain_likeness(quality("classification", CLASSES, correlation=_ONE))
     assert words.startswith("correlation of `a`: over the rows")
 

@@ -12,7 +12,7 @@ from tests.conftest import MakeBundle, make_figures
 def test_the_table_shows_every_variant_and_who_was_rejected(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The baseline stands first; the last column is one word, and the reason stands below the table."""
+    """The table has the baseline first and the rejected variant with its reason below."""
     assert show([str(repository / "linear")]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert [(row.split()[0], row.split()[-1]) for row in rows[2:5]] == [
@@ -40,7 +40,7 @@ def test_the_node_at_which_rows_see_each_other_is_named(tmp_path: Path, make_bun
 
 
 def test_variants_stand_in_the_recipe_s_order(tmp_path: Path, make_bundle: MakeBundle) -> None:
-    """The baseline first wherever the recipe has it; what no recipe has stands last."""
+    """Variants are listed in the recipe's order after the baseline, and added ones last."""
     for variant, position in (("base", 1), ("added", None), ("zero", 0), ("light", 2)):
         make_bundle(tmp_path, variant, position=position)
     shown = describe(read_model(tmp_path / "linear"))
@@ -48,7 +48,7 @@ def test_variants_stand_in_the_recipe_s_order(tmp_path: Path, make_bundle: MakeB
 
 
 def test_speed_is_also_shown_at_one_common_batch_size(tmp_path: Path, make_bundle: MakeBundle) -> None:
-    """Knees differ from variant to variant; the largest batch that all were measured at does not."""
+    """The table has the speed-up at the largest batch that all variants were measured at."""
     speed = make_figures(1).speed
     [one, eight] = speed.points
     more = eight.model_copy(update={"rows": 64, "speedup": Estimate(value=9, low=8, high=10)})
@@ -86,7 +86,7 @@ def test_what_is_uncertain_stands_with_its_interval(tmp_path: Path, make_bundle:
 
 
 def test_an_embedding_has_columns_of_its_own(tmp_path: Path, make_bundle: MakeBundle) -> None:
-    """A model without classes has no accuracy, and no empty column for it."""
+    """The table of an embedding has the cosine and no accuracy."""
     close = Estimate(value=0.99, low=0.985, high=0.994)
     quality = Quality(task="embedding", rows=10, cosine=close, rank_correlation=close)
     make_bundle(tmp_path, "base", figures=make_figures(1, quality=quality))
@@ -103,7 +103,7 @@ def test_a_variant_that_is_not_faster_says_so(tmp_path: Path, make_bundle: MakeB
 
 
 def test_how_much_became_integers_stands_in_the_table(tmp_path: Path, make_bundle: MakeBundle) -> None:
-    """The share of the multiply-adds and of the bytes; and in words where it is little."""
+    """The table has the shares of integers, and a note if they are small."""
     note = {
         "step": "quantize",
         "integers": {"weight_bytes": 0.0004, "multiply_adds": 0.02},
@@ -118,7 +118,7 @@ def test_how_much_became_integers_stands_in_the_table(tmp_path: Path, make_bundl
 
 
 def test_nothing_is_said_of_integers_where_there_are_none(tmp_path: Path, make_bundle: MakeBundle) -> None:
-    """A quantization from before they were counted has no column either."""
+    """Without shares of integers the table has no such column."""
     make_bundle(tmp_path, "base")
     make_bundle(tmp_path, "int8", figures=make_figures(1, steps=({"step": "quantize", "quantized": 2},)))
     assert "integers" not in table(describe(read_model(tmp_path / "linear")))

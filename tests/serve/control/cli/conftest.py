@@ -22,7 +22,7 @@ def endpoint(module_repository: Path) -> Iterator[Endpoint]:
 def _type(
     endpoint: Endpoint, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Type]:
-    """`counterweight ...` against the endpoint."""
+    """Run `counterweight ...` against the endpoint."""
     monkeypatch.setenv("COUNTERWEIGHT_URL", endpoint.url)
     monkeypatch.delenv("COUNTERWEIGHT_TOKEN", raising=False)
     monkeypatch.setenv("COLUMNS", "80")

@@ -10,7 +10,7 @@ from tests.serve.receiver import Receiver, Reply
 
 
 def answering(status: int, body: object) -> Receiver:
-    """A server that always says this."""
+    """A server that always gives this answer."""
     return Receiver(Reply(status=status, body=json.dumps(body).encode()))
 
 
@@ -65,7 +65,7 @@ def test_a_server_in_trouble_is_worth_another_try() -> None:
 
 @pytest.mark.parametrize("reply", [Reply(body=b"<html>"), Reply(body=b"[]"), Reply(status=302)])
 def test_what_is_no_server_of_ours_is_said_so(reply: Reply) -> None:
-    """A page, or a redirect, which is not followed: it would carry the token elsewhere."""
+    """A web page or a redirect is refused, and the redirect is not followed."""
     with Receiver(reply) as server:
         with pytest.raises(ServerFailed, match="the address of a Counterweight server"):
             ControlClient(server.url, "a-token-of-ours").ask(MODELS)
@@ -91,7 +91,7 @@ def test_a_url_that_is_none_is_refused(url: str) -> None:
 
 
 def test_a_password_in_a_url_is_refused_and_not_said_again() -> None:
-    """A token has its own place."""
+    """A password in the URL is refused, and the error does not contain it."""
     with pytest.raises(InvalidRecord) as refused:
         ControlClient("http://ann:secret@host")
     assert "secret" not in str(refused.value)

@@ -19,7 +19,7 @@ from tests.serve.control.cli.conftest import Type
 from tests.serve.control.cli.test_rollout_view import view
 from tests.serve.endpoint import Endpoint
 from tests.serve.receiver import Receiver, Reply
-from tests.serve.stages import Stage
+from tests.serve.rollout_stages import Stage
 
 # A stream to a terminal, and what came out of it.
 Tty = tuple[TextIO, Callable[[], str]]
@@ -32,7 +32,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Acting:
-    """A screen that is looked at: after each look the next thing is done."""
+    """A screen that runs the next planned act after each view."""
 
     def __init__(self, *acts: Callable[[], object]) -> None:
         self._acts = list(acts)
@@ -46,7 +46,7 @@ class Acting:
 
 
 def test_a_rollout_is_followed_to_its_end(type: Type, endpoint: Endpoint) -> None:
-    """Every change is shown until the rollout is over."""
+    """Each change of phase is shown until the rollout is over."""
     screen = Acting(lambda: type("rollout", "pause", RUNS), lambda: type("rollout", "abort", RUNS))
     client = ControlClient(endpoint.url)
     last = follow(client, client.ask(VIEW, RUNS), screen)
@@ -55,7 +55,7 @@ def test_a_rollout_is_followed_to_its_end(type: Type, endpoint: Endpoint) -> Non
 
 
 def test_a_server_that_is_restarted_is_waited_for(endpoint: Endpoint) -> None:
-    """The trouble is shown, and the last view stays."""
+    """While the server restarts, the trouble is shown with the last view."""
     over = view("done").model_dump_json().encode()
     with Receiver(Reply(status=503, body=b'{"error": "starting"}'), Reply(body=over)) as server:
         screen = Acting()
@@ -64,7 +64,7 @@ def test_a_server_that_is_restarted_is_waited_for(endpoint: Endpoint) -> None:
 
 
 def test_a_server_that_does_not_come_back_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job that waits must end."""
+    """A server that does not answer for too long raises an error."""
     monkeypatch.setattr(following, "_PATIENCE_S", 0.05)
     with pytest.raises(ServerFailed, match="no answer"):
         follow(ControlClient("http://127.0.0.1:1"), view(), Acting())
@@ -91,7 +91,7 @@ def test_ctrl_c_ends_the_watch_alone(type: Type, endpoint: Endpoint, monkeypatch
 
 
 def test_a_pipe_gets_a_line_for_each_change() -> None:
-    """Nothing is repainted, and nothing said twice."""
+    """Without a terminal each change is printed once as a line."""
     stream = io.StringIO()
     with open_screen(stream) as screen:
         for stage in ("step", "step", "done"):
@@ -149,7 +149,7 @@ def test_a_terminal_that_cannot_repaint_gets_lines(tty: Tty, monkeypatch: pytest
 
 
 def test_a_view_never_scrolls_a_small_terminal(tty: Tty, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What does not fit is cut off."""
+    """A view is cut to the height of the terminal."""
     monkeypatch.setenv("LINES", "5")
     stream, read = tty
     with open_screen(stream) as screen:

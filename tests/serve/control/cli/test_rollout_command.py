@@ -36,7 +36,7 @@ def test_start_sends_the_policy_that_was_written(type: Type, idle: LocalControl,
 def test_a_policy_with_a_fault_never_reaches_the_server(
     type: Type, idle: LocalControl, tmp_path: Path
 ) -> None:
-    """The message names the file and the key."""
+    """A policy with an unknown key exits with 2 and names the file and the key; nothing is sent."""
     policy = tmp_path / "policy.yaml"
     policy.write_text("{stepz: []}")
     code, shown = type("rollout", "start", "linear", "--to", "light", "--policy", str(policy))
@@ -89,7 +89,7 @@ def test_status_of_every_model_as_json(type: Type) -> None:
 
 
 def test_watching_needs_a_name(type: Type) -> None:
-    """One cannot wait for the end of all."""
+    """`status --watch` without a name exits with 2."""
     code, shown = type("rollout", "status", "--watch")
     assert code == 2
     assert "--watch needs a MODEL or a ROLLOUT" in shown
@@ -135,7 +135,7 @@ def test_a_paused_rollout_is_resumed(type: Type) -> None:
 
 
 def test_what_is_done_is_accepted(type: Type, endpoint: Endpoint) -> None:
-    """The status says how, and afterwards that it was."""
+    """A finished rollout offers `accept`, which sends the act with its reason."""
     endpoint.control.come_to("done")
     offered = "new baseline: counterweight rollout accept linear\n"
     assert offered in type("rollout", "status", "linear")[1]

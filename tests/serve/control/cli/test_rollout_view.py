@@ -12,7 +12,7 @@ from tests.serve.local_control import LocalControl
 from tests.serve.model_keeper import NOW_S
 from tests.serve.rollout.rollouts import at_step
 from tests.serve.rollout.stores import routes_of
-from tests.serve.stages import Stage
+from tests.serve.rollout_stages import Stage
 
 RUNS = "linear-20261122-152000-3f9a"
 
@@ -47,7 +47,7 @@ def line(lines: Sequence[str], start: str) -> str:
 
 @pytest.mark.parametrize("stage", ["shadow", "step", "watched", "done", "rolled back"])
 def test_a_view_fits_a_small_terminal(stage: Stage) -> None:
-    """80 columns and 22 rows: a line for a hint is left, and one before it."""
+    """A view fits into 80 columns and 22 rows."""
     lines = render(view(stage), NOW_S, 80)
     assert max(map(len, lines)) <= 80
     assert len(lines) <= 22
@@ -55,7 +55,7 @@ def test_a_view_fits_a_small_terminal(stage: Stage) -> None:
 
 @pytest.mark.parametrize("width", [1, 10, 20, 40, 200])
 def test_a_view_fits_any_terminal(width: int) -> None:
-    """No line is wider than it."""
+    """No line of a view is wider than the terminal."""
     assert max(map(len, render(view(), NOW_S, width))) <= width
 
 
@@ -82,14 +82,14 @@ def test_harm_stands_out() -> None:
 
 
 def test_a_figure_keeps_its_point_in_80_columns() -> None:
-    """The two rates and their ratio; the counts are in the JSON."""
+    """In 80 columns a figure has both rates, their ratio and its interval."""
     lines = render(view(), NOW_S, 80)
     assert line(lines, "errors").endswith("  0.22% against 0.08%, 1.34x [0.0631, 7.94]")
     assert line(lines, "disagreement").endswith("  0.30% [0.01%, 1.43%], allowed 2.00%")
 
 
 def test_the_latency_limit_is_named() -> None:
-    """What a slow request is was fixed at the start."""
+    """The line of latency has the limit."""
     assert "  over 10.5 ms: 0.00% against 0.00%" in line(render(view(), NOW_S, 80), "latency")
 
 

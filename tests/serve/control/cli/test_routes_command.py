@@ -54,7 +54,7 @@ def test_a_shadow_shows_how_alike_its_answers_are(type: Type, endpoint: Endpoint
 
 
 def test_an_unproven_variant_says_so(type: Type, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Below the table; the others say nothing."""
+    """An unproven variant is named below the table."""
     light = endpoint.registry.models["linear"].served["light"]
     monkeypatch.setattr(light, "version", light.version.model_copy(update={"unproven": True}))
     _, shown = type("routes", "linear")
@@ -80,7 +80,7 @@ def test_routes_as_json_are_what_the_server_says(type: Type) -> None:
 def test_what_is_not_given_stays_as_it_is(
     type: Type, control: LocalControl, words: list[str], wanted: RoutesWanted
 ) -> None:
-    """Only the rest is sent."""
+    """Only the given settings are sent."""
     code, _ = type("routes", "linear", *words)
     assert (code, control.told) == (0, [("set_routes", "linear", wanted, "local")])
 
@@ -103,7 +103,7 @@ def test_routes_with_a_fault_never_reach_the_server(
 
 
 def weights(control: LocalControl) -> dict[str, float]:
-    """Those in force."""
+    """Return the weights in force."""
     return dict(control.keeper.routes.weights)
 
 
@@ -137,7 +137,7 @@ def test_weights_are_set_again_where_the_gateway_had_old_ones(
 
 
 def test_more_than_half_of_the_traffic_does_not_move_by_itself(type: Type, control: LocalControl) -> None:
-    """What would move is said, and nothing is sent."""
+    """Moving more than half of the traffic without `--yes` exits with 2 and sends nothing."""
     code, shown = type("routes", "linear", "--set", "light=3")
     assert (code, control.told) == (2, [])
     assert "would move 75 % of the traffic of linear at once" in shown

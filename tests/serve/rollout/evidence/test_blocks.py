@@ -32,7 +32,7 @@ def test_labels_drawn_one_by_one_are_not_dispersed() -> None:
 
 @pytest.mark.parametrize("lasts_s", [4, 16, 32])
 def test_what_lasts_is_seen_at_its_length(lasts_s: int) -> None:
-    """All events of a stretch are one variant's: about as many come as one as a stretch has."""
+    """Events that come in stretches give a dispersion near the stretch's number of events."""
     rng = np.random.default_rng(2)
     both = np.full(3600, 2.0)
     whose = np.repeat(rng.random(3600 // lasts_s) < 0.5, lasts_s)

@@ -75,7 +75,7 @@ def test_discordant_pairs_are_mcnemars_at_every_look(lost: int, won: int) -> Non
 
 
 def test_one_sided_evidence_never_counts_for_the_other_side() -> None:
-    """A rate seen below the limit is no evidence that it is above, and the other way round."""
+    """A rate below the limit gives no evidence of being above it, and the reverse."""
     assert log_rate_above(1, 1000, 0.01) <= 0
     assert log_rate_below(50, 1000, 0.01) <= 0
 
@@ -121,7 +121,7 @@ def test_a_candidate_that_is_unsafe_earns_no_safety_on_average(truth: float) -> 
 
 @pytest.mark.parametrize("odds", [2.0, 5.0, 20.0])
 def test_looking_after_every_event_keeps_the_promise(odds: float) -> None:
-    """Exact: over all sequences of an equal candidate, evidence ever at `odds` has probability <= 1/odds."""
+    """With equal variants, the evidence reaches `odds` at any look with a probability of at most 1/odds."""
     ever = 0.0
     for labels in sequences():
         looks = (
@@ -133,7 +133,7 @@ def test_looking_after_every_event_keeps_the_promise(odds: float) -> None:
 
 
 def test_errors_where_the_baseline_has_none_are_evidence() -> None:
-    """No ratio of rates has to be formed: four errors of the candidate at 1 % and none of 99 % are enough."""
+    """Four errors of a candidate with 1 % of the traffic, and none of the baseline, give odds above 300."""
     four = np.array([4.0])
     assert log_ratio_above(four, four, np.array([0.01]), 1.0) > math.log(300)
 
@@ -153,7 +153,7 @@ counts = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 40)), min_size=1,
 
 @given(pieces=counts, share=st.floats(0.01, 0.99))
 def test_a_segment_may_be_cut_anywhere(pieces: list[tuple[int, int]], share: float) -> None:
-    """Sums suffice: the evidence of pieces with one split is that of their sum."""
+    """The evidence of pieces with the same split equals that of their sum."""
     candidate = np.array([piece[0] for piece in pieces], float)
     both = candidate + [piece[1] for piece in pieces]
     apart = log_ratio_above(candidate, both, np.full(len(pieces), share), 1.0)

@@ -40,7 +40,7 @@ def test_stalls_of_one_variant_at_a_time_count_as_one_event_each() -> None:
 
 
 def test_a_first_stall_is_not_evidence_of_twenty_events() -> None:
-    """One tick with twenty events of the candidate, and none yet of the baseline, shows no harm at 99 %."""
+    """A first burst of twenty events of the candidate does not show harm at 99 %."""
     candidate, both, sums = bursts([0, 20, 0], [0, 0, 0])
     factor = dispersion(candidate, both, sums)
     assert log_ratio_above(candidate, both, np.array([0.1]), 1.0) > math.log(1e9)
@@ -49,7 +49,7 @@ def test_a_first_stall_is_not_evidence_of_twenty_events() -> None:
 
 @pytest.mark.parametrize("share", [0.01, 0.25])
 def test_a_kept_split_earns_no_mismatch_on_average(share: float) -> None:
-    """Exact over all outcomes of two segments of 40 requests: the expected e-value is 1."""
+    """If the split is kept, the expected e-value of a mismatch is 1."""
     outcomes = np.arange(41)
     weights = binom.pmf(outcomes, 40, share)
     one = [
@@ -70,7 +70,7 @@ def test_the_mismatch_mixture_is_an_integral_over_its_prior() -> None:
 
 
 def test_a_split_that_is_not_kept_is_found() -> None:
-    """2 % instead of 1 % of 5,000 requests are a mismatch at odds of 1,000."""
+    """2 % of 5,000 requests where 1 % was asked for are a mismatch at odds of 1,000."""
     assert log_mismatch(np.array([100.0]), np.array([5000.0]), np.array([0.01])) > math.log(1000)
 
 
@@ -91,6 +91,6 @@ def test_the_mean_mixture_is_an_integral_over_a_normal_prior(
 
 
 def test_equal_figures_prove_a_mean_only_in_time() -> None:
-    """Thirty equal figures above the limit are finite evidence; twenty-nine are none."""
+    """Equal figures above the limit are evidence from the thirtieth on."""
     assert log_mean_above(29, 29.0, 29.0, 0.9, 0.1) == 0
     assert 3 < log_mean_above(30, 30.0, 30.0, 0.9, 0.1) < 1e4

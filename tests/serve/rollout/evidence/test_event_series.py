@@ -9,7 +9,7 @@ from serve.rollout.evidence.event_series import EventSeries
 
 
 def run(seconds: list[tuple[tuple[int, int], tuple[int, int]]], replicas: int = 1) -> EventSeries:
-    """The course of these seconds, each the requests and the events of the baseline and of the candidate."""
+    """Return the series of these seconds, each the requests and the events of baseline and candidate."""
     now = event_series.begin()
     for requests, events in seconds:
         rates = calm_rates(now.usual_events, now.usual_requests)
@@ -31,7 +31,7 @@ def test_what_is_calm_is_judged_to_the_last_event() -> None:
 
 
 def test_a_stall_is_set_apart_and_named() -> None:
-    """All of the candidate's requests fail for ten seconds: none of these is judged, and it counts once."""
+    """A total failure of ten seconds is one stall, and its events are not judged as a rate."""
     now = run([CALM] * 60 + [STALL] * 10 + [CALM] * 60)
     assert now.events[1] <= 120
     assert now.stalls.tolist() == [0, 1]
@@ -47,7 +47,7 @@ def test_the_beginning_of_a_stall_belongs_to_it() -> None:
 
 
 def test_a_higher_rate_is_no_stall() -> None:
-    """Three times the errors, evenly: all are judged."""
+    """Three times the errors at an even rate are no stall."""
     now = run([SLOWER] * 120)
     assert now.events.tolist() == [120, 360]
     assert now.stalls.sum() == 0
@@ -62,7 +62,7 @@ def test_a_twentieth_of_the_requests_is_no_stall() -> None:
 
 @pytest.mark.parametrize(("replicas", "stalls"), [(1, 0), (2, 0), (10, 1), (16, 1)])
 def test_what_hits_one_of_many_replicas_is_a_stall(replicas: int, stalls: int) -> None:
-    """A sixteenth of the requests fails for ten seconds."""
+    """Failures in a sixteenth of the requests are a stall if there are that many replicas."""
     calm, stall = ((320, 320), (0, 0)), ((320, 320), (0, 20))
     assert run([calm] * 60 + [stall] * 10 + [calm] * 60, replicas).stalls.tolist() == [0, stalls]
 
@@ -74,7 +74,7 @@ def test_a_stall_knows_the_requests_that_it_may_have_hit() -> None:
 
 
 def test_what_was_stored_before_a_number_was_added_is_read() -> None:
-    """The last numbers are zeros then."""
+    """A series that was stored without the newest numbers is read with zeros."""
     [numbers] = event_series.pack(EventSeries(*(part[None] for part in run([CALM] * 60 + [STALL] * 10))))
     older = event_series.unpack([numbers[:-2]])
     assert older.burst.tolist() == event_series.unpack([numbers]).burst.tolist()
@@ -89,7 +89,7 @@ def test_a_stall_that_hits_not_quite_all_is_one() -> None:
 
 
 def test_what_hits_both_at_once_is_nobodys_stall() -> None:
-    """A dependency is away for ten seconds."""
+    """An outage of both variants is no stall."""
     now = run([CALM] * 60 + [OUTAGE] * 10 + [CALM] * 60)
     assert now.stalls.tolist() == [0, 0]
     assert now.events.tolist() == [now.events[0]] * 2
@@ -110,7 +110,7 @@ def test_what_never_ends_is_the_rate_in_the_end() -> None:
 
 
 def test_many_rollouts_go_on_as_one_does() -> None:
-    """Arrays of courses are courses of arrays."""
+    """A series of four rollouts at once equals four single series."""
     rng = np.random.default_rng(3)
     requests = rng.poisson(20, (200, 4, 2)).astype(float)
     events = rng.binomial(requests.astype(int), np.where(rng.random((200, 4, 2)) < 0.05, 0.8, 0.02)).astype(
@@ -129,7 +129,7 @@ def test_many_rollouts_go_on_as_one_does() -> None:
 
 
 def test_a_course_is_stored_in_numbers() -> None:
-    """A course is the same after a round trip through a list of numbers."""
+    """A series is the same after a round trip through a list of numbers."""
     now = run([CALM] * 70 + [STALL] * 7)
     numbers = event_series.pack(EventSeries(*(part[None] for part in now)))
     begun, again = (
@@ -141,7 +141,7 @@ def test_a_course_is_stored_in_numbers() -> None:
 
 
 def test_a_course_goes_on_from_an_earlier_one() -> None:
-    """A course continues an earlier one: its events count, and its snapshots are shifted by them."""
+    """A series continues an earlier one: its events count, and its snapshots are shifted by them."""
     earlier, now = run([CALM] * 100), run([CALM] * 70)
     both = event_series.add(now, earlier)
     assert both.events.tolist() == [170, 170]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from serve.counting.keys import Keys
+from serve.counting.key_counts import Keys
 from serve.rollout.evidence.evidence import (
     Carried,
     Clusters,
@@ -45,7 +45,7 @@ def gathered(parts: list[Segment]) -> Evidence:
 
 
 def plain(evidence: Evidence) -> Evidence:
-    """Return the evidence without its courses, which depend on the order."""
+    """Return the evidence without its event series, which depend on the order."""
     segments = tuple(segment.model_copy(update={"courses": {}}) for segment in evidence.segments)
     return evidence.model_copy(update={"segments": segments})
 
@@ -61,7 +61,7 @@ def test_the_order_in_which_ticks_come_means_nothing(parts: list[Segment], data:
 
 @given(parts=st.lists(ticks, min_size=2, max_size=12), cut=st.integers(1, 11))
 def test_the_cuts_in_time_mean_nothing(parts: list[Segment], cut: int) -> None:
-    """Adding up stretches first and then all gives what adding up ticks gives."""
+    """Adding up parts first gives the same evidence as adding up ticks."""
     early, late = gathered(parts[:cut]), gathered(parts[cut:])
     assert plain(reduce(Evidence.with_tick, late.segments, early)) == plain(gathered(parts))
 
@@ -79,7 +79,7 @@ def test_evidence_with_two_segments_of_one_split_is_refused() -> None:
 
 
 def test_evidence_survives_json() -> None:
-    """What a verdict was computed from can be stored, and gives the same verdict."""
+    """Evidence is the same after a round trip through JSON and gives the same verdict."""
     evidence = proven()
     again = Evidence.model_validate_json(evidence.model_dump_json())
     assert again == evidence
@@ -87,13 +87,13 @@ def test_evidence_survives_json() -> None:
 
 
 def test_pairs_that_were_stored_before_requests_were_counted_came_alone() -> None:
-    """A rollout that runs while the program is replaced goes on."""
+    """Pairs that were stored without requests count as one per request."""
     old = Comparison.model_validate_json('{"pairs": 1000, "disagreements": 4}')
     assert old.clusters == Clusters(requests=1000, differing=4, differ_squares=4, products=4, squares=1000)
 
 
 def test_comparisons_add_up() -> None:
-    """Counts and moments are sums; the largest difference is the larger one."""
+    """Counts and moments are added, and the largest difference is the maximum."""
     one = Comparison(
         pairs=2, disagreements=1, kl=Moments(count=2, total=0.5, squares=0.1), largest_difference=3.0
     )
@@ -103,7 +103,7 @@ def test_comparisons_add_up() -> None:
 
 
 def test_the_past_of_keys_is_carried_and_counts_once() -> None:
-    """The shadows of two rollouts are two; the hour before the second one may be that before the first."""
+    """The counts of keys before the rollout are carried and not doubled; those of two shadows are added."""
     hour, first, second = Keys(buckets={1: 9}, errors={1: 2}), Keys(buckets={1: 5}), Keys(buckets={2: 7})
     carried = Carried(before=hour, past=first)
     known = Evidence(before=hour, past=second, carried=carried).known

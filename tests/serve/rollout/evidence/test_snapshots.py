@@ -1,4 +1,4 @@
-"""Marks remember how the sums stood, and share the odds."""
+"""Snapshots keep earlier sums and share the error probability."""
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def test_all_parts_together_are_no_more_than_the_odds() -> None:
 
 
 def test_the_last_minutes_are_known_after_a_day() -> None:
-    """The newest mark is at most 64 s old, and the oldest is hours old."""
+    """After a day the newest snapshot is at most 64 s old, and the oldest more than half a day."""
     kept = np.zeros((len(snapshots.EVERY_S), snapshots.KEPT, snapshots.COLUMNS))
     for second in range(64, 86_401, 64):
         kept = snapshots.note(kept, np.array(float(second)), np.full(3, float(second)))

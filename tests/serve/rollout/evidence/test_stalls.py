@@ -61,7 +61,7 @@ def test_chance_is_no_stall() -> None:
 
 @pytest.mark.parametrize("hit", [3.0, 6.0, 12.0])
 def test_a_stall_counts_the_same_whichever_variant_has_it(hit: float) -> None:
-    """Where one has nine times the requests: over 20,000 stalls within a tenth of all."""
+    """A stall is found nearly as often, whichever variant has nine times the requests."""
     rng, calm = np.random.default_rng(4), 0.2
     few = shows(rng.poisson(hit, 20_000).astype(float), np.array(calm), np.array(1.0)).mean()
     many = shows(rng.poisson(9 * hit, 20_000).astype(float), np.array(9 * calm), np.array(1 / 9)).mean()

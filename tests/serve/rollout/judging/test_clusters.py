@@ -70,7 +70,7 @@ def test_equal_variants_are_shown_to_be_equal() -> None:
 
 
 def test_one_user_proves_nothing() -> None:
-    """All of the candidate's failures are one bucket's: that it moved was an even chance."""
+    """Failures of a single key are no evidence at odds of 20."""
     requests, events = np.zeros((2, 2, 50)), np.zeros((2, 2, 50))
     requests[0, 1, :25], requests[1, 1, 25:] = 1000.0, 1000.0
     events[0, 1, :25], events[1, 1, 25:], events[1, 1, 30] = 2.0, 2.0, 1000.0

@@ -5,7 +5,7 @@ from functools import reduce
 import numpy as np
 import pytest
 
-from serve.counting.keys import Keys
+from serve.counting.key_counts import Keys
 from serve.rollout.evidence.evidence import Carried, Events, Evidence, Pair, Segment
 from serve.rollout.judging.clusters import log_above
 from serve.rollout.judging.counts import counts_of
@@ -24,7 +24,7 @@ def second(step: int, at_s: int, errors: int) -> Segment:
 
 
 def stalling_s(*ticks: Segment) -> float:
-    """How long the candidate has been stalling after them."""
+    """Return how long the candidate has been stalling."""
     stalls = counts_of(reduce(Evidence.with_tick, ticks, Evidence()), "errors", 30.0).stalls
     assert stalls is not None
     return float(stalls.lasted_s)
@@ -105,7 +105,7 @@ def test_a_step_without_a_limit_says_nothing_of_its_keys() -> None:
 
 
 def test_what_was_counted_before_courses_were_kept_is_weighed_on() -> None:
-    """Evidence that was stored without courses is used, together with new ticks."""
+    """Evidence that was stored without an event series is used, together with new ticks."""
     old = [second(1, at_s, 1) for at_s in range(60)]
     first, here = (
         reduce(Segment.__add__, old),
@@ -119,7 +119,7 @@ def test_what_was_counted_before_courses_were_kept_is_weighed_on() -> None:
 
 
 def test_what_an_older_rollout_carried_on_is_no_second_of_this_one() -> None:
-    """Carried evidence without a course adds its events and is no burst."""
+    """Carried evidence without an event series adds its events and is no burst."""
     old = reduce(Segment.__add__, [second(1, at_s, 1) for at_s in range(60)])
     known = Evidence(carried=Carried(segments=(old,))).with_tick(second(1, 1000, 1)).known
     counts = counts_of(known, "errors", 30.0)

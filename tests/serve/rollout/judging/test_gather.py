@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from serve.counting.census import BEFORE, Choice, Count, Sheet, VariantRun
-from serve.counting.copies import Copies
-from serve.counting.keys import Keys
+from serve.counting.key_counts import Keys
+from serve.counting.shadow_results import Copies
 from serve.rollout.evidence.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
 from serve.rollout.evidence.time_window import TimeWindow
 from serve.rollout.judging.gather import gather
@@ -36,7 +36,7 @@ def gathered(*sheets: Sheet, before: Evidence | None = None) -> Evidence:
 
 
 def test_counts_of_all_gateways_are_one_tick() -> None:
-    """What happened in one second is one draw when it comes to bursts, wherever it was counted."""
+    """The counts of all gateways in one second are one tick."""
     one = sheet({(3, False, "fp32"): (90, 2, 1), (3, False, "int8"): (10, 1, 0)})
     other = sheet({(3, False, "fp32"): (80, 0, 0), (3, False, "int8"): (20, 2, 4)})
     [segment] = gathered(one, other).segments
@@ -54,7 +54,7 @@ def test_counts_of_all_gateways_are_one_tick() -> None:
 
 
 def test_what_is_known_late_counts_with_the_split_that_chose() -> None:
-    """A request is on the sheet of its admission, its error on the next one."""
+    """An error that is reported on a later sheet counts in the step that chose the variant."""
     admitted = gathered(sheet({(3, False, "int8"): (1, 0, 0)}))
     [segment] = gathered(sheet({(3, False, "int8"): (0, 1, 0)}), before=admitted).segments
     assert (segment.requests, segment.errors.candidate) == (Pair(candidate=1), 1)
@@ -111,7 +111,7 @@ def test_what_no_step_chose_is_left_out() -> None:
 
 
 def test_ticks_add_up_to_what_was_there() -> None:
-    """The segment grows, and its ticks are remembered as such."""
+    """A segment's events are those of its ticks."""
     one = sheet({(3, False, "int8"): (10, 2, 0)})
     both = gathered(one, before=gathered(one))
     [segment] = both.segments
@@ -158,7 +158,7 @@ def test_copies_add_up() -> None:
 
 
 def test_the_candidates_requests_of_the_last_step_are_kept_by_the_half_minute() -> None:
-    """In the last step, the candidate's requests are kept in stretches of half a minute."""
+    """In the last step, the candidate's requests are kept in windows of half a minute."""
     counts: dict[Choice, tuple[int, int, int]] = {
         (4, False, "int8"): (20, 1, 2),
         (9, False, "fp32"): (5, 1, 1),
@@ -172,7 +172,7 @@ def test_the_candidates_requests_of_the_last_step_are_kept_by_the_half_minute() 
 
 
 def test_latency_and_cost_of_a_warm_up_count_nowhere() -> None:
-    """Errors do, from the first second of a step; after its half minute all does."""
+    """During the settling time errors count, and latency and cost do not."""
     plan = PLAN.model_copy(update={"policy": Policy(settle_s=20)})
     runs = {"int8": VariantRun(revision=3, rows=10, cpu_ms=5.0)}
     evidence = Evidence()

@@ -38,7 +38,7 @@ def test_missing_requests_say_how_long_they_take() -> None:
 
 
 def test_a_missing_proof_says_how_long_it_takes() -> None:
-    """Ten errors each in an hour: the ratio is known well enough after twenty times as many."""
+    """The reason estimates the hours until the errors are proven safe."""
     here = segment(4, 2000).model_copy(update={"errors": spread(10, 10)})
     reason = judge(at_step(4), Evidence(segments=(here,)), 3600.0).reason
     [errors] = [part for part in reason.split("; ") if "errors unproven" in part]
@@ -64,7 +64,7 @@ def test_the_time_that_is_said_is_the_time_it_takes() -> None:
 
 
 def test_a_proof_that_is_not_in_sight_is_said_to_be() -> None:
-    """Three times the errors do not become safe by waiting."""
+    """Three times the errors give `not in sight` in place of an estimate."""
     here = segment(4, 2000).model_copy(update={"errors": spread(5, 15)})
     reason = judge(at_step(4), Evidence(segments=(here,)), 3600.0).reason
     assert "needed, not in sight at this rate" in reason

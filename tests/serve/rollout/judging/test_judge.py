@@ -36,7 +36,7 @@ def test_a_step_lasts_its_minimum_time() -> None:
 
 
 def test_a_step_needs_its_own_minimum_of_requests() -> None:
-    """Those of earlier steps do not count as this one's."""
+    """A step needs its own minimum of requests."""
     evidence = Evidence(segments=(segment(1, 50_000), segment(2, 999)))
     verdict = judge(at_step(2), evidence, 600.0)
     assert verdict.kind is Kind.CONTINUE
@@ -73,30 +73,30 @@ def test_harm_rolls_back_and_says_why_in_numbers() -> None:
 
 @pytest.mark.parametrize("phase", [Phase.PAUSED, Phase.WAITING_APPROVAL])
 def test_harm_rolls_back_while_it_stands_still(phase: Phase) -> None:
-    """A rollout that waits for a person is still guarded."""
+    """Harm gives ROLLBACK while a rollout is paused or waits for approval."""
     assert judge(at_step(2).model_copy(update={"phase": phase}), BAD, 30.0).kind is Kind.ROLLBACK
 
 
 def test_errors_of_the_candidate_alone_roll_back() -> None:
-    """A baseline without any error is no reason to divide by zero, nor to let them pass."""
+    """Twelve errors of the candidate and none of the baseline give ROLLBACK."""
     evidence = Evidence(segments=(segment(2, 2000, errors=(0, 12)),))
     assert judge(at_step(2), evidence, 30.0).kind is Kind.ROLLBACK
 
 
 def test_fewer_errors_than_allowed_are_no_harm() -> None:
-    """Three in 10,000 where one in a thousand may: rare enough, however rare the baseline's are."""
+    """Errors within the tolerance are no harm, even if the baseline has none."""
     evidence = Evidence(segments=(segment(4, 60_000, errors=(0, 9)),))
     assert judge(at_step(4), evidence, 30.0).kind is not Kind.ROLLBACK
 
 
 def test_an_error_guard_never_rolls_back_for_the_baselines_errors() -> None:
-    """A failing baseline is no fault of the candidate."""
+    """Errors of the baseline do not roll the candidate back."""
     evidence = Evidence(segments=(segment(3, 10_000, errors=(3000, 30)),))
     assert judge(at_step(3), evidence, 90.0).kind is Kind.PROMOTE
 
 
 def test_suspicion_goes_no_further() -> None:
-    """Evidence that would be enough at 95 %, but not at the guards' 99 %, holds the step."""
+    """Evidence between 95 and 99 % holds the step as a suspicion."""
     evidence = Evidence(segments=(segment(2, 1000, errors=(15, 6)),))
     verdict = judge(at_step(2), evidence, 90.0)
     assert verdict.kind is Kind.CONTINUE
@@ -113,7 +113,7 @@ def test_the_majority_waits_for_the_proof() -> None:
 
 
 def test_a_policy_may_ask_for_the_proof_at_every_step() -> None:
-    """proof_above 0: then 1 % waits for it too."""
+    """With `proof_above: 0` the first step waits for the proof."""
     evidence = Evidence(segments=(segment(1, 2000, errors=(30, 0)),))
     assert judge(at_step(1), evidence, 90.0).kind is Kind.PROMOTE
     assert judge(at_step(1, Policy(proof_above=0)), evidence, 90.0).kind is Kind.CONTINUE
@@ -138,7 +138,7 @@ def test_few_keys_that_stick_may_be_what_is_cheaper() -> None:
 
 
 def test_cheaper_by_too_little_is_not_cheaper() -> None:
-    """Half the cost is not a saving of 60 %."""
+    """A saving of 50 % meets `cheaper_by: 0.2` and not 0.6."""
     assert judge(at_step(4, Policy(cheaper_by=0.2)), proven(), 90.0).kind is Kind.PROMOTE
     assert judge(at_step(4, Policy(cheaper_by=0.6)), proven(), 90.0).kind is Kind.CONTINUE
 
@@ -179,7 +179,7 @@ def test_a_split_that_is_not_kept_makes_the_evidence_worthless() -> None:
 
 
 def test_keys_that_stick_are_not_held_against_the_split() -> None:
-    """One busy key moves the share of requests, and its events are weighed by the share that came."""
+    """With sticky keys a larger share of requests is no mismatch, and rates are compared by that share."""
     tripled = segment(1, 5000, errors=(97, 3)).model_copy(
         update={"requests": Pair(baseline=4850, candidate=150), "sticky": True}
     )

@@ -27,7 +27,7 @@ def test_a_shadow_between_pass_and_fail_goes_on() -> None:
 
 
 def test_pairs_of_a_few_requests_are_not_enough() -> None:
-    """Sixty-four rows of one request are alike: a thousand pairs may be sixteen requests."""
+    """Pairs of 16 requests are too few, even if there are 1,024 pairs."""
     few = Comparison(pairs=1024, clusters=Clusters(requests=16, squares=16 * 64**2))
     verdict = judge(at_step(0), Evidence(shadow=few), 60.0)
     assert verdict.reason.startswith("in the shadow: 16 of 100 requests with pairs; ")
@@ -68,7 +68,7 @@ def test_the_shadow_waits_for_pairs_of_a_rare_slice() -> None:
 
 
 def test_a_slice_that_is_too_rare_is_left_out_and_named() -> None:
-    """The shadow waits no longer than its policy says."""
+    """After its time the shadow promotes without a slice that is too rare, and names it."""
     evidence = Evidence(shadow=shadowed(1000, 0), slices={"fr": shadowed(10, 0), "de": shadowed(990, 0)})
     verdict = judge(at_step(0), evidence, 1800.0)
     assert verdict.kind is Kind.PROMOTE

@@ -31,7 +31,7 @@ def test_labels_that_come_for_one_variant_are_not_trusted() -> None:
 
 
 def test_labels_that_come_alike_convict() -> None:
-    """The same wrong answers among as many labels of either variant."""
+    """Wrong answers among equally many labels of both variants give ROLLBACK."""
     verdict = judge(at_step(4, POLICY), Evidence(segments=(labelled(200, 200, wrong=66),)), 90.0)
     assert verdict.kind is Kind.ROLLBACK
     assert "accuracy: 66 of 200 (33.00%)" in verdict.reason
@@ -46,7 +46,7 @@ def test_a_rollout_that_waits_for_labels_in_vain_ends_with_the_reason() -> None:
 
 
 def test_answers_that_failed_cannot_be_labelled() -> None:
-    """A candidate that fails half of its requests has half of the labels."""
+    """A candidate with half the labels is trusted if half of its requests failed."""
     failing = labelled(200, 100).model_copy(update={"errors": Events.ticks([(0, 1)] * 500)})
     assert find_label_bias([failing]) is None
 
@@ -58,7 +58,7 @@ def test_users_are_not_alike() -> None:
 
 
 def test_users_of_one_variant_may_label_more() -> None:
-    """Under keys that stick, twice the labels with twice the wrong answers are the same accuracy."""
+    """With sticky keys, twice the labels with twice the wrong answers are no harm."""
     more = labelled(500, 1000, sticky=True).model_copy(
         update={"wrong": Events.ticks([(1, 0)] * 100 + [(0, 1)] * 200)}
     )
@@ -71,8 +71,7 @@ def test_users_of_one_variant_may_label_more() -> None:
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
 def test_labels_that_come_alike_are_hardly_ever_distrusted(share: float) -> None:
-    """A tenth of all answers labelled, a look at every 100 requests, 200 rollouts: at most one in 1,000, so
-    that more than two are seen once in a thousand times."""
+    """With equal labelling at most 2 of 200 rollouts are distrusted, where 1 in 1,000 is expected."""
     rng, both = np.random.default_rng(3), np.full((200, 100), 100)
     candidate = rng.binomial(both, share)
     mine, theirs = (rng.binomial(each, 0.1).cumsum(1) for each in (candidate, both - candidate))

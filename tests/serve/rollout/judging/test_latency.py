@@ -1,4 +1,4 @@
-"""What a rollout makes of slow requests."""
+"""How a rollout judges slow requests."""
 
 from typing import Any
 
@@ -40,18 +40,17 @@ def half(requests: int = MANY, **fields: Any) -> Evidence:
 
 
 def unfixed(step: int = 4, policy: Policy | None = None) -> Rollout:
-    """A rollout without a limit that stays."""
+    """Return a rollout without a fixed limit."""
     return at_step(step, policy).model_copy(update={"limit_ms": None})
 
 
 def figure(rollout: Rollout, evidence: Evidence, guard: str) -> Figure:
-    """What one guard found."""
+    """Return the figure of one guard."""
     return next(each for each in find(rollout, evidence) if each.guard == guard)
 
 
 def test_a_median_that_is_many_times_longer_is_harm_whatever_the_p99() -> None:
-    """p50 from 5 to 240 ms, p99 the same 200 ms: a third of the baseline's requests are over 1.25 times its
-    p50, as for lognormal latencies, and all of the candidate's."""
+    """A p50 of 240 instead of 5 ms is harm, even if the p99 is the same."""
     evidence = half(1000, over_limit=(0.006, 0.006), over_p50=(0.33, 1.0), over_p95=(0.02, 0.02))
     verdict = judge(at_step(4), evidence, 3600.0)
     assert verdict.kind is Kind.ROLLBACK
@@ -71,8 +70,10 @@ def test_a_median_that_is_many_times_longer_is_harm_whatever_the_p99() -> None:
 def test_three_times_as_often_over_the_limit_that_stays_is_harm_below_what_is_allowed(
     requests: int, rate: float, shown: str
 ) -> None:
-    """Where 1 % may be over and 0.28 % of the baseline's are. Everything a tenth slower is 1.75 times as
-    often (lognormal, sigma 0.5), which is no harm; three times is never safe, and harm when it is sure."""
+    """Three times the requests over a fixed limit are harm, even within the allowed rate.
+
+    1 % may be over, and 0.28 % of the baseline's are. If everything is a tenth slower, that is 1.75 times
+    as often (lognormal, sigma 0.5), which is no harm; three times is never safe, and harm once it is sure."""
     found = figure(at_step(4), half(requests, over_limit=(0.0028, rate)), "latency")
     assert (found.harmful, found.proven) == (shown == "harm", shown == "safe")
 
@@ -84,7 +85,7 @@ def test_a_limit_that_nearly_nobody_is_over_is_kept_whatever_the_ratio() -> None
 
 
 def test_a_baseline_with_little_traffic_is_no_measure_of_what_is_rarely_over_the_limit() -> None:
-    """Beside a candidate with 95 % it has no queue: that it is five times as seldom over is no harm."""
+    """At 95 % of the traffic, five times the baseline's rate over the limit is no harm."""
     counts = half(3 * MANY, over_limit=(0.001, 0.005)).segments[0]
     crowded = counts.model_copy(update={"split": 0.95})
     assert figure(at_step(4), Evidence(segments=(counts,)), "latency").harmful
@@ -92,7 +93,7 @@ def test_a_baseline_with_little_traffic_is_no_measure_of_what_is_rarely_over_the
 
 
 def test_a_quantile_is_harmed_when_it_is_above_the_limit() -> None:
-    """2 % over 1.25 times the baseline's p99 where 0.3 % of the baseline's are: its own p99 is longer."""
+    """2 % of requests over the limit of the p99 are harm, and 0.5 % are safe."""
     assert figure(unfixed(), half(over_p99=(0.003, 0.02)), "p99").harmful
     assert figure(unfixed(), half(over_p99=(0.003, 0.005)), "p99").proven
 
@@ -117,7 +118,7 @@ def test_no_rollout_waits_in_the_shadow_for_a_latency_limit() -> None:
 
 
 def test_a_majority_waits_until_something_of_latency_is_known() -> None:
-    """Who has compared nothing has shown nothing."""
+    """At 50 % the rollout waits until some latency was compared."""
     verdict = judge(unfixed(), half(), 3600.0)
     assert verdict.kind is Kind.CONTINUE
     assert "latency unproven: no request was compared" in verdict.reason
@@ -133,8 +134,9 @@ def test_a_quantile_that_is_not_known_yet_is_not_asked_for() -> None:
 
 
 def test_what_the_traffic_cannot_prove_in_time_is_not_asked_for_and_that_is_said() -> None:
-    """500 requests an hour are 3,000 in the policy's six: the p99 takes twice as many, and its harm still
-    counts."""
+    """A quantile that the traffic cannot prove in time is not required, and its harm still counts.
+
+    500 requests an hour are 3,000 in the policy's six; the p99 needs twice as many."""
     policy = Policy(maximum_s=21_600)
     few = half(250, over_p50=(0.33, 0.33), over_p99=(0.004, 0.004))
     found = figure(unfixed(policy=policy), few, "p99")

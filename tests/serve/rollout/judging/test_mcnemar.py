@@ -17,7 +17,7 @@ GUARD = AccuracyGuard()
 
 @pytest.mark.parametrize("coins", [1, 7, 100, 1000])
 def test_equal_variants_win_nothing_on_average(coins: int) -> None:
-    """The e-value's mean over a fair coin, summed over the binomial law, is 1."""
+    """With equal variants the mean e-value is 1."""
     heads = np.arange(coins + 1.0)
     mean = binom.pmf(heads, coins, 0.5) @ np.exp(log_worse(heads, coins - heads, 0, 1.0))
     assert mean == pytest.approx(1, rel=1e-9)
@@ -41,8 +41,7 @@ def test_within_the_margin_nothing_is_won_on_average(baseline: float, candidate:
 
 
 def test_it_shows_nothing_that_the_exact_test_does_not() -> None:
-    """McNemar's exact test at a single look, scipy's, is as sure wherever ours decides at every look; and
-    with all of twenty coins on one side ours decides as well."""
+    """Whenever the e-value shows harm, McNemar's exact test does, too; twenty of twenty show it."""
     for coins, alpha in product((5, 20, 60, 150), (0.05, 0.01)):
         for heads in range(coins + 1):
             if log_worse(heads, coins - heads, 0, 1.0) >= -math.log(alpha):
@@ -58,7 +57,7 @@ def test_where_both_are_right_or_both_wrong_nothing_is_shown() -> None:
 
 
 def test_a_bad_class_is_named() -> None:
-    """30 % of one class of ten are wrong; overall it is 3 %."""
+    """A class with 30 % errors is named, although the total is 4.8 %."""
     matched = {number: MatchedPairs(labelled=100, baseline_alone=2, candidate_alone=2) for number in range(9)}
     figure = watch_matched(GUARD, matched | {9: MatchedPairs(labelled=100, baseline_alone=30)}, 10, 0.95)
     assert figure.seen.startswith("4.80% wrong against 1.80% of the baseline's; ")

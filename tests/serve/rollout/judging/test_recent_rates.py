@@ -45,7 +45,7 @@ def test_before_the_last_step_there_is_nothing_to_find() -> None:
 
 
 def test_failing_every_request_is_harm() -> None:
-    """Within three minutes, and the reason says how much."""
+    """Total failure is harm within three minutes, and the reason gives the counts."""
     errors, latency = found(6, 6, *[3000] * 6)
     assert errors.harmful
     assert not latency.harmful
@@ -58,7 +58,7 @@ def test_ten_times_the_errors_are_harm_in_a_few_minutes() -> None:
 
 
 def test_few_more_errors_are_harm_within_the_hour() -> None:
-    """1.5 % now, where 0.2 % were seen and up to a little more than 0.4 % may have been: 50 minutes."""
+    """1.5 % errors, where 0.2 % were seen, are harm within 50 minutes."""
     assert found(*[45] * 100)[0].harmful
 
 
@@ -81,13 +81,12 @@ def test_a_stall_is_no_harm(length: int) -> None:
 
 
 def test_half_as_many_errors_again_are_no_harm() -> None:
-    """Nothing runs beside it: another hour may make as many."""
+    """Half as many errors again are no harm."""
     assert not found(*[9] * 40)[0].harmful
 
 
 def test_equal_variants_are_hardly_ever_rolled_back() -> None:
-    """An hour at 100 requests a second with stalls of 10 s every 5 minutes, as before: at most 1 % plus
-    4 sqrt(0.01 / 30) are 2 of 30."""
+    """In an hour with stalls, at most 2 of 30 equal candidates are rolled back (1 % plus four deviations)."""
     rng, harmful = np.random.default_rng(7), 0
     before = (segment(4, 60_000, errors=(1000, 1000)),)
     for _ in range(30):

@@ -38,7 +38,7 @@ def test_a_pair_that_came_alone_counts_as_one() -> None:
 
 @pytest.mark.parametrize("differing", [0, 1, 30])
 def test_rows_that_all_differ_or_none_count_as_one(differing: int) -> None:
-    """64 rows of a request are one draw then, also before any request has differed."""
+    """If all rows of a request differ or none, the request counts as one."""
     seen = pairs_of(whole_requests(1000, differing, 64))
     assert float(design_effect(seen)) == pytest.approx(64)
     assert float(above(seen, 0.02)) == pytest.approx(float(log_rate_above(differing, 1000, 0.02)))
@@ -46,7 +46,8 @@ def test_rows_that_all_differ_or_none_count_as_one(differing: int) -> None:
 
 @pytest.mark.parametrize("alike", [0.001, 0.05, 0.2])
 def test_a_good_candidate_passes_however_alike_rows_are(alike: float) -> None:
-    """1 % where 2 % may: of 200 runs at most 1 % and four deviations, 7, are rolled back, and most get on."""
+    """With 1 % differing where 2 % are allowed, at most 7 of 200 runs are rolled back, and 95 % are
+    promoted."""
     back, on = simulate_rows(0.01, alike, runs=200)
     assert np.isfinite(back).sum() <= 7
     assert np.isfinite(on).mean() >= 0.95
@@ -54,14 +55,15 @@ def test_a_good_candidate_passes_however_alike_rows_are(alike: float) -> None:
 
 @pytest.mark.parametrize("alike", [0.001, 0.05, 0.2])
 def test_a_bad_candidate_is_not_let_on_however_alike_rows_are(alike: float) -> None:
-    """3 % where 2 % may: at most 1 % and four deviations of 200 runs, and nearly all are rolled back."""
+    """With 3 % differing where 2 % are allowed, at most 7 of 200 runs are promoted, and 95 % are rolled
+    back."""
     back, on = simulate_rows(0.03, alike, runs=200)
     assert np.isfinite(on).sum() <= 7
     assert np.isfinite(back).mean() >= 0.95
 
 
 def test_slices_share_the_odds() -> None:
-    """One slice alone needs 33 times the odds, and three that are alike a third of that (e-BH)."""
+    """One slice needs 33 times the odds, and three equal ones 11 times (e-BH)."""
     part = shadowed(300, 30)
     evidence = float(above(pairs_of(part), 0.02))
     one, three = (compare_slices(0.98, {str(each): part for each in range(count)}, 0.95) for count in (1, 3))
@@ -80,5 +82,5 @@ def test_the_slices_that_count_are_named() -> None:
 
 
 def test_without_slices_nothing_is_found() -> None:
-    """No evidence is not evidence of 1."""
+    """Without slices there is no evidence."""
     assert compare_slices(0.98, {}, 0.95).harm is None

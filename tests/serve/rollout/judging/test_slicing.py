@@ -21,7 +21,7 @@ def test_so_many_pairs_would_show_that_a_slice_agrees(agreement: float) -> None:
 
 
 def test_rows_of_one_request_are_no_more_than_they_say() -> None:
-    """Four hundred pairs of five requests are few, as long as little is known of how alike they are."""
+    """400 pairs of five requests need many more pairs."""
     few = Comparison(pairs=400, clusters=Clusters(requests=5, squares=5 * 80**2))
     [short] = short_of(Policy(), {"fr": few})
     assert (short.pairs, short.needed > 20_000) == (400, True)

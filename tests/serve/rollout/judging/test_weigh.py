@@ -52,7 +52,7 @@ def test_it_finds_what_a_rollout_finds() -> None:
 
 
 def test_harm_is_shown() -> None:
-    """Three times the errors (some 600 events: the ratio is known to 10 %), and late ten times as often."""
+    """Three times the errors and ten times the late requests are harm, and the estimate is within 20 %."""
     errors, latency, split = weigh(weighing(drawn((0.01, 0.03), (0.01, 0.1)))).figures
     assert errors.harmful
     assert latency.harmful
@@ -80,7 +80,7 @@ def test_nothing_shows_nothing() -> None:
 
 
 def test_the_largest_ratios_can_be_asked() -> None:
-    """A guard that nothing can trip is no fault of anybody's arithmetic."""
+    """Very large limits on the ratio are computed without an overflow."""
     guard = ErrorGuard(harm=9e8, tolerance=1e9)
     asked = Weighing(share=0.999, errors=guard, ticks=drawn((0.5, 0.5), (0, 0)))
     assert weigh(asked).figures[0].proven
@@ -95,7 +95,7 @@ def test_events_come_as_often_tick_by_tick_or_at_once() -> None:
     "tick", [(1, 2, 0, 0, 0, 0), (1, 0, 2, 0, 0, 0), (0, 0, 0, 1, 2, 0), (0, 0, 0, 1, 0, 2)]
 )
 def test_more_events_than_requests_cannot_be(tick: Tick) -> None:
-    """Which second it was stands in the message."""
+    """A tick with more events than requests is refused with its number."""
     with pytest.raises(
         ValueError, match=r"ticks\.1: .* has more errors, or more over the limit, than requests"
     ):

@@ -68,13 +68,13 @@ def test_what_a_person_writes_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_a_fault_is_named_with_its_value_and_its_place(content: dict[str, object], fault: str) -> None:
-    """Nothing is guessed, and a key left empty by accident switches no guard off."""
+    """The error names the invalid key, its value and its place."""
     with pytest.raises(InvalidRecord, match=fault):
         Policy.parse(content, "policy.yaml")
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
-    """The second of two guards would silently win."""
+    """A key that occurs twice is refused."""
     path = tmp_path / "policy.yaml"
     path.write_text("proof: 0.9\nproof: 0.99\n")
     with pytest.raises(InvalidRecord, match="2: the key 'proof' is there twice"):
@@ -108,7 +108,7 @@ def test_a_policy_of_before_the_holdback_reads() -> None:
 
 
 def test_a_password_in_a_webhook_that_is_refused_is_not_said_again() -> None:
-    """The message goes into logs."""
+    """The error for a webhook with a password does not contain it."""
     with pytest.raises(InvalidRecord, match="webhook: an address with a password in it") as refused:
         Policy.parse({"webhook": "ftp://ann:secret@host"}, "policy")
     assert "secret" not in str(refused.value)

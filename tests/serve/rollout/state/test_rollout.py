@@ -9,7 +9,7 @@ from tests.serve.rollout.rollouts import at_step, begun
 
 
 def test_it_begins_in_the_shadow_with_no_user_on_the_candidate() -> None:
-    """Copies of all requests, answers to none."""
+    """A rollout starts in the shadow with no traffic and copies of all requests."""
     rollout = begun()
     assert (rollout.phase, rollout.share, rollout.shadow_share) == (Phase.SHADOW, 0.0, 1.0)
 
@@ -35,7 +35,7 @@ def test_the_shadow_may_be_skipped_in_so_many_words() -> None:
     ],
 )
 def test_the_routes_in_force_follow_from_the_phase(phase: Phase, step: int, share: float) -> None:
-    """Who stands still keeps the share; who ended badly or without a decision gives it back."""
+    """The candidate's share follows from the phase: a pause keeps it, a bad end gives it back."""
     rollout = at_step(step).model_copy(update={"phase": phase})
     routes = Routes(model="digits", baseline="fp32", weights=rollout.weights)
     assert routes.share("int8") == share
@@ -43,14 +43,14 @@ def test_the_routes_in_force_follow_from_the_phase(phase: Phase, step: int, shar
 
 
 def test_the_limit_is_fixed_when_the_rollout_starts() -> None:
-    """1.25 times what the baseline's quantile was, and a slower baseline later moves nothing."""
+    """The latency limit is 1.25 times the baseline's quantile at the start, and stays."""
     rollout = begun()
     assert rollout.limit_ms == 12.5
     assert fix_limits(rollout, 99.0, NO_LIMITS) is rollout
 
 
 def test_a_limit_that_was_not_known_can_be_fixed_later() -> None:
-    """A baseline without traffic has no quantile yet."""
+    """A limit that was unknown at the start can be set once later."""
     unknown = start("r1", RolloutPlan(model="digits", baseline="fp32", candidate="int8"), None, "ann", 0.0)
     assert unknown.limit_ms is None
     known = fix_limits(unknown, 8.0, (2.0, None, None))

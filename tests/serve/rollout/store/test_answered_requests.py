@@ -6,7 +6,7 @@ from serve.base.errors import LostLease
 from serve.rollout.state.feedback import Feedback
 from serve.rollout.store import answered_requests as answered
 from serve.rollout.store.store import Store
-from tests.serve.rollout.labelling import NOBODY, answer, outcome, tell
+from tests.serve.rollout.labels import NOBODY, answer, outcome, tell
 
 
 def test_an_id_that_comes_again_means_the_newer_request(store: Store) -> None:
@@ -52,7 +52,7 @@ def test_the_oldest_requests_are_forgotten(store: Store, monkeypatch: pytest.Mon
 
 
 def test_ids_are_not_stored(tmp_path: Path) -> None:
-    """A client may put a person's name into them, also into those of labels that wait."""
+    """Request ids are not stored in the database as they are."""
     store = Store(f"sqlite:///{tmp_path}/rollouts.db", "keeper")
     store.renew(0.0)
     store.answered.note("digits", [answer("maria-lopez")], 6.0)
@@ -62,7 +62,7 @@ def test_ids_are_not_stored(tmp_path: Path) -> None:
 
 
 def test_only_the_keeper_that_acts_takes_feedback(store: Store, url: str) -> None:
-    """Else an outcome could count twice."""
+    """A keeper without the lease takes no feedback."""
     other = Store(url, "other")
     with pytest.raises(LostLease):
         other.answered.note("digits", [answer("a")], 6.0)

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from serve.base.errors import BrokenTrail
-from serve.control.at_once import AtOnce
+from serve.control.memory_operations import AtOnce
 from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S
 from serve.rollout.trail.seal_key import SealKey
 from serve.rollout.trail.trail import Entry, digest_of, seal
-from tests.serve.rollout.keeping import POLICY, Clock, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, Clock, Gateway, Keeping, turn
 
 # What fails all the time is told from a stall of a second, as a rule: soon.
 SKIP = POLICY.model_copy(
@@ -30,7 +30,7 @@ Database = sqlite3.Connection
 
 @contextmanager
 def behind(url: str) -> Iterator[Database]:
-    """The database, past the store."""
+    """The database without the store."""
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database, database:
         yield database
 
@@ -151,7 +151,7 @@ def story(keeping: Keeping, gateway: Gateway) -> None:
 
 
 def contents(url: str) -> list[tuple[Any, ...]]:
-    """All that was written."""
+    """Return all stored content."""
     with behind(url) as database:
         return [*database.execute("SELECT * FROM trail"), *database.execute("SELECT * FROM evidence")]
 
@@ -222,7 +222,7 @@ def test_a_store_without_seals_of_keys_goes_on_with_them(
 
 
 def test_a_key_that_was_lost_is_named(keeping: Keeping, gateway: Gateway, file: str) -> None:
-    """Nothing can be verified with another one, and it is said which is missing."""
+    """The fault of a missing key names the option `--seal-key`."""
     story(keeping, gateway)
     Path(file.removeprefix("sqlite:///")).with_suffix(".key").unlink()
     other = restart(file, keeping.clock)

@@ -1,4 +1,4 @@
-"""What labels come to, whenever and however they are posted."""
+"""The totals of labels, however they are posted."""
 
 import random
 
@@ -10,7 +10,7 @@ from serve.rollout.judging.label_evidence import with_labels
 from serve.rollout.state.feedback import Feedback
 from serve.rollout.store import pending_labels
 from serve.rollout.store.store import Store
-from tests.serve.rollout.labelling import NOBODY, answer, labelled, outcome, tell
+from tests.serve.rollout.labels import NOBODY, answer, labelled, outcome, tell
 from tests.serve.rollout.rollouts import segment
 
 
@@ -56,14 +56,14 @@ def test_late_labels_of_one_second_are_one_tick(store: Store) -> None:
 
 
 def test_outcomes_of_several_steps_stay_apart(store: Store) -> None:
-    """Each is weighed with the split under which its request came."""
+    """Outcomes count in the step of their request."""
     store.answered.note("digits", [answer("a", step=1), answer("b", step=2)], 6.0)
     tell(store, outcome("a"), outcome("b"))
     assert [found.key for found in store.labels("r1")] == [(1, 1 / 3, False), (2, 1 / 3, False)]
 
 
 def test_an_outcome_counts_once(store: Store) -> None:
-    """The first stands, also within one body."""
+    """An outcome counts once, also within one body."""
     store.answered.note("digits", [answer("a")], 6.0)
     assert tell(store, outcome("a"), outcome("a")) == Feedback(**NOBODY | {"counted": 1, "double": ("a",)})
     assert tell(store, outcome("a")) == Feedback(**NOBODY | {"double": ("a",)})
@@ -139,7 +139,7 @@ def test_a_label_says_by_itself_whether_the_answer_was_right(store: Store) -> No
 
 
 def test_a_label_of_an_answer_without_a_class_is_told_so(store: Store) -> None:
-    """An embedding has none, and of several rows it is not clear which is meant; `correct` still counts."""
+    """A label for an answer without a class is refused, and `correct` counts."""
     store.answered.note("digits", [answer("a")], 6.0)
     assert tell(store, labelled("a", 4)) == Feedback(**NOBODY | {"no_class": ("a",)})
     assert tell(store, outcome("a")).counted == 1

@@ -11,7 +11,7 @@ from tests.serve.rollout.stores import judged, started
 
 
 def test_of_two_keepers_one_acts(store: Store, url: str) -> None:
-    """The second is refused the lease, and every write."""
+    """A second keeper gets neither the lease nor a write."""
     other = Store(url, "keeper")
     assert not other.renew(LEASE_S - 0.1)
     with pytest.raises(LostLease, match="has the lease; stop one of the two keepers"):
@@ -42,7 +42,7 @@ def test_a_lease_of_an_hour_is_free_when_nobody_renews_it(store: Store, url: str
 
 
 def test_a_keeper_that_renews_is_not_replaced_however_far_its_clock_is_behind(store: Store, url: str) -> None:
-    """What counts are its signs of life."""
+    """A keeper that renews its lease keeps it, even if its clock is slow."""
     other = Store(url, "other")
     assert not other.renew(4.0)
     for now_s in range(5, 20):
@@ -53,13 +53,13 @@ def test_a_keeper_that_renews_is_not_replaced_however_far_its_clock_is_behind(st
 
 
 def test_every_write_renews_the_lease(store: Store) -> None:
-    """A keeper that works is alive."""
+    """Each write renews the lease."""
     store.append(started(at_s=3), 0)
     assert store.lease().until_s == 3 + LEASE_S
 
 
 def test_a_keeper_that_closes_leaves_the_lease_to_the_next(store: Store, url: str) -> None:
-    """A restart waits for nothing."""
+    """After a keeper has closed its store, the next gets the lease at once."""
     store.close()
     other = Store(url, "other")
     assert other.renew(0.1)
@@ -67,7 +67,7 @@ def test_a_keeper_that_closes_leaves_the_lease_to_the_next(store: Store, url: st
 
 
 def test_a_second_close_writes_nothing(store: Store, url: str) -> None:
-    """A keeper may be collected while another one, in the same process, writes: it must not wait for that."""
+    """Closing a store again does not wait for another keeper's transaction."""
     store.close()
     other = Store(url, "other")
     with transaction(other._engine):
@@ -76,7 +76,7 @@ def test_a_second_close_writes_nothing(store: Store, url: str) -> None:
 
 
 def test_of_many_keepers_at_once_one_gets_the_lease(url: str) -> None:
-    """Each opens, migrates and asks at the same moment."""
+    """Of four keepers that start at once, one gets the lease."""
     stores: list[Store] = []
     won: list[bool] = []
 

@@ -1,4 +1,4 @@
-"""Labels, and the requests that they are of, are sealed: who changes one is noticed at the next start."""
+"""Labels and their requests are sealed: a change is noticed at the next start."""
 
 import random
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ from serve.rollout.state.feedback import Outcome, Outcomes
 from serve.rollout.state.policy import AccuracyGuard
 from serve.rollout.store import answered_requests as answered
 from serve.rollout.store.store import Store
-from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
-from tests.serve.rollout.labelling import answer, labelled, outcome, tell
+from tests.serve.rollout.labels import answer, labelled, outcome, tell
+from tests.serve.rollout.local_keeper import POLICY, Gateway, Keeping, turn
 from tests.serve.rollout.store.test_audit import behind, restart
 from tests.serve.rollout.store.test_schema import execute
 from tests.serve.rollout.stores import started
@@ -50,7 +50,7 @@ def sealing(url: str, tmp_path: Path) -> Iterator[Store]:
 
 
 def faults(store: Store) -> tuple[str, ...]:
-    """What the next keeper would find."""
+    """Return the faults that the next keeper finds."""
     return store.recall("digits")[2]
 
 

@@ -17,7 +17,7 @@ NOTHING = Feedback(counted=0, double=(), late=(), unknown=())
 
 
 def execute(url: str, statement: str) -> None:
-    """Do something behind the store's back."""
+    """Execute a statement without the store."""
     engine = create_engine(url)
     with engine.begin() as connection:
         connection.execute(text(statement))
@@ -61,7 +61,7 @@ def _type(of: Any) -> str:
 
 @pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
 def test_a_new_store_and_an_upgraded_one_have_the_same_tables(url: str, version: int) -> None:
-    """The new one is made at once, the other by all that was added since that version."""
+    """A new store has the same tables as one that was upgraded from each version."""
     new = tables_of(url)
     assert {"trail", "lease", "row_seals", "schema_version"} <= new.keys()
     engine = create_engine(url)
@@ -107,7 +107,7 @@ def test_a_store_of_the_first_version_takes_feedback(url: str) -> None:
 
 
 def test_labels_that_were_told_before_they_were_counted_by_seconds_still_count(url: str) -> None:
-    """A rollout that runs while the program is replaced keeps them."""
+    """Outcomes of an older schema count after the upgrade."""
     make_old(url, 4)
     values = (
         "'d1', TRUE, 7.2, FALSE",

@@ -50,7 +50,7 @@ def test_a_step_reads_back_whole(store: Store) -> None:
 
 
 def test_another_keeper_reads_what_the_first_wrote(store: Store, url: str) -> None:
-    """A new process goes on where the old one was."""
+    """Another keeper reads what the first one wrote."""
     store.append(started(), 0)
     other = Store(url, "other")
     assert other.read("digits") == store.read("digits")
@@ -77,14 +77,14 @@ def test_a_step_decided_on_old_news_is_refused(store: Store) -> None:
 
 
 def test_routes_with_a_revision_that_was_there_are_refused(store: Store) -> None:
-    """A gateway that has a revision takes only higher ones."""
+    """Routes with a revision that is not higher are refused."""
     store.append(started(revision=3), 0)
     with pytest.raises(StaleRevision, match="revision 3, but 3 is in force"):
         store.append(judged(begun(), 60, 3), 1)
 
 
 def test_evidence_is_replaced_and_not_piled_up(store: Store, url: str) -> None:
-    """A day of ticks leaves one row."""
+    """New evidence replaces the old, so there is one row."""
     store.append(started(), 0)
     for tick in range(5):
         store.keep("r1", proven(), tick)
@@ -93,7 +93,7 @@ def test_evidence_is_replaced_and_not_piled_up(store: Store, url: str) -> None:
 
 
 def test_evidence_of_a_verdict_outlives_later_evidence(store: Store) -> None:
-    """The verdict can be computed again for ever."""
+    """The evidence of a verdict stays after newer evidence is written."""
     store.append(started(), 0)
     store.append(judged(begun(), 60, 2), 1)
     store.keep("r1", Evidence(), 61)
@@ -103,7 +103,7 @@ def test_evidence_of_a_verdict_outlives_later_evidence(store: Store) -> None:
 
 
 def test_who_and_when_of_a_persons_action_is_kept(store: Store) -> None:
-    """The audit trail says it."""
+    """The trail has the author and the time of a person's action."""
     rollout = begun().model_copy(update={"phase": Phase.PAUSED, "by": "bob", "reason": "paused"})
     store.append(started(), 0)
     store.append(Change(model="digits", action=Action.PAUSE, by="bob", at_s=7.25, rollout=rollout), 1)
@@ -131,7 +131,7 @@ def test_an_unknown_rollout_is_refused_by_name(store: Store) -> None:
 
 
 def test_of_many_steps_decided_on_the_same_news_one_is_written(store: Store) -> None:
-    """Whichever threads they come from."""
+    """Of four concurrent steps after the same entry, one is written."""
     store.append(started(), 0)
     change = judged(begun(), 60, 2)
     stale: list[int] = []
@@ -168,7 +168,7 @@ def test_a_step_that_fails_in_the_middle_leaves_nothing(
 
 def write(url: str, steps: int) -> subprocess.Popen[str]:
     """A keeper in a process of its own, which is killed in the middle of the step after `steps`."""
-    command = [sys.executable, "-m", "tests.serve.rollout.writer", url, str(steps)]
+    command = [sys.executable, "-m", "tests.serve.rollout.store_writer", url, str(steps)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
@@ -184,7 +184,7 @@ def test_a_writer_killed_in_the_middle_of_a_step_loses_that_step_whole(store: St
 
 
 def test_a_writer_killed_at_any_moment_loses_nothing_that_it_said_and_never_jumps_a_step(url: str) -> None:
-    """Three times, each time a new one goes on; the whole trail computes again."""
+    """After a writer is killed, the trail has all entries that it reported, and a replay finds no fault."""
     said = 0
     for kill in range(3):
         with write(url, 1000) as writer:

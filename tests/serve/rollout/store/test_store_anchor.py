@@ -1,4 +1,4 @@
-"""What a store says of a trail whose anchor, or whose key, is gone."""
+"""What a store reports if the anchor or the key is missing."""
 
 import sqlite3
 from contextlib import closing
@@ -23,14 +23,14 @@ def path(tmp_path: Path) -> Path:
 
 
 def opened(path: Path) -> Store:
-    """Open, with the lease."""
+    """Return the open store with the lease."""
     store = Store(f"sqlite:///{path}", "keeper")
     assert store.renew(0.0)
     return store
 
 
 def faults_of(path: Path) -> tuple[str, ...]:
-    """What the next keeper finds."""
+    """Return the faults that the next keeper finds."""
     store = opened(path)
     try:
         return store.recall("digits")[2]

@@ -49,7 +49,7 @@ def test_half_a_line_spoils_no_other(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 
 def test_an_anchor_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
-    """Going on without it would leave a cut unnoticed."""
+    """An anchor that cannot be read is refused by its name."""
     path = tmp_path / "rollouts.anchor"
     path.mkdir()
     with pytest.raises(StoreFailed, match=r"rollouts\.anchor cannot be read"):

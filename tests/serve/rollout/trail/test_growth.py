@@ -1,4 +1,4 @@
-"""What can only become more."""
+"""Values of the evidence that must not decrease."""
 
 from serve.rollout.evidence.evidence import Evidence, Pair
 from serve.rollout.evidence.matched_pairs import MatchedPairs

@@ -84,7 +84,7 @@ def test_another_version_is_not_qualified(variant: str) -> None:
 
 
 def test_the_last_word_counts() -> None:
-    """The last result counts, whether better or worse."""
+    """The last result counts, whether it is better or worse."""
     assert why(found(FAILED), found(PASSED, 2)) is None
     assert why(found(PASSED), found(FAILED, 2)) == (
         "the result for 'int8' was NOT_QUALIFIED by ann at 2026-11-22 15:30 UTC: capacity: 3/s of 4/s; "

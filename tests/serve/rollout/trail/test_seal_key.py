@@ -29,7 +29,7 @@ def test_a_seal_fits_its_text_and_its_key_alone() -> None:
 
 @pytest.mark.parametrize("text", ["", "no key", "00" * 31])
 def test_a_file_that_is_no_key_is_refused_by_name(tmp_path: Path, text: str) -> None:
-    """Sealing with half a key would be worse than not to start."""
+    """A file that does not contain a valid key is refused by its name."""
     path = tmp_path / "rollouts.key"
     path.write_text(text)
     with pytest.raises(StoreFailed, match=r"rollouts\.key cannot be used.*name another file with --seal-key"):
@@ -44,5 +44,5 @@ def test_a_file_that_is_no_key_is_refused_by_name(tmp_path: Path, text: str) -> 
     ],
 )
 def test_a_key_lies_beside_a_file(url: str, path: Path | None) -> None:
-    """A database has no place beside it."""
+    """The key is stored beside a SQLite file; a database server has no default place."""
     assert key_path(url) == path

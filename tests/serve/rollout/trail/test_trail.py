@@ -14,7 +14,7 @@ def three() -> tuple[Entry, ...]:
 
 
 def test_what_was_written_is_whole() -> None:
-    """Seals are broken by changes, and by nothing else."""
+    """The seals of an unchanged trail are intact."""
     assert broken_seals(three()) == ()
 
 
@@ -50,7 +50,7 @@ def test_an_entry_that_was_taken_out_is_noticed(lost: int) -> None:
 
 
 def test_entries_that_changed_places_are_noticed() -> None:
-    """Order is part of what happened."""
+    """Entries in another order break a seal."""
     first, second, third = three()
     assert broken_seals((first, third, second))
 
