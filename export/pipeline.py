@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 from export.cache import Shelf
-from export.data.datasets import load_data, require_labels_for
 from export.errors import ExportFailed
 from export.factories import importable
+from export.model_and_data import read_model_and_data
 from export.progress import progress
-from export.proof.floor import require_measurable
 from export.provenance import describe_origin, describe_variants, digest_origin
 from export.recipe import Recipe, load_recipe
-from export.reproducible import reproducible, seed_everything
-from export.sources.read_trained import read_trained
+from export.reproducible import reproducible
 from serve.base.errors import CounterweightError, InvalidBundle, UnknownVariant
 from serve.base.record import nearest
 from serve.bundles.bundle import Bundle, Provenance, read_bundle, read_file, read_labels, write_manifest
@@ -73,11 +71,7 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
     ):
         _remove_leftovers(home, recipe, force)
         say("reading the model and the data")
-        trained = read_trained(recipe.source, folder, recipe.task)
-        seed_everything(recipe.seed)
-        data = load_data(recipe.data, trained.tokenizer, of_file=trained.graph is not None)
-        require_labels_for(data, recipe.task)
-        require_measurable(recipe.floor, recipe.task, data.held_out.labels is not None)
+        trained, data = read_model_and_data(recipe, folder)
         origin = describe_origin(recipe, folder, trained, data)
         provenance = describe_variants(recipe, origin)
         due = [name for name in wanted if force or not _is_unchanged(home / name, provenance[name])]

@@ -10,6 +10,7 @@ from typing import Any
 from export.artifacts import Trained
 from export.cpu import read_cpu
 from export.data.datasets import Data
+from export.data_source import DataFactory
 from export.factories import digest_code
 from export.recipe import FactorySource, Recipe
 from export.step import Distill, Steps
@@ -76,7 +77,7 @@ def _describe(recipe: Recipe, steps: Steps, origin: Mapping[str, Any]) -> Proven
 
 def _factories(recipe: Recipe) -> list[str]:
     """Return every user function that the recipe names."""
-    named = [recipe.data.factory]
+    named = [recipe.data.factory] if isinstance(recipe.data, DataFactory) else []
     if isinstance(recipe.source, FactorySource):
         named.append(recipe.source.factory)
     for steps in recipe.variants.values():

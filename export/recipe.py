@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
+from export.data_source import DataSource
 from export.step import ImportPath, NotNegative, Positive, Share, Steps
 from export.step_order import refuse_order
 from serve.base.record import Record, rename_key
@@ -106,13 +107,6 @@ Outputs = Annotated[
     | Annotated[dict[OutputName, OutputName], Field(min_length=1), Tag("mapping")],
     Discriminator(lambda outputs: "mapping" if isinstance(outputs, Mapping) else "list"),
 ]
-
-
-class DataSource(Record):
-    """A function that returns the splits; see export/data/datasets.py for its return value."""
-
-    factory: ImportPath
-    arguments: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class Floor(Record):

@@ -25,6 +25,7 @@ LINES = (
         "export/test_pipeline.py",
         "export/test_survival.py",
         "export/test_cli.py",
+        "export/test_file_data.py",
     ),
     ("export/test_guide.py",),
     ("export/property/test_bench.py",),

@@ -5,18 +5,16 @@ from pathlib import Path
 from export.adding.add import choose_place, read_fitting
 from export.adding.candidate import Candidate
 from export.cache import Shelf
-from export.data.datasets import load_data, require_labels_for
 from export.errors import InvalidSource
 from export.evaluate import Scale
 from export.factories import importable
+from export.model_and_data import read_model_and_data
 from export.onnx.from_onnx import from_onnx
 from export.pipeline import SHELF, locked
 from export.progress import progress
-from export.proof.floor import require_measurable
 from export.provenance import describe_origin, describe_variants, digest_origin
 from export.recipe import Recipe, load_recipe
-from export.reproducible import reproducible, seed_everything
-from export.sources.read_trained import read_trained
+from export.reproducible import reproducible
 from serve.bundles.bundle import Provenance
 from serve.bundles.repository import StoredModel, read_model
 
@@ -38,11 +36,7 @@ def prove(recipe_path: Path, out: Path, variant: str, path: Path) -> Path:
 def _measure(recipe: Recipe, folder: Path, stored: StoredModel, variant: str, candidate: Candidate) -> None:
     with progress() as say:
         say("reading the model and the data")
-        trained = read_trained(recipe.source, folder, recipe.task)
-        seed_everything(recipe.seed)
-        data = load_data(recipe.data, trained.tokenizer, of_file=trained.graph is not None)
-        require_labels_for(data, recipe.task)
-        require_measurable(recipe.floor, recipe.task, data.held_out.labels is not None)
+        trained, data = read_model_and_data(recipe, folder)
         exported = from_onnx(candidate.graph, data.calibration, tuple(recipe.named_outputs))
         if exported.signature != stored.signature:
             came, wanted = (each.model_dump(mode="json") for each in (exported.signature, stored.signature))

@@ -17,15 +17,13 @@ from export.data.inputs import TOKENS, Lengths, hash_rows, name_dims, read_input
 from export.data.labels import Labels, read_labels
 from export.data.tokenizer import Tokenizer
 from export.errors import InvalidData
-from export.factories import call_factory
-from export.recipe import DataSource
 from serve.base.record import nearest
 from serve.base.tensor import Arrays
 from serve.bundles.bundle import DataSplit, sha256
 from serve.bundles.meaning import Task
 from serve.tasks.task_table import TASKS
 
-__all__ = ["Data", "Labels", "Split", "load_data", "read_data", "require_labels_below", "require_labels_for"]
+__all__ = ["Data", "Labels", "Split", "read_data", "read_split", "require_labels_below", "require_labels_for"]
 
 _NAMES = ("train", "calibration", "search", "held_out")
 # A single distinct row cannot set a range, rank epochs, or give an interval.
@@ -106,16 +104,8 @@ class Data:
         """Return the train split. Raises InvalidData, which names `what` as the user of the split, if there
         is none."""
         if self.train is None:
-            raise InvalidData(
-                f"{what} needs rows to train on; return the split 'train' from the data factory"
-            )
+            raise InvalidData(f"{what} needs rows to train on; add the split 'train' to the recipe's data")
         return self.train
-
-
-def load_data(source: DataSource, tokenizer: Tokenizer | None = None, *, of_file: bool = False) -> Data:
-    """Load the splits from the recipe's factory. Raises InvalidSource or InvalidData."""
-    raw = call_factory(source.factory, source.arguments)
-    return read_data(raw, source.factory, tokenizer, of_file=of_file)
 
 
 def read_data(raw: Any, factory: str, tokenizer: Tokenizer | None = None, *, of_file: bool = False) -> Data:
@@ -133,7 +123,7 @@ def read_data(raw: Any, factory: str, tokenizer: Tokenizer | None = None, *, of_
             raise InvalidData(f"{factory} returned no split {name!r}; only train may be missing")
     untrained = raw.get("train") is None
     splits = {
-        name: _read_split(f"{factory}: split {name}", raw[name], tokenizer, of_file)
+        name: read_split(f"{factory}: split {name}", raw[name], tokenizer, of_file)
         for name in (_NAMES[1:] if untrained else _NAMES)
     }
     _refuse_differing_inputs(factory, splits)
@@ -169,7 +159,8 @@ def require_labels_below(data: Data, classes: int) -> None:
         )
 
 
-def _read_split(place: str, raw: Any, tokenizer: Tokenizer | None, of_file: bool) -> Split:
+def read_split(place: str, raw: Any, tokenizer: Tokenizer | None, of_file: bool) -> Split:
+    """Read one pair (inputs, labels). Raises InvalidData, which names `place` and the fault."""
     if not (isinstance(raw, tuple) and len(raw) == 2 and isinstance(raw[0], Mapping) and raw[0]):
         raise InvalidData(f"{place} is not a pair (inputs, labels) with inputs by name; labels may be None")
     inputs, lengths = read_inputs(place, raw[0], tokenizer, of_file=of_file)

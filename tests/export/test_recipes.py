@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load
 
 from export.data.datasets import read_data
+from export.data_source import DataFactory
 from export.factories import call_factory
 from export.forward import forward, to_tensors
 from export.recipe import FactorySource, load_recipe
@@ -58,6 +59,7 @@ def test_the_model_takes_what_the_data_gives(path: Path) -> None:
     """The untrained model gives one score per class for the first held-out rows."""
     recipe = load_recipe(path)
     assert isinstance(recipe.source, FactorySource)
+    assert isinstance(recipe.data, DataFactory)
     data = read_data(call_factory(recipe.data.factory, recipe.data.arguments), recipe.data.factory)
     model = call_factory(recipe.source.factory, recipe.source.arguments).eval()
     with torch.no_grad():

@@ -72,7 +72,7 @@ def test_labels_and_the_train_split_may_be_missing() -> None:
     data = read_data(splits, "make")
     assert data.held_out.labels is None
     assert list(data.splits) == ["calibration", "search", "held_out"]
-    with pytest.raises(InvalidData, match="finetune needs rows to train on; return the split 'train'"):
+    with pytest.raises(InvalidData, match="finetune needs rows to train on; add the split 'train'"):
         data.require_train("finetune")
 
 

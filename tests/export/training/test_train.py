@@ -376,5 +376,5 @@ def test_without_labels_there_is_another_way(split: str) -> None:
 
 def test_needs_rows_to_train_on() -> None:
     """Training without a train split is refused."""
-    with pytest.raises(InvalidData, match="return the split 'train'"):
+    with pytest.raises(InvalidData, match="add the split 'train'"):
         learn_labels(replace(make_data(), train=None))

@@ -1,0 +1,106 @@
+"""Reads a folder of images, with or without a subfolder for each class."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from export.data.files.casting import cast
+from export.data.files.file_rows import FileRows
+from export.data.files.row_form import ImageForm, RowForm
+from export.errors import InvalidData
+
+# The value of `labels` for a folder of images.
+FOLDER = "folder"
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+_MODES = {1: "L", 3: "RGB"}
+_TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+# A broken PNG file is a SyntaxError.
+_BROKEN = (OSError, ValueError, SyntaxError, *_TOO_LARGE)
+
+
+def read_images(path: Path, form: RowForm) -> FileRows:
+    """Read all images below a folder, in the order of their names: [rows, channels, height, width], or with
+    the channels last.
+
+    With `labels: folder`, an image's label is the name of the subfolder that it lies in. Raises
+    InvalidData."""
+    if form.images is None:
+        raise InvalidData(
+            f"{path} is a folder; say how its images become numbers: "
+            "`images: {size: [224, 224], mean: [127.5, 127.5, 127.5], scale: [127.5, 127.5, 127.5]}`"
+        )
+    names = form.inputs if isinstance(form.inputs, tuple) else ()
+    if len(names) != 1:
+        raise InvalidData(f"{path} is a folder of images; name the input that they are: `inputs: [image]`")
+    files = _find_images(path)
+    labels = None if form.labels is None else _read_labels(path, form.labels, files)
+    pixels = cast(str(path), _read_pixels(files, form.images), form.dtypes.get(names[0]))
+    return FileRows(inputs={names[0]: pixels}, labels=labels)
+
+
+def _find_images(path: Path) -> list[Path]:
+    """Return all images below the folder; hidden files and folders do not count."""
+    files = [
+        file
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
+    ]
+    for file in files:
+        if file.suffix.lower() not in _SUFFIXES:
+            raise InvalidData(
+                f"{file} is no image ({', '.join(_SUFFIXES)}); move it out of the folder {path}"
+            )
+    if not files:
+        raise InvalidData(f"{path} holds no images ({', '.join(_SUFFIXES)}); give the folder that holds them")
+    return files
+
+
+def _read_labels(path: Path, labels: str, files: Sequence[Path]) -> NDArray[Any]:
+    if labels != FOLDER:
+        raise InvalidData(
+            f"{path} is a folder of images, which has no labels {labels!r}; write `labels: {FOLDER}` to take "
+            "the names of the subfolders, or leave it out"
+        )
+    for file in files:
+        if file.parent == path:
+            raise InvalidData(
+                f"{file} lies in no subfolder, so it has no label; move each image into a folder named like "
+                "its class, or leave out `labels`"
+            )
+    return np.array([file.relative_to(path).parts[0] for file in files], object)
+
+
+def _read_pixels(files: Sequence[Path], form: ImageForm) -> NDArray[np.float32]:
+    height, width = form.size
+    channels = len(form.mean)
+    shape = (channels, height, width) if form.layout == "NCHW" else (height, width, channels)
+    pixels = np.empty((len(files), *shape), np.float32)
+    mean, scale = np.array(form.mean, np.float32), np.array(form.scale, np.float32)
+    for row, file in enumerate(files):
+        image = _open(file, _MODES[channels], (width, height)).reshape(height, width, channels)
+        values = (image - mean) / scale
+        pixels[row] = values.transpose(2, 0, 1) if form.layout == "NCHW" else values
+    return pixels
+
+
+def _open(file: Path, mode: str, size: tuple[int, int]) -> NDArray[np.float32]:
+    try:
+        with warnings.catch_warnings(), Image.open(file) as image:
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            if image.mode.startswith(("I", "F")):
+                raise InvalidData(
+                    f"{file} has more than 8 bits per channel (mode {image.mode}); save it with 8 bits"
+                )
+            converted = image.convert(mode)
+            if converted.size != size:
+                converted = converted.resize(size, Image.Resampling.BILINEAR)
+            return np.asarray(converted, np.float32)
+    except _BROKEN as error:
+        raise InvalidData(
+            f"{file} cannot be read as an image ({error}); save it again, or remove it"
+        ) from None

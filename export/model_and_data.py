@@ -1,0 +1,55 @@
+"""Reads the trained model and the data of a recipe."""
+
+import json
+from pathlib import Path
+
+from export.artifacts import Trained
+from export.data.datasets import Data, read_data, read_split, require_labels_for
+from export.data.files.load_files import load_files
+from export.data_source import DataFactory, DataSource
+from export.errors import InvalidData
+from export.factories import call_factory
+from export.proof.floor import require_measurable
+from export.recipe import Recipe
+from export.reproducible import seed_everything
+from export.sources.companion_files import complete
+from export.sources.read_trained import read_trained
+from serve.bundles.bundle import LABELS
+from serve.bundles.meaning import Task
+
+
+def read_model_and_data(recipe: Recipe, folder: Path) -> tuple[Trained, Data]:
+    """Return the trained model and the splits of the recipe in `folder`. Raises InvalidSource or
+    InvalidData."""
+    trained = read_trained(recipe.source, folder, recipe.task)
+    seed_everything(recipe.seed)
+    data, names = _load_data(recipe.data, folder, trained)
+    if names:
+        _require_classes(recipe.task, names)
+        trained = complete(trained, trained.tokenizer, names)
+    require_labels_for(data, recipe.task)
+    require_measurable(recipe.floor, recipe.task, data.held_out.labels is not None)
+    return trained, data
+
+
+def _load_data(source: DataSource, folder: Path, trained: Trained) -> tuple[Data, tuple[str, ...]]:
+    """Return the splits, and the names of the classes if only the labels have given them."""
+    of_file = trained.graph is not None
+    names: tuple[str, ...] = ()
+    if isinstance(source, DataFactory):
+        place, raw = source.factory, call_factory(source.factory, source.arguments)
+    else:
+        known = json.loads(trained.assets.get(LABELS, b"[]"))
+        place = "data.files"
+        raw, names = load_files(
+            source, folder, known, lambda at, pair: read_split(at, pair, trained.tokenizer, of_file)
+        )
+    return read_data(raw, place, trained.tokenizer, of_file=of_file), names
+
+
+def _require_classes(task: Task, names: tuple[str, ...]) -> None:
+    if task != "classification":
+        raise InvalidData(
+            f"the labels are names of classes, such as {names[0]!r}, which the task {task} does not have; "
+            "leave out `labels` of `data.files`, or name the labels that belong to the task"
+        )
