@@ -100,7 +100,8 @@ def _read_rows(request: CompressRequest, trained: Trained, home: Path) -> tuple[
     else:
         found = read_rows(request.inputs, RowForm.model_validate(form))
         match = match_inputs(str(request.inputs), expected, found.inputs)
-        form |= {"inputs": match.inputs, "dtypes": match.dtypes}
+        same = all(name == of for name, of in match.inputs.items())
+        form |= {"inputs": tuple(match.inputs) if same else match.inputs, "dtypes": match.dtypes}
     rows = read_rows(request.inputs, RowForm.model_validate(form))
     path = os.path.relpath(request.inputs.resolve(), home.resolve())
     files = RowForm.model_validate(form).model_dump(mode="json", exclude_defaults=True)

@@ -8,7 +8,7 @@ import onnx
 
 from export.artifacts import Exported, Trained
 from export.data.datasets import Split
-from export.errors import ExportFailed
+from export.errors import ExportFailed, InvalidSource, reason_of
 from export.forward import forward, to_tensors
 from export.onnx.free_sizes import read_free_sizes
 from export.onnx.from_onnx import from_onnx
@@ -74,7 +74,15 @@ def _refusal(graph: bytes, rows: Split, name: str) -> str | None:
 
 def _name_outputs(module: Any, rows: Split, head: Task | None) -> tuple[str, ...]:
     """Name the outputs of a torch module, which have an order but no names."""
-    count = len(forward(module, to_tensors(rows.take(np.arange(2)))))
+    try:
+        count = len(forward(module, to_tensors(rows.take(np.arange(2)))))
+    except InvalidSource:
+        raise
+    except Exception as error:  # torch raises dozens of unrelated classes
+        raise ExportFailed(
+            f"the model cannot run on these rows: {reason_of(error)}; give its inputs, and name the labels "
+            "among them with --labels"
+        ) from error
     if head is not None:
         return (_HEAD_OUTPUTS.get(head, "logits"),)
     return ("output",) if count == 1 else tuple(f"output_{number}" for number in range(count))
