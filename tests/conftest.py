@@ -25,7 +25,7 @@ from serve.bundles.bundle import (
 from serve.bundles.figures import Compared, Estimate, Figures, Parity, Quality, Speed, SpeedPoint
 from tests.schedule import Lines, arrange
 
-# How long an example takes is the machine's affair, which others share.
+# Examples have no deadline: other programs share the machine, so its speed varies.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 

@@ -5,8 +5,8 @@ from pathlib import PurePosixPath
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-# Long files start first, so that no worker is left with one when the other has nothing more to do. Files in
-# one line go to one worker, in this order: what is made for all of them is made once.
+# Long files start first, so that no worker ends with one while the other is idle. The files of one line run
+# in one worker, in this order, so that their shared fixtures are made once.
 LINES = (
     ("e2e/api/test_tritonclient.py", "e2e/api/test_serving.py", "e2e/api/test_malformed.py"),
     ("e2e/test_demo.py",),

@@ -22,8 +22,7 @@ def select_outputs(graph: Any, outputs: Mapping[str, str], given: Collection[str
         kind = known[name].type.WhichOneof("value")
         if kind != "tensor_type":
             raise ExportFailed(
-                f"the output {name!r} is a {kind.removesuffix('_type')}, not a tensor, "
-                "and cannot be served; name other outputs"
+                f"the output {name!r} is a {kind.removesuffix('_type')}, not a tensor; name other outputs"
             )
     kept = [_copy(known[name]) for name in outputs.values()]
     del graph.output[:]

@@ -14,13 +14,13 @@ def describe_front(standings: Sequence[Standing]) -> str:
     words = ["Quality over latency; up and to the left is better."]
     best = front(standings)
     if len(best) > 1:
-        words.append("No variant is better in both than those in bold, along the dashed line.")
+        words.append("No accepted variant is better in both than those in bold, along the dashed line.")
     elif len(standings) > 1:
-        words.append("The variant in bold is the best in both.")
+        words.append("The variant in bold is the best accepted one in both.")
     if any(item.low < item.quality or item.high > item.quality for item in standings):
         words.append("Bars are intervals of the difference from the baseline.")
     if any(item.rejected for item in standings):
-        words.append("A hollow ring is a rejected variant.")
+        words.append("A hollow grey ring is a rejected variant.")
     return " ".join(words)
 
 

@@ -22,6 +22,7 @@ from serve.bundles.bundle import Bundle
 _COLOURS = ("#2f86c6", "#e69f00", "#0aa27a", "#cc79a7", "#d55e00", "#56b4e9", "#b8a200")
 # A placeholder for the page's own colour until the chart is finished.
 _INK = "#0a0b0c"
+_GREY = "#8a8a8a"
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text, so that the page can be searched and read aloud
     "font.size": 11,
@@ -49,14 +50,14 @@ _LETTERS_PER_INCH = 11
 
 
 def draw_front(standings: Sequence[Standing]) -> Figure:
-    """Draw quality over latency. A line joins the variants that no other one beats in both, which are named
-    in bold."""
+    """Draw quality over latency. A line joins the accepted variants that no other one beats in both, which
+    are named in bold. Rejected variants are hollow and grey."""
     best = front(standings)
 
     def draw(axes: Axes) -> None:
-        for item, colour in zip(standings, cycle(_COLOURS)):
+        for item, own in zip(standings, cycle(_COLOURS)):
             ends = [[max(0, item.quality - item.low)], [max(0, item.high - item.quality)]]
-            fill = "none" if item.rejected else colour
+            colour, fill = (_GREY, "none") if item.rejected else (own, own)
             axes.errorbar(item.latency_ms, item.quality, yerr=ends, color=colour, elinewidth=1.2, capsize=3)
             axes.scatter(item.latency_ms, item.quality, s=90, facecolor=fill, edgecolor=colour, zorder=3)
         axes.plot(

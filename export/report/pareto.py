@@ -67,9 +67,10 @@ def at(bundle: Bundle, rows: int) -> list[SpeedPoint]:
 
 
 def front(standings: Iterable[Standing]) -> list[Standing]:
-    """Return the variants that no other one beats in both, the fastest first."""
+    """Return the accepted variants that no other one of them beats in both, the fastest first."""
     best: list[Standing] = []
-    for item in sorted(standings, key=lambda item: (item.latency_ms, -item.quality)):
+    accepted = (item for item in standings if not item.rejected)
+    for item in sorted(accepted, key=lambda item: (item.latency_ms, -item.quality)):
         if not best or item.quality > best[-1].quality:
             best.append(item)
     return best

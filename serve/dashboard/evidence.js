@@ -78,6 +78,7 @@ function row(figure, policy) {
 }
 
 function standingSaid(figure, at) {
+  if (figure.guard === "cost" && figure.safe === null) return "not required";
   if (figure.guard === "cost" && at === "proven") return "shown to be cheaper";
   if (figure.guard === "split") return at === "harm" ? "wrong" : "as configured";
   return STANDINGS[at];

@@ -27,7 +27,10 @@ export function scale(figure, policy) {
   const { guard } = figure;
   if (guard === "disagreement")
     return { per: 1 - policy.shadow.agreement, of: "times the allowed share", safe: null };
-  if (guard === "cost") return { per: 1, of: "times the baseline's cost", safe: 1 - policy.cheaper_by };
+  if (guard === "cost") {
+    const safe = policy.cheaper_by === null ? null : 1 - policy.cheaper_by;
+    return { per: 1, of: "times the baseline's cost", safe };
+  }
   const asked = policy.guards[guard];
   return asked ? { per: 1, of: "times the baseline's rate", safe: asked.tolerance } : null;
 }

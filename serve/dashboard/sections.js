@@ -114,6 +114,7 @@ function verdictCard(view, now_s) {
       null,
       because(verdict).map((item) => h("li", null, said(item))),
     ),
+    (view.advice ?? []).map((advice) => h("p.notice", null, said(advice))),
     evidence(verdict, rollout.plan.policy),
   );
 }

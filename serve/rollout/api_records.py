@@ -79,6 +79,8 @@ class RolloutView(Record):
     disagreements: tuple[Disagreement, ...]
     # Problems of the server: nobody judges, or a decision is not written yet.
     warnings: tuple[str, ...] = ()
+    # What a person can do about a proof that may never come.
+    advice: tuple[str, ...] = ()
 
 
 class RolloutLine(Record):

@@ -83,7 +83,7 @@ class DecisionWriter:
         self._noted(state)
         feedback = self._store.learn(state.model, outcomes, running, self._clock.now_s())
         state.labels_due |= feedback.counted > 0
-        return feedback
+        return feedback if feedback.counted else feedback.model_copy(update={"note": _why_unused(state)})
 
     def recall(self, state: ModelState) -> None:
         """Read the state of a model from the store, unless its trail was changed."""
@@ -158,3 +158,15 @@ def require_whole(state: ModelState) -> None:
 
 def _limit(limited: Rollout, now_s: float) -> Change:
     return Change(model=limited.plan.model, action=Action.LIMIT, by="judge", at_s=now_s, rollout=limited)
+
+
+def _why_unused(state: ModelState) -> str | None:
+    """Why the labels of a model cannot count; None if they can."""
+    rollout = state.running
+    way = "start a rollout with `guards: {accuracy: {}}` in its policy"
+    if rollout is None:
+        return f"labels do not count, because no rollout of {state.model!r} is in progress; {way}"
+    if rollout.policy.guards.accuracy is None:
+        why = f"the policy of rollout {rollout.rollout} has no accuracy guard"
+        return f"labels do not count, because {why}; {way}"
+    return None

@@ -6,6 +6,7 @@ from serve.base.url import parse_url
 from serve.counting.census import Disagreement
 from serve.rollout.api_records import RolloutLine, RolloutView, TrailLine
 from serve.rollout.evidence.evidence import Evidence
+from serve.rollout.judging.advice import advise
 from serve.rollout.judging.judge import Verdict
 from serve.rollout.state.rollout import Rollout
 from serve.rollout.store.store import Present
@@ -36,6 +37,7 @@ def view_of(
         judged_s=judged[1] if judged else None,
         served=sum(pair.candidate for pair in here) / both if both else None,
         disagreements=tuple(disagreements),
+        advice=advise(rollout, judged[0], evidence, judged[1]) if judged else (),
     )
 
 

@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 with warnings.catch_warnings():
-    # Of libraries that Ray uses, as old as they were made for it.
+    # The libraries that Ray uses raise DeprecationWarnings.
     warnings.simplefilter("ignore", DeprecationWarning)
     from ray import serve as ray_serve
 

@@ -24,11 +24,11 @@ class NotedHosts:
     """Replaces `deployments.hosts.Hosts`: each host is ready at once, except for broken ones."""
 
     def __init__(self, plan: ServerPlan, scratch: Path) -> None:
-        # `model/variant` -> why it cannot be had.
+        # `model/variant` -> why it cannot be loaded.
         self.broken: dict[str, str] = {}
         self.removed: list[LoadedVariant] = []
         self.shapes: list[Mapping[str, Sequence[Shape]]] = []
-        # Hosts come up only while this is set.
+        # Hosts start only while this is set.
         self.leave = asyncio.Event()
         self.leave.set()
 
@@ -120,7 +120,7 @@ async def make_keeper(repository: Path, scratch: Path, **plan: Any) -> tuple[Kee
 
     with patch("deployments.keeper.Hosts", make_hosts), patch("deployments.keeper.close_doors"):
         keeper = Keeper.__new__(Keeper)
-        # A class whose making is awaited is Ray's, not Python's.
+        # Ray awaits the `__init__` of this class; Python does not, so the test calls it.
         await Keeper.__init__(keeper, ServerPlan.parse(fields | plan, "test"), str(scratch), os.getpid())
     return keeper, made[0]
 

@@ -7,7 +7,7 @@ from ray.exceptions import RayTaskError
 
 def raised_there(error: Exception) -> Exception:
     """Return the error as Ray raises it in the caller of a replica."""
-    # Ray's own types say nothing of it.
+    # Ray has no type annotations for this call.
     make: Any = RayTaskError
     raised: Exception = make("run", "Traceback ...", error).as_instanceof_cause()
     return raised

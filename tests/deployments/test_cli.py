@@ -23,7 +23,7 @@ def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[ServerPlan]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("deployments.server.running", running)
-    # Not a process of its own, and no second of waiting.
+    # The test starts no guard process and skips all waiting.
     monkeypatch.setattr("deployments.cli.go_on_guarded", lambda: None)
     monkeypatch.setattr("deployments.cli.time.sleep", lambda _: None)
     monkeypatch.setattr("deployments.cli.stop_if_asked", interrupt)

@@ -42,7 +42,7 @@ class Sync:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self.reports: list[Report] = []
-        # Raised instead of an answer.
+        # `remote` raises this error instead of an answer, if it is set.
         self.error: Exception | None = None
 
     async def remote(self, report: Report) -> Reply:
@@ -92,7 +92,7 @@ async def running(repository: Path) -> AsyncIterator[tuple[Sync, httpx2.AsyncCli
     sync = Sync(load_all(repository, {}))
     keeper: Any = SimpleNamespace(sync=sync)
     gateway = Gateway.__new__(Gateway)
-    # A class whose making is awaited is Ray's, not Python's.
+    # Ray awaits the `__init__` of this class; Python does not, so the test calls it.
     await Gateway.__init__(gateway, ServerPlan.parse(fields, "test"), keeper, str(repository.parent))
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
@@ -165,7 +165,7 @@ def test_a_version_that_takes_long_to_load_is_served_in_the_end(
     """The gateway reports to the keeper while it loads a version slowly, and then serves that version."""
 
     def open_slowly(folder: Path, *, threads: int) -> Session:
-        # Longer than an answer of the keeper's is waited for.
+        # This takes longer than the keeper's answer may take.
         time.sleep(0.3)
         return open_session(folder, threads=threads)
 

@@ -149,7 +149,7 @@ def test_routes_that_are_set_are_heard_with_the_next_report(repository: Path, tm
             await keeper.command("set_routes", "linear", RoutesWanted(weights={"base": 1, "light": 3}), "bob")
             await gateway.report()
             heard = linear(gateway).routes.share("light")
-        # A new server on the same store, which has loaded nothing yet.
+        # A new server on the same store has loaded nothing yet.
         (tmp_path / "other").mkdir()
         store = f"sqlite:///{tmp_path}/rollouts.db"
         async with keeping(repository, tmp_path / "other", store=store) as (_, gateway, _):

@@ -15,7 +15,7 @@ from serve.counting.usage import ProcessRole, Usage
 from serve.engine.catalog import Catalog, LoadedModel, LoadedVariant
 from tests.conftest import SIGNATURE
 
-# Spends the seconds of CPU time that it is told, and says so; with a line it becomes another of that title.
+# Spends the given seconds of CPU time and prints a line; when it reads a line, it restarts under that title.
 WORK = """
 import os, sys, time
 code, title, cpu_s = sys.argv[1:]

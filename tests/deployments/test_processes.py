@@ -69,7 +69,7 @@ def test_without_a_signal_nothing_is_raised() -> None:
     stop_if_asked()
 
 
-# A guarded process that says its number, waits, and tells how it was ended.
+# A guarded process that prints its number, waits, and prints how it was ended.
 GUARDED = """
 import os, sys, time
 from deployments.processes import go_on_guarded
@@ -102,5 +102,5 @@ def test_a_guard_ends_what_a_killed_process_leaves() -> None:
         left, guarded = (psutil.Process(int(number)) for number in guard.stdout.readline().split())
         guarded.kill()
     assert guard.returncode == 128 + signal.SIGKILL
-    # It is dead; whoever inherits it may take a moment to say so.
+    # The process is dead, but its new parent may take a moment to reap it.
     left.wait(60)

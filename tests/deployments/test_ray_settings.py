@@ -40,7 +40,7 @@ def test_what_a_person_has_set_stands(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_nobody_has_set_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray's settings are in the environment before ray is imported."""
     for name in ray_environment():
-        # Set first, so that what was there before is put back in any case.
+        # monkeypatch restores the former value only if it set the variable first.
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     set_ray_environment()

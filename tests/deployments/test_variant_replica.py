@@ -23,7 +23,7 @@ from serve.engine.shapes import Shapes, shapes_path, write_shapes
 from tests.deployments.replicas import raised_there
 
 ARRAYS: dict[str, NDArray[np.generic]] = {"x": np.ones((2, 4), np.float32)}
-# Either an answer or what is raised, in turn.
+# One item per call: an answer, or the error to raise.
 Answers = list[Any]
 
 

@@ -27,7 +27,7 @@ def link_environment(project: Path, extras: Iterable[str]) -> dict[str, str]:
         *(need for extra in extras for need in about["optional-dependencies"][extra]),
     ]
     found = _closure(map(Requirement, wanted))
-    # Commands lie elsewhere, and have this environment's interpreter in their first line.
+    # Commands are in another folder, and their first line names this environment's interpreter.
     for file in {file for one in found.values() for file in one.files or () if ".." not in file.parts}:
         (target / file).parent.mkdir(parents=True, exist_ok=True)
         (target / file).symlink_to(installed / file)

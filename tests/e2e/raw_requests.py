@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 BATCH = 50
-# Whoever has said nothing by then will wait for more, and is let go.
+# A server that has not answered within this time waits for more bytes.
 _PATIENCE_S = 0.1
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 _INFER = "/v2/models/linear/infer"
@@ -35,7 +35,7 @@ def _chunked(body: bytes) -> bytes:
     return head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
 
 
-# By what they are.
+# Kind of request -> its bytes.
 _SOUND = {
     "json": _post(_INFER, _JSON),
     "binary": _post(_INFER, _BINARY_JSON + _FLOATS, f"{_LENGTH}: {len(_BINARY_JSON)}"),
@@ -113,7 +113,7 @@ def send_raw(requests: list[tuple[int, bytes]]) -> list[list[int]]:
             try:
                 connection.sendall(content)
             except (BrokenPipeError, ConnectionResetError):
-                # It was refused before its end.
+                # The server refused the request before its end.
                 continue
         until = time.monotonic() + _PATIENCE_S
         while open_ones.get_map() and (left_s := until - time.monotonic()) > 0:

@@ -41,7 +41,7 @@ class Server:
         self.process = process
         self.port, self.grpc_port = ports
         self.url = f"http://127.0.0.1:{self.port}"
-        # Where this server, and nobody else, makes its temporary files.
+        # The folder in which only this server makes its temporary files.
         self.scratch = scratch
 
     def get(self, path: str) -> Answer:
@@ -83,7 +83,7 @@ class Server:
     def replicas(self, title: str) -> list[psutil.Process]:
         """The replicas whose title, `<application>:<deployment>`, begins so: `linear.light.`, or
         `counterweight:gateway`."""
-        # A title that is just being written cannot be read: look again before there is none.
+        # A title that is just being written cannot be read, so this looks several times.
         for _ in range(5):
             found = [
                 process for process in self.tree() if _title(process).startswith(f"ray::ServeReplica:{title}")
@@ -162,7 +162,7 @@ def running_server(
     ports = ports or free_ports(2)
     where = ["--port", str(ports[0]), "--grpc-port", str(ports[1])]
     command = [python, "-m", "counterweight", "serve", str(repository), *where, *options]
-    # A short path: Ray puts sockets into it.
+    # The path is short because Ray puts sockets into it.
     with tempfile.TemporaryDirectory(prefix="t-", ignore_cleanup_errors=True) as scratch:
         process = subprocess.Popen(
             command,

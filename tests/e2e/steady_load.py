@@ -24,13 +24,13 @@ class Ask:
 class Sample:
     """The result of one request."""
 
-    # When it was meant to start, on the clock of time.monotonic, and how long it took from then, in seconds.
+    # When the request was due, on the clock of time.monotonic, and the seconds from then to its answer.
     due: float
     took_s: float
-    # 0: there was no answer.
+    # 0 means that there was no answer.
     status: int
     variant: str | None = None
-    # Of the answer; empty: it was answered as asked.
+    # The parameters of the answer; empty if the variant that was asked answered.
     parameters: dict[str, Any] = field(default_factory=dict)
     retry_after: str | None = None
     error: str = ""
@@ -71,7 +71,7 @@ def steady(port: int, ask: Ask, *, rate: float, threads: int = 4) -> Iterator[St
     def send() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         while not stop.is_set():
-            # Whoever is free takes the next turn: one that waits for its answer delays nobody else's request.
+            # A free thread takes the next turn, so that a slow answer delays no other thread's request.
             due = start + next(turns) / rate
             if (wait_s := due - time.monotonic()) > 0:
                 time.sleep(wait_s)

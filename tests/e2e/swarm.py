@@ -15,10 +15,10 @@ import numpy as np
 
 from tests.e2e.server import ROOT
 
-# Ended by Ctrl-C, as it is meant to be.
+# The exit code of a program that Ctrl-C ended.
 _INTERRUPTED = 130
 _LONGEST_S = 600
-# The inputs are the numbers from 0 up to this one.
+# The inputs are the numbers from 0 up to this one, exclusive.
 NUMBERS = 10
 
 

@@ -17,7 +17,8 @@ AT = 5
 RATE = 50.0
 GATEWAYS = 2
 THREADS = 4
-# Nothing but the breaker may end it: no error is too many, and nobody may go on before a quarter of an hour.
+# Only the breaker may end the rollout: any number of errors is allowed, and a step lasts a quarter of an
+# hour.
 POLICY = {
     "shadow": {"skip": True},
     "steps": [{"share": 0.5, "minimum_s": 900}, {"share": 1.0}],
@@ -42,7 +43,7 @@ def test_a_candidate_that_fails_totally_is_stopped_by_the_gateways(server: Serve
         load.wait_for(25)
         rollout = begin(server, MODEL, POLICY)
         wait_until(lambda: client.ask(VIEW, rollout).rollout.phase.over)
-        # Until every gateway has heard of it.
+        # Every gateway knows about it once the latest answers have no parameters.
         wait_until(lambda: not any(sample.parameters for sample in load.samples[-50:]))
     met = [sample for sample in load.samples if sample.parameters]
     assert load.failed() == []

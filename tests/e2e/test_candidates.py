@@ -9,10 +9,10 @@ from tests.e2e.graphs import MODEL, body, dies, fails, grows, hangs, make_number
 from tests.e2e.server import Server, running_server, wait_until
 from tests.e2e.steady_load import Ask, steady
 
-# From this number on candidates go wrong.
+# Bad candidates misbehave from this number on.
 AT = 5
 MIB = 2**20
-# So long that a busy machine does not make good ones look as if they hung.
+# This is long enough that good candidates on a busy machine do not seem to hang.
 RUN_TIMEOUT_S = 6.0
 WEIGHTS = {"base": 60.0, "dies": 10.0, "fails": 10.0, "grows": 10.0, "hangs": 10.0}
 ROUTES = Routes(model=MODEL, baseline="base", weights=WEIGHTS)

@@ -22,25 +22,25 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for room in ROOMS:
         shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "counterweight.py", folder)
-    # A sixteenth of the network and a quarter of the load: enough for all that is asked of the figures here.
+    # A sixteenth of the network and a quarter of the load suffice for the assertions of this test.
     recipes = folder / "export" / "recipes"
     change(recipes / "digits_demo.py", "_WIDTHS = (64, 128, 256, 512)", "_WIDTHS = (16, 32, 64, 128)")
     change(recipes / "digits_demo.yaml", "widths: [64, 128, 256, 512]", "widths: [16, 32, 64, 128]")
-    # So little of so small a network may be worse.
+    # A network this small loses more accuracy.
     change(
         recipes / "digits_demo.yaml",
         "accuracy_drop: 0.03, agreement: 0.93",
         "accuracy_drop: 0.2, agreement: 0.8",
     )
-    # Where other tests run beside, threads wait for one another.
+    # Threads would wait for one another while other tests run.
     change(recipes / "digits_demo.py", "_THREADS = 2", "_THREADS = 1")
     change(recipes / "digits_demo.yaml", "threads: 2", "threads: 1")
     demo = folder / "deployments" / "demo"
     change(demo / "demo_steps.py", "_COMPARE_S = 20\n", "_COMPARE_S = 5\n")
-    # A network that small costs no more than the server around it.
+    # A network this small saves little beside the cost of the server around it.
     change(demo / "policy.yaml", "cheaper_by: 0.5 ", "cheaper_by: -2 ")
     change(demo / "policy.yaml", "watch_s: 10", "watch_s: 2")
-    # Nobody is turned away because the machine is busy.
+    # The server turns no request away because the machine is busy.
     change(
         folder / "serve" / "base" / "settings.py",
         "max_queue_wait_s: Seconds = 1.0",
@@ -105,7 +105,7 @@ def test_ctrl_c_during_the_export_leaves_nothing_half_written(checkout: Path) ->
     """Ctrl-C during the export leaves no process, and each bundle that exists is whole."""
     interrupt_demo(checkout, "2/5")
     made = (checkout / "models").glob("digits-demo/*")
-    # Beside bundles: finished work for the next export, and the report.
+    # Beside the bundles the folder has finished work for the next export, and the report.
     bundles = [path for path in made if path.name not in (".work", "report.html")]
     assert all((bundle / "bundle.json").exists() for bundle in bundles)
     assert not [bundle for bundle in bundles if bundle.name.startswith(".")]
@@ -132,7 +132,7 @@ def test_the_demo_runs_the_whole_chain(checkout: Path) -> None:
             assert (good["candidate"], good["phase"]) == ("slim-int8", "DONE")
             assert [move["share"] for move in good["moves"]][-1] == 1
             assert {move["verdict"] for move in good["moves"]} == {None, "PROMOTE"}
-            # It was accepted, so the bad candidate is held against it.
+            # The first candidate was accepted, so it is the baseline of the bad one.
             assert (bad["baseline"], bad["phase"]) == ("slim-int8", "ROLLED_BACK")
             assert {move["share"] for move in bad["moves"]} == {0}
             assert bad["differed"] > 0

@@ -19,10 +19,10 @@ from tests.e2e.rollouts import begin
 from tests.e2e.server import Server, running_server, wait_until
 from tests.e2e.steady_load import Ask, Steady, steady
 
-# From this number on the candidate of `dying` takes its process along.
+# The candidate of `dying` kills its process from this number on.
 AT, DYING = 5, "dying"
 OPTIONS = ("--placement", "together", "--gateways", "2")
-# Nobody goes further by itself.
+# The rollout stays in its first step.
 POLICY = {"shadow": {"skip": True}, "steps": [{"share": 0.5, "minimum_s": 3000}, {"share": 1.0}]}
 
 
@@ -66,7 +66,7 @@ def survived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survived]:
         server = stack.enter_context(running_server(repository, *OPTIONS))
         rollout = begin(server, MODEL, POLICY)
         wait_for_all_gateways(server)
-        # So many connections that each gateway has its share of them.
+        # There are enough connections that each gateway gets some of them.
         with steady(server.port, Ask(f"/v2/models/{MODEL}/infer", body(1)), rate=100, threads=16) as load:
             load.wait_for(300)
             server.replicas("counterweight:gateway")[0].kill()
@@ -96,7 +96,7 @@ def test_what_gateways_that_were_killed_had_counted_is_not_lost(survived: Surviv
 def test_a_candidate_that_ends_gateways_is_rolled_back(survived: Survived) -> None:
     """A candidate that ends its gateway under `together` is rolled back after the third time."""
     server = survived.server
-    # Ray gives up a start during which gateways die: by then both have been up for a while.
+    # Ray gives up a start during which gateways die, so this waits until both have been up for a while.
     wait_until(lambda: len(server.replicas("counterweight:gateway")) == 2)
     with steady(server.port, Ask(f"/v2/models/{MODEL}/infer", body(1)), rate=20) as load:
         load.wait_for(400)

@@ -72,7 +72,7 @@ def test_a_long_temporary_folder_is_named(module_repository: Path, tmp_path: Pat
     assert "start with TMPDIR=/tmp" in shown
 
 
-# A mock of a fault: Ray gives up after 30 s, on a machine that has no time for it.
+# This mocks a fault: on an overloaded machine Ray gives up after 30 s.
 _LATE = """
 import sys
 import ray
@@ -113,7 +113,7 @@ WRONG = {
     "no placement": (["--placement", "elsewhere"], "'apart' or 'together'"),
     "no setting": (["--set", "max_batch_row=1"], "did you mean 'max_batch_rows'"),
 }
-# Runs each command line in turn, and tells of each its exit code, what it said, and whether Ray was imported.
+# Runs each command line in turn and prints its exit code, its output, and whether it imported Ray.
 _DOOR = """
 import contextlib, io, json, sys
 from counterweight import main

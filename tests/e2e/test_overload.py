@@ -16,7 +16,7 @@ from tests.e2e.steady_load import Ask, steady
 WHERE = ("apart", "together")
 RUN_S = 0.02
 MAX_QUEUE_WAIT_S = 0.5
-# As many as come in eight seconds to a machine that has nothing else to do.
+# An idle machine gets this many requests in eight seconds.
 REQUESTS = 1200
 CLIENTS = 100
 
@@ -52,7 +52,7 @@ class Work:
 
     rows: float
     run_s: float
-    # What requests waited for those before them.
+    # How long requests waited for earlier ones.
     queued_s: float
 
 

@@ -18,8 +18,8 @@ from serve.rollout.api_records import RoutesWanted
 from tests.e2e.graphs import MODEL, make_numbers, strays, times
 from tests.e2e.server import ROOT, Answer, Server, running_server, wait_until
 
-# One rate is tried, for a second, and found to be more than there is: how a capacity is found is tested
-# elsewhere. And a moment in which the machine is busy with other things spoils nothing.
+# The search tries one rate for a second and finds it too high; other tests check how a capacity is found. A
+# moment in which the machine is busy does not invalidate the trial.
 _COMMAND = """
 import sys
 from loadtests.judging import checks as guards
@@ -37,9 +37,9 @@ canary._DROPPED = 0.9
 from counterweight import main
 sys.exit(main(["qualify", *sys.argv[1:]]))
 """
-# So generous that a busy machine misses none of them. The proof that one request in a hundred at most is late
-# takes some 750 of the candidate's, which gets half of the requests; the proof of what they cost takes half a
-# minute anyway.
+# The limits are generous, so a busy machine misses none of them. The proof that at most one request in a
+# hundred is late needs some 750 requests to the candidate, which gets half of all; the proof of the cost
+# takes half a minute anyway.
 LIMITS = ("p99_ms=9000", "errors=0.5", "agreement=0.9", "rate_per_s=60", "duration_s=8")
 PATIENCE = ("--set", "max_queue_wait_s=30", "--set", "run_timeout_s=30")
 MOST_RUNS = 3
@@ -54,7 +54,7 @@ class Told:
     code: int
     err: str
     record: dict[str, Any]
-    # How often it ran until it said yes or no.
+    # How often the command ran until its verdict was a pass or a fail.
     runs: int
 
 

@@ -22,7 +22,7 @@ from tests.e2e.server import ROOT, Server, running_server, wait_until
 from tests.e2e.steady_load import Ask, Steady, steady
 
 WHERE = ("apart", "together")
-# So many connections, dealt to two gateways, that neither is left out.
+# There are enough connections that each of the two gateways gets some.
 THREADS = 16
 RATE = 100
 CHANGES = 6
@@ -45,7 +45,7 @@ def server(repository: Path) -> Iterator[Server]:
     """Two gateways; the variants of a model share its traffic."""
     placements = ("--placement", "together", "--placement", "apart=apart")
     weights = [word for model in WHERE for word in ("--weights", f"{model}:base=50,light=50")]
-    # Nobody is turned away because the machine is busy.
+    # The server turns no request away because the machine is busy.
     patience = ("--set", "max_queue_wait_s=30", "--set", "run_timeout_s=30")
     with running_server(repository, "--gateways", "2", *placements, *weights, *patience) as server:
         yield server
@@ -312,5 +312,5 @@ def test_the_command_changes_routes(server: Server) -> None:
     """`counterweight routes --set` changes the weights of every gateway."""
     command = [sys.executable, "-m", "counterweight", "routes", "apart", "--url", server.url]
     subprocess.run([*command, "--set", "base=70,light=30"], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
-    # In a row, from either of the two.
+    # All answers in a row agree, whichever of the two gateways gave them.
     wait_until(lambda: [weights(server) for _ in range(THREADS)] == [{"base": 70.0, "light": 30.0}] * THREADS)

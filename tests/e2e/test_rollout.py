@@ -24,13 +24,13 @@ from tests.e2e.steady_load import Ask, steady
 from tests.e2e.swarm import NUMBERS, swarm
 
 RATE = 30.0
-# One that takes some 0.4 s of a core for each request gets few, or there is nothing left for the others.
+# A model whose requests cost some 0.4 s of a core each gets few of them, or the others would starve.
 RATES = {"slow": 10.0}
-# Longer than all that is looked at here takes: one that hangs is still at it afterwards.
+# This is longer than the whole test, so a request that hangs still hangs at its end.
 RUN_TIMEOUT_S = 300
-# From this number on, half of all requests, candidates go wrong that do.
+# Bad candidates misbehave from this number on, which is half of all requests.
 AT = 5
-# By what becomes of their candidate: baseline, candidate.
+# Model -> its baseline and candidate; the name says what happens to the candidate.
 GRAPHS = {
     "good": (slow(1_000), times(1)),
     "slow": (times(1), slow(200_000)),
@@ -38,18 +38,18 @@ GRAPHS = {
     "mistaken": (times(1), strays(AT)),
     "dying": (times(1), dies(AT)),
 }
-# The others are cheaper to serve in the gateway.
+# The other models are cheaper to serve in the gateway.
 APART = ("good", "dying")
-# Who is good need not be careful: the more traffic, the sooner it has been shown.
+# A good candidate gets high shares, so that the proof takes less time.
 STEPS = [{"share": share, "minimum_s": 3, "minimum_requests": 100} for share in (0.3, 0.6, 1.0)]
-# Whoever is to be found out is found out in the first step, where few are hit.
+# A bad candidate is found in the first step, where it gets few requests.
 STAY = [STEPS[0] | {"share": 0.1, "minimum_s": 100}, *STEPS[1:]]
-# Generous, for the machine may be busy: only one is as slow as that.
+# The limits are generous because the machine may be busy; only the slow candidate has a tighter one.
 GUARDS: dict[str, Any] = {
     "errors": {"allowed": 0.05},
     "latency": {"quantile": 0.75, "limit_ms": 1000, "times_baseline": 10},
 }
-# What is slow or fails all the time is told from a stall that lasts two seconds at most, as a rule.
+# A stall lasts at most two seconds as a rule; longer trouble counts as a rate.
 SOON = {**GUARDS, "stall_s": 2}
 TIGHT = {**SOON, "latency": {**GUARDS["latency"], "limit_ms": 350}}
 SHADOW = {"minimum_pairs": 100, "agreement": 0.9}
@@ -57,11 +57,11 @@ POLICIES: dict[str, dict[str, Any]] = {
     "good": {"shadow": SHADOW, "steps": STEPS, "cheaper_by": 0.2},
     "slow": {"shadow": {"skip": True}, "steps": STAY, "guards": TIGHT},
     "wrong": {"shadow": SHADOW, "steps": STEPS},
-    # A fifth that agrees is enough for the shadow.
+    # The shadow accepts an agreement of a fifth.
     "mistaken": {"shadow": SHADOW | {"agreement": 0.2}, "steps": STAY, "guards": {**GUARDS, "accuracy": {}}},
     "dying": {"shadow": {"skip": True}, "steps": STAY, "guards": SOON},
 }
-# Nobody is turned away because the machine is busy.
+# The server turns no request away because the machine is busy.
 LIMITS = ("--set", "max_queue_wait_s=30", "--set", f"run_timeout_s={RUN_TIMEOUT_S}")
 
 
@@ -83,7 +83,7 @@ class Critic:
 
     server: Server
     model: str
-    # Request -> whether its answer was right; those that the server does not know, or not yet.
+    # Request -> whether its answer was right, for requests whose outcome the server does not have yet.
     untold: dict[str, bool]
 
     def judge(self) -> None:

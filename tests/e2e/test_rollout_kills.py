@@ -26,10 +26,10 @@ from tests.e2e.server import Server, alive, running_server, wait_until
 from tests.e2e.swarm import Swarm, swarm
 
 RATE = 40.0
-# Too few requests for a verdict to be written down because of them.
+# This is too few requests to cause a verdict.
 FEW = 5
 OPTIONS = ("--placement", "together", "--gateways", "2")
-# Each by so much more: enough steps for all that happens here.
+# Each step adds this share; there are enough steps for the whole test.
 MORE = 0.05
 LOOKERS = 6
 LOOK_EVERY_S = 0.2
@@ -53,13 +53,13 @@ class Ordeal:
     server: Server
     rollout: str
     load: Swarm
-    # Requests before it.
+    # The number of requests before it.
     before: int
-    # The candidate's share as gateways told it, many times a second, by connection; and how many of these
-    # there had been when everything was killed.
+    # For each connection the candidate's shares that a gateway reported, many times a second; and the number
+    # of connections when everything was killed.
     seen: list[list[float]]
     seen_before: int
-    # What was killed, and the step then.
+    # What was killed -> the step at that time.
     kills: dict[str, int]
 
     @property
@@ -86,7 +86,8 @@ def watching(port: int) -> Iterator[list[list[float]]]:
             shares: list[float] = []
             seen.append(shares)
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-            # One that has ended stays so: the next may be another gateway's.
+            # http.client must not reopen a connection that has ended: the new one might be to another
+            # gateway.
             connection.auto_open = 0
             with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
                 connection.connect()
@@ -222,7 +223,7 @@ def test_of_two_servers_one_acts(ordeal: Ordeal) -> None:
         wait_until(alike)
         first.ask(ACTS["promote"], ordeal.rollout, body=ActWanted())
         wait_until(alike)
-        # Before the first has given a sign of life it may be dead, and an abort would not wait for it.
+        # Until the first server gives a sign of life, the second may take it for dead and abort at once.
         wait_until(lambda: "is a standby" in told() and "can abort" not in told())
         with pytest.raises(ServerFailed, match="has the lease"):
             second.ask(ACTS["abort"], ordeal.rollout, body=ActWanted())

@@ -30,7 +30,7 @@ class Stock:
         self._wire = KINDS[kind.removesuffix("-aio")]
         self._runner = runner
         port = server.port if self.http else server.grpc_port
-        # The forms for asyncio want a running loop to be made in.
+        # The asyncio clients must be made in a running loop.
         self._client = self._wait(self._make(KINDS[kind], f"127.0.0.1:{port}"))
 
     def call(self, name: str, *arguments: Any, **options: Any) -> Any:

@@ -101,7 +101,7 @@ def write_recipe(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: byte
     def write(**changes: Any) -> Path:
         folder = tmp_path_factory.mktemp("tiny")
         (folder / "tiny.safetensors").write_bytes(tiny_checkpoint)
-        # One and the same file for all recipes of a process, or it would be another module of that name.
+        # All recipes of a process use the same file, or Python would take it for another module of that name.
         (folder / "tiny_data.py").symlink_to(Path("tests/export/tiny_data.py").resolve())
         content: dict[str, Any] = {
             "model": "tiny",

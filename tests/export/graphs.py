@@ -135,7 +135,7 @@ def _multiply(constant: Any, factor: float) -> None:
 
 
 def _linear(build: Builder, path: str, x: str, inputs: int, outputs: int) -> str:
-    # As the exporter does it: the transposed weight has lost its name, the bias has not.
+    # The exporter does the same: the transposed weight has lost its name, and the bias has kept it.
     weight = build.weight(f"val_{len(build.weights)}", inputs, outputs, scale=inputs**-0.5)
     return build.add("Add", build.add("MatMul", x, weight), build.weight(f"{path}.bias", outputs))
 

@@ -131,7 +131,7 @@ def _text_file(positions: int) -> bytes:
     build = Builder()
     build.constant("axis", np.array([1]))
     build.constant("last", np.array([2]))
-    # Behind a row's end the last position once more.
+    # Padding tokens get the position of the row's last token.
     number = build.add("Sub", build.add("CumSum", "attention_mask", "axis"), "axis")
     place = build.add("Gather", build.weight("places", positions, 3), number)
     words = build.add("Gather", build.weight("words", 30, 3, scale=3), "input_ids")

@@ -29,7 +29,7 @@ def export(
     """Export the graph as `fp32`, and as `small` if there are steps, with rows of this shape; `more` is added
     to the module of the data, whose name is MODULE."""
     [data] = onnx.load_from_string(graph).graph.input
-    # A process imports each name once.
+    # A process imports each name once, so each folder needs a name of its own.
     module = re.sub(r"\W", "_", folder.name)
     (folder / f"{module}.py").write_text(_DATA.format(shape=shape, name=data.name) + more)
     (folder / "graph.onnx").write_bytes(graph)

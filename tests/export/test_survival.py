@@ -15,7 +15,7 @@ from serve.bundles.bundle import read_bundle, read_file
 from serve.bundles.repository import read_model
 from tests.export.conftest import timeless
 
-# For each size, exports to a file system of so many KiB and prints what came of it.
+# For each size, exports to a file system of that many KiB and prints the outcome.
 FULL_DISKS = """
 import json, subprocess, sys
 from pathlib import Path
@@ -40,7 +40,7 @@ def export_elsewhere(recipe: Path, out: Path, last_words: str | None) -> None:
     them."""
     request = {"recipe": str(recipe), "out": str(out), "only": "slim-int8", "force": False}
     with subprocess.Popen(
-        # The pipe for its answer is the standard error, which tells what it is doing.
+        # The worker writes its answer to the standard error, where it also prints its progress.
         [sys.executable, "-m", "export.sandbox.worker", "2"],
         env=os.environ | {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"},
         stdin=subprocess.PIPE,

@@ -8,9 +8,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("serve", "export", "deployments", "loadtests")
-# Which of our rooms a room may import, besides itself.
+# Room -> the other rooms of this repository that it may import.
 DOORS = {"serve": set(), "export": {"serve"}, "deployments": {"serve"}, "loadtests": {"serve"}}
-# What a load test may import of `serve`: data and the arithmetic on them. All else it asks over HTTP.
+# The modules of `serve` that a load test may import: data and arithmetic on them. It asks for all else over
+# HTTP.
 DATA = (
     "serve.base.",
     "serve.rollout.evidence.evalues",
@@ -19,9 +20,9 @@ DATA = (
     "serve.rollout.trail.qualification",
     "serve.tasks.task_table",
 )
-# What no such module brings along.
+# Packages that such a module does not import, not even indirectly.
 SERVERS = {"grpc", "onnxruntime", "ray", "sqlalchemy", "starlette", "tokenizers", "uvicorn"}
-# The one room that may name a heavy package.
+# Heavy package -> the one room that may import it.
 OWNERS = {"torch": "export", "torch_pruning": "export", "ray": "deployments", "locust": "loadtests"}
 # The order inside `serve/`, lowest first. A folder imports only folders of lower lines.
 WINGS = (
@@ -63,7 +64,7 @@ def test_a_file_opens_only_the_doors_of_its_room(path: Path) -> None:
     closed = set(ROOMS) - {room} - DOORS[room]
     opened = {package for package, _ in imported(path)}
     assert not opened & closed
-    # Other people's servers run in environments of their own, as programs, and are imported by nobody.
+    # Other projects' servers run as programs in environments of their own, and no room imports them.
     if path.parent != ROOT / "loadtests" / "peers":
         assert not {package for package in opened & set(OWNERS) if OWNERS[package] != room}
     assert "counterweight" not in opened

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom, poisson
 
 CHANCE = 1e-6
-# What a machine that has no time may add to any latency; less than a wrong unit would.
+# An overloaded machine may add this much to a latency; a wrong unit would add more.
 SLACK_MS = 10_000.0
 _RUNS = 2000
 

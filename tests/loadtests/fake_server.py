@@ -41,9 +41,9 @@ class FakeServer:
     """The server and the bodies that it got."""
 
     url: str
-    # Of infer requests, in the order they came in.
+    # The bodies of infer requests, in the order of their arrival.
     bodies: list[dict[str, Any]]
-    # What it says that it has.
+    # The versions that it claims to have.
     versions: list[str]
 
 

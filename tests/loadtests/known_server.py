@@ -18,9 +18,9 @@ from typing import Any
 
 MODEL = "known"
 STALL_S = 1.0
-# CPU milliseconds that /metrics reckons for each request, besides a variant's own.
+# CPU milliseconds that /metrics counts for each request, besides a variant's own.
 GATEWAY_MS, PROXY_MS, RAY_MS = 1.0, 0.5, 0.25
-# What the server is said to hold, besides what leaks.
+# The memory that /metrics reports, besides the leak.
 MEMORY_BYTES = 100 * 2**20
 
 
@@ -28,22 +28,22 @@ MEMORY_BYTES = 100 * 2**20
 class Behaviour:
     """How a variant answers: correctly and at once, except for these settings."""
 
-    # Every answer takes so long, any number of them side by side.
+    # Every answer takes this long; any number of them may run at the same time.
     service_ms: float = 0
     # One worker takes exactly 1 / per_s for each request, in the order in which they come. None: no queue.
     per_s: float | None = None
-    # This share of the answers, drawn at random, takes so much longer.
+    # This share of the answers, drawn at random, takes this much longer.
     slow_share: float = 0
     slow_ms: float = 0
     # This share, drawn at random, is an HTTP 500.
     error_share: float = 0
-    # At this request to it, counted from 1, the whole server stands still for STALL_S.
+    # At this request to the variant, counted from 1, the whole server stands still for STALL_S.
     stall_at: int | None = None
-    # At this one the server is gone, without a word.
+    # At this request the server exits without an answer.
     dies_at: int | None = None
-    # A web page is all that it answers.
+    # The server answers only with a web page.
     html: bool = False
-    # CPU of the model's run, and memory that is never freed, that /metrics reckons for each request.
+    # CPU of the model's run, and leaked memory, that /metrics counts for each request.
     cpu_ms: float = 0
     leak_bytes: int = 0
 
@@ -73,7 +73,7 @@ class _Variant:
         self.name = name
         self.behaviour = behaviour
         self.requests = 0
-        # When its worker has done all that came.
+        # When the worker will have answered all requests so far.
         self._free_at = 0.0
         self._draw = random.Random(name).random
 
@@ -88,7 +88,7 @@ class _Variant:
         slow, wrong = self._draw() < behaviour.slow_share, self._draw() < behaviour.error_share
         taken_s = (behaviour.service_ms + behaviour.slow_ms * slow) / 1000
         if behaviour.per_s is not None:
-            # Reckoned, not waited for: a timer that ends late makes no later answer late.
+            # This computes the time and does not wait for it: a timer that fires late delays no later answer.
             self._free_at = max(self._free_at, now) + 1 / behaviour.per_s
             return self._free_at + taken_s, 500 if wrong else 200
         return now + taken_s, 500 if wrong else 200
@@ -128,7 +128,7 @@ class _Server:
         if variant.behaviour.html:
             content = "<html>"
         elif status == 200:
-            # What is behind the JSON of a binary request is of no interest.
+            # The server ignores what follows the JSON of a binary request.
             request, _ = json.JSONDecoder().raw_decode(body.decode("latin-1"))
             content = {
                 "model_name": MODEL,
@@ -209,7 +209,7 @@ async def _main(told: str) -> None:
     listening = await loop.create_server(lambda: _Connection(server), "127.0.0.1", 0, backlog=2048)
     sys.stdout.write(f"{listening.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
-    # It says nothing, but ends with whoever started this.
+    # The standard input ends when the parent process does.
     await loop.run_in_executor(None, sys.stdin.read)
     os._exit(0)
 

@@ -24,8 +24,8 @@ from loadtests.report import (
     WeighedEvents,
 )
 
-# What a hostile server might answer: it ends a table's cell, a line, a tag, an attribute and an XML document,
-# steers a terminal, turns the direction of writing, and calls for a person.
+# Text that a hostile server might answer: it ends a table's cell, a line, a tag, an attribute and an XML
+# document, controls a terminal, turns the direction of writing, and mentions a person.
 HOSTILE = "a|b\n# `c` <script>alert(1)</script> \"'& \x1b[2J\x00\x9b\u202e\ufffe ]]> @admin $x^ https://evil.example"
 
 

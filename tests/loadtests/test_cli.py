@@ -19,10 +19,10 @@ from tests.loadtests.loadtest_process import ROOT, Finished, run_loadtest, start
 from tests.loadtests.reports import make_failed, make_invalid, make_report
 
 _FILES = ("json", "html", "markdown", "junit")
-# How busy the machine is decides nothing: neither it nor the sender is too late for such a limit, no steady
-# state is asked of a profile, and the few requests at its end cannot pile up.
+# The speed of the machine decides nothing: neither it nor the sender exceeds such a limit, a profile needs no
+# steady state, and the few requests at its end cannot pile up.
 _LOAD = ("--warmup", "0", "--set", "p99_ms=100000", "--profile")
-# As many answers as a p99 needs.
+# The long profile has enough answers for a p99.
 _LONG, _SHORT = "0:300,4.2:300,4.2:10,6:10", "0:100,0.5:100,0.5:1,1:1"
 
 

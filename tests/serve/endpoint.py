@@ -39,7 +39,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self.told: Told = []
-        # What every change ends with, if anything.
+        # The error that every change raises, if there is one.
         self.error: Exception | None = None
 
     async def index(self) -> list[IndexEntry]:
@@ -154,7 +154,7 @@ class Endpoint:
     async def _stop(self) -> None:
         await self._server.stop()
         await self.registry.apply(Catalog(revision=2))
-        # Loose ends get a turn to end.
+        # Tasks that are still open get a turn of the loop to end.
         await asyncio.sleep(0)
 
     def _end(self) -> None:

@@ -29,9 +29,9 @@ class Gateway:
         self, folder: Path, signature: Signature = SIGNATURE, journal: Journal | None = None
     ) -> None:
         self.hosts: dict[tuple[str, int], Host] = {}
-        # What cannot be had here, and why.
+        # Variant -> why this gateway cannot load it.
         self.broken: dict[str, Exception] = {}
-        # Unset: what is to be loaded takes its time.
+        # While this is unset, loading does not end.
         self.loads = asyncio.Event()
         self.loads.set()
         self.registry = Registry(self._place, Settings(), journal)
@@ -80,7 +80,7 @@ class Gateway:
         return self.hosts[name, number]
 
     def _version(self, name: str, number: int) -> LoadedVariant:
-        # All of the same bundle, of which only the tokenizer is looked at.
+        # All variants have the same bundle, of which the gateway reads only the tokenizer.
         return LoadedVariant(digest=f"{number:064x}", folder=str(self._folder), host=name, full_rows=8)
 
 

@@ -20,19 +20,19 @@ class Host:
 
     def __init__(self, *, scale: float = 1.0, runs: int = 1, run_s: float = 0.0) -> None:
         self.runs = runs
-        # Of every run, in the order in which they began, how many rows it had.
+        # The number of rows of each run, in the order in which they began.
         self.sizes: list[int] = []
         # Runs end only while this is set.
         self.leave = asyncio.Event()
         self.leave.set()
-        # What every run ends with, if anything.
+        # The error that every run raises, if there is one.
         self.error: BaseException | None = None
         self.closed = False
-        # What a run with an infinity ends with.
+        # The error of a run that has an infinity in its input.
         self.failure: BaseException = ModelFailed("asked to fail")
-        # Rows of this value are answered with NaN.
+        # Rows of this value get NaN as their answer.
         self.spoilt = math.inf
-        # What becomes of each answer.
+        # Changes each answer.
         self.bend: Callable[[Outputs], Outputs] = lambda outputs: outputs
         self._scale = scale
         self._run_s = run_s
@@ -53,7 +53,7 @@ class Host:
             raise self.error
         if np.isinf(rows).any():
             raise self.failure
-        # A row costs as much as it is scaled by.
+        # The cost of a row is its scale.
         cpu_ms = self._scale * len(rows)
         sums = np.where(rows[:, :1] == self.spoilt, np.nan, rows.sum(axis=1, keepdims=True))
         answer: Outputs = {"y": np.repeat(self._scale * sums, CLASSES, axis=1).astype(np.float32)}

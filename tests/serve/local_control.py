@@ -31,11 +31,11 @@ class LocalControl:
         baseline: str = "base",
         candidate: str = "light",
     ) -> None:
-        # What was asked that changes something: the operation's name and its arguments.
+        # Each operation that changes something, with its arguments.
         self.told: list[tuple[Any, ...]] = []
-        # Every operation raises it.
+        # The error that every operation raises, if there is one.
         self.error: Exception | None = None
-        # Called with an operation's name before it is answered.
+        # This is called with the name of an operation before it is answered.
         self.before: Callable[[str], None] | None = None
         digests = digests_of(baseline, candidate)
         self._begun = stage, RolloutPlan(model=model, baseline=baseline, candidate=candidate, digests=digests)
@@ -43,9 +43,9 @@ class LocalControl:
         self._repository, self._catalog = Path(), Catalog()
         self._keeper: ModelKeeper | None = None
         self._folder = Path()
-        # Whether something was done, or a test has used `keeper` and may have done something.
+        # Whether an operation has changed something, or a test has used `keeper` and may have.
         self._changed = False
-        # The server asks in a thread of its own.
+        # The server calls this from a thread of its own.
         self._lock = threading.RLock()
 
     @property
@@ -95,7 +95,7 @@ class LocalControl:
                 stored = read_stored(self._repository, *arguments)
                 return cast("A", describe_bundles(stored, self._catalog))
             answer = self._open().command(operation.name, *arguments)
-            # What is refused changes nothing.
+            # A refused operation changes nothing.
             self._changed |= operation.role == "operate"
             return cast("A", answer)
 
@@ -111,7 +111,7 @@ class LocalControl:
             self._folder = copy_stage(stage, plan)
             counted = timeline(plan.model, plan.baseline, plan.candidate)
             self._keeper = ModelKeeper(self._folder, plan, counted)
-            # A keeper looks once a second, and has heard of these pairs from the gateways.
+            # A keeper looks once a second, and has these pairs from the gateways.
             self._keeper.controller.look()
             state = self._keeper.state
             differ = min(state.present.evidence.shadow.disagreements, 20)

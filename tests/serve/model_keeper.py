@@ -24,9 +24,9 @@ from serve.rollout.trail.qualification import Qualification, QualificationOutcom
 from serve.rollout.trail.trail import Entry
 from tests.serve.kept_model import KeptModel
 
-# 2026-11-22, half past three in the afternoon, UTC.
+# 2026-11-22, 15:30 UTC.
 NOW_S = 1_795_361_400.0
-# The baseline's p95 before each rollout; the default policy makes a limit of 10.5 ms of it.
+# The baseline's p95 before each rollout; the default policy derives a limit of 10.5 ms from it.
 _STEADY_MS = 8.4
 
 

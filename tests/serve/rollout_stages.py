@@ -12,9 +12,9 @@ from serve.rollout.state.rollout import RolloutPlan
 from tests.serve.model_keeper import ModelKeeper
 from tests.serve.rollout.rollouts import segment, shadowed
 
-# How far the last rollout has come; "none": there was no rollout.
+# The stage that the last rollout has reached; "none" means that there was no rollout.
 Stage = Literal["none", "shadow", "step", "watched", "done", "aborted", "rolled back"]
-# Where there is such a folder, no test waits for a disk.
+# Stores are made in this memory folder if it exists, so that tests need not wait for a disk.
 _MEMORY = Path("/dev/shm")
 # Errors of the baseline and of the candidate, at each step.
 _HARMLESS = ((12, 0), (14, 1), (12, 2), (14, 1), (0, 4))
@@ -48,7 +48,7 @@ def _new_folder() -> Path:
     return Path(tempfile.mkdtemp(dir=_all_folders()))
 
 
-# Cached: to write one takes up to a second.
+# The result is cached because writing a store takes up to a second.
 @cache
 def _written(stage: Stage, plan: str) -> Path:
     folder = _new_folder()

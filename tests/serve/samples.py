@@ -9,7 +9,7 @@ from serve.counting.usage import PartUsage, ProcessRole, Usage
 from serve.rollout.timeline import Timeline
 from tests.serve.model_keeper import NOW_S
 
-# Of a gateway, and of a variant that is placed apart.
+# The usage of a gateway, and of a variant that is placed apart.
 USAGE = Usage(
     read_s=NOW_S,
     parts=(

@@ -18,7 +18,7 @@ from tests.serve.host import Host
 from tests.serve.served_model import Hosts, ask, request_of, routes, serving
 
 WATCH = Watch(rollout="r1", baseline="base", candidate="light", limit_ms=None, feedback=False)
-# Longer than a shadow lingers, and than anything here takes.
+# This is longer than a shadow waits, and than anything in these tests takes.
 LATER_S = 60.0
 
 

@@ -9,7 +9,7 @@ from serve.counting.census import Choice, Sheet, Watch
 from serve.engine.model import ServedModel
 from tests.serve.served_model import Hosts, routes, serving, two
 
-# By which revision, whether by a key, and the variant that was chosen.
+# The revision, whether a key decided, and the chosen variant.
 BASE: Choice = (3, False, "base")
 LIGHT: Choice = (3, False, "light")
 

@@ -63,8 +63,9 @@ class ControlClient:
             headers["content-type"] = "application/json"
         if self._token is not None:
             headers["authorization"] = f"Bearer {self._token}"
-        # Empty fields are left out, because a server of an older version may not know them.
-        text = body.model_dump_json(exclude_none=True) if body is not None else None
+        # Defaults are left out, because a server of an older version may not know their fields. Null is sent
+        # where it is not the default: in a policy, it turns something off.
+        text = body.model_dump_json(exclude_defaults=True) if body is not None else None
         status, content = self._exchange(method, path, headers, text)
         try:
             answer = json.loads(content)

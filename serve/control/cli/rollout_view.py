@@ -91,7 +91,7 @@ def _steps(rollout: Rollout) -> str:
 def _figures(view: RolloutView) -> Iterator[str]:
     if view.verdict is None:
         return
-    # Other figures have no data yet.
+    # Other figures have no data yet, or nothing to prove.
     figures = [figure for figure in view.verdict.figures if (figure.harm, figure.safe) != (None, None)]
     wide = max(len(figure.guard) for figure in figures)
     yield f"{'guard':<{wide}}  {'harm':<{_BAR}}  {'proof':<{_BAR}}  seen"
@@ -146,6 +146,7 @@ def _words(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
         # If all is well, the figures above show the details.
         most = _MOST_LINES if rollout.phase is Phase.DONE else None
         yield from _labelled("because", f"{rollout.by}: {rollout.reason}", width, most)
+        yield from _advice(view, width)
         return
     yield from _labelled("came here", f"{rollout.by}: {rollout.reason}", width, 1)
     if rollout.phase is Phase.WAITING_APPROVAL:
@@ -158,6 +159,12 @@ def _words(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
         if view.judged_s is not None and verdict is not None:
             text = f"{text} (judged {duration(now_s - view.judged_s)} ago)"
     yield from _labelled("waits for", text, width, _MOST_LINES)
+    yield from _advice(view, width)
+
+
+def _advice(view: RolloutView, width: int) -> Iterator[str]:
+    for advice in view.advice:
+        yield from _labelled("advice", advice, width)
 
 
 def _labelled(label: str, text: str, width: int, most: int | None = None) -> list[str]:

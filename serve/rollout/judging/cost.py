@@ -108,25 +108,31 @@ def concentration(segments: Sequence[Segment]) -> float:
     return total
 
 
-def weigh_cost(baseline: Cost, candidate: Cost, cheaper_by: float, concentration: float = 0.0) -> Figure:
-    """Evidence that at equal sizes a run of the candidate costs less than 1 - `cheaper_by` of the baseline's.
+def weigh_cost(
+    baseline: Cost, candidate: Cost, cheaper_by: float | None, concentration: float = 0.0
+) -> Figure:
+    """Evidence that at equal sizes a run of the candidate costs less than 1 - `cheaper_by` of the baseline's;
+    the estimate alone if `cheaper_by` is None.
 
     Both costs must come from the same period with one split. With sticky keys, each variant keeps its users
     for the whole step, and this difference cannot be measured. Therefore the whole variance between runs of
     one size is attributed to users, with `concentration` from the function above."""
+    open_proof = None if cheaper_by is None else 0.0
     if not (baseline.cpu_ms and candidate.cpu_ms and min(baseline.rows, candidate.rows)):
-        return Figure(guard="cost", seen="only one variant ran in this step", safe=0.0)
+        return Figure(guard="cost", seen="only one variant ran in this step", safe=open_proof)
     costs = (candidate.cpu_ms / candidate.rows, baseline.cpu_ms / baseline.rows)
     seen = f"{costs[0]:.3g} ms of CPU a row against {costs[1]:.3g}"
     block_s = max(baseline.block_s, candidate.block_s)
     found = _compare(baseline, candidate, block_s)
     if not found.weights.any():
-        return Figure(guard="cost", seen=f"{seen}, but no runs of equal size to compare", safe=0.0)
+        return Figure(guard="cost", seen=f"{seen}, but no runs of equal size to compare", safe=open_proof)
     allowance = _SURE * math.sqrt(_scatter(baseline, candidate) * concentration)
-    log_ratio, evidence = log_cheaper(found, block_s, cheaper_by, allowance)
+    log_ratio, evidence = log_cheaper(found, block_s, cheaper_by or 0.0, allowance)
     ratio = float(np.exp(log_ratio))
     mean = found.candidate_ms.sum() / max(found.baseline_ms.sum(), 1e-9)
     seen += f", {ratio:.3g} times at equal sizes of run"
+    if cheaper_by is None:
+        return Figure(guard="cost", seen=seen, estimate=tidy(ratio))
     if ratio < 1 - cheaper_by < mean:
         seen += f", but {mean:.3g} times by the arithmetic mean, because a few runs take very long"
     if allowance:

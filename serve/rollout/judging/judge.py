@@ -126,7 +126,7 @@ def _decide(
         return Kind.INCONCLUSIVE, f"the evidence is not reliable: {mismatch.harm_said()}"
     elapsed_s = evidence.elapsed_s(rollout.started_s, now_s)
     unproven = _unproven(rollout, evidence, guards, count, now_s)
-    missing = [*_too_early(rollout, evidence, now_s), *unproven]
+    missing = [*too_early(rollout, evidence, now_s), *unproven]
     if elapsed_s >= rollout.policy.maximum_s:
         return Kind.INCONCLUSIVE, (
             f"the time limit of {rollout.policy.maximum_s:,.0f} s is over after {elapsed_s:,.0f} s, {share}; "
@@ -157,7 +157,7 @@ def _harm(evidence: Evidence, guards: Sequence[Figure], share: str) -> str | Non
     return f"harm shown {share}: {'; '.join(harmful)}" if harmful else None
 
 
-def _too_early(rollout: Rollout, evidence: Evidence, now_s: float) -> list[str]:
+def too_early(rollout: Rollout, evidence: Evidence, now_s: float) -> list[str]:
     """The time and the traffic that this step still lacks."""
     if not rollout.step:
         rare = missing_of(rollout.policy, evidence.known.slices, evidence.stayed_s(rollout.entered_s, now_s))
@@ -193,7 +193,7 @@ def _unproven(
 ) -> list[str]:
     """What prevents the next step: any suspicion, and missing proofs if the policy requires them."""
     missing = _held_by(figures)
-    if not _needs_proof(rollout.policy, rollout.step):
+    if not needs_proof(rollout.policy, rollout.step):
         return missing
     metrics = {kind.name: kind for kind in _guarded_metrics(rollout, evidence.segments)}
     if rollout.step and nothing_known(metrics.values()):
@@ -217,7 +217,7 @@ def _held_by(figures: Sequence[Figure]) -> list[str]:
     return held + [f"{figure.guard}: {figure.waits}" for figure in figures if figure.waits is not None]
 
 
-def _needs_proof(policy: Policy, step: int) -> bool:
+def needs_proof(policy: Policy, step: int) -> bool:
     """Whether leaving `step` requires the whole proof. With all traffic there is nothing to compare with."""
     if step == len(policy.steps):
         return policy.share_at(step) < 1

@@ -49,3 +49,5 @@ class Feedback(Record):
     # The answer had no top class, or several rows; or `correct` came for a request of the shadow, where only
     # a label shows whether the candidate's answer was right as well.
     no_class: tuple[str, ...] = ()
+    # Why no label can count now, and what to do; None: labels can count.
+    note: str | None = None

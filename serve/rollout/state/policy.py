@@ -160,8 +160,8 @@ class Policy(Record):
     guards: Guards = Guards()
     # At equal batch sizes, the candidate's CPU time must be shown to be lower by this share; a negative value
     # lets it cost more. Two processes that run the same bytes differ by some percent, which cannot be
-    # measured away.
-    cheaper_by: Annotated[float, Field(gt=-10, lt=1)] = 0.05
+    # measured away. None: the cost does not matter.
+    cheaper_by: Annotated[float, Field(gt=-10, lt=1)] | None = 0.05
     # After the first step, steps with a share above this begin only when everything is shown to be safe;
     # other steps begin while nothing looks harmful. 0 requires the whole proof for every step.
     proof_above: Annotated[float, Field(ge=0, lt=1)] = 0.5

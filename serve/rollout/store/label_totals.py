@@ -53,7 +53,7 @@ def join_labels(
             seen.add(digest)
     count_labels(seals, counted)
     hold(seals, waiting)
-    return Feedback(counted=len(counted), **{name: tuple(ids) for name, ids in came.items()})
+    return Feedback.model_validate({"counted": len(counted), **came})
 
 
 def _find(connection: Connection, model: str, digests: list[bytes]) -> _Rows:

@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.e2e.raw_requests import BATCHES, send_raw
 from tests.e2e.server import Server
 
-# What a client hears when the server is busy; no other fault of the server's is to be had by asking.
+# The statuses of a busy server; no other server error may occur.
 BUSY = (503, 504)
 CHECKED = [
     status_code_conformance,
@@ -25,7 +25,7 @@ CHECKED = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-# The same examples each time, and a failure as it came.
+# Each run uses the same examples and reports a failure without shrinking it.
 EXAMPLES = settings(
     database=None,
     deadline=None,
@@ -90,7 +90,7 @@ def ask_anything(server: Server, batches: int) -> int:
     def ask(contents: list[bytes]) -> None:
         nonlocal sent
         sent += len(contents)
-        # To gRPC all of it is nonsense.
+        # A gRPC server understands none of these contents.
         nonsense = [(server.grpc_port, content) for content in contents[:5]]
         answers = send_raw([*((server.port, content) for content in contents), *nonsense])
         for content, statuses in zip(contents, answers, strict=False):

@@ -133,12 +133,12 @@ def test_metrics_tell_what_each_part_costs(server: Server) -> None:
     before = read()
     for _ in range(200):
         server.post("/v2/models/linear/versions/light/infer", ONE)
-    # It is read at most four times a second.
+    # The server reads the usage at most four times a second.
     time.sleep(0.25)
     after = read()
     spent = {part: after[part] - before[part] for part in before}
     assert min(spent.values()) >= 0
-    # Together, variants are the gateway's.
+    # With placement "together" the gateway's process runs the variants.
     where = {("gateway", ""), ("variant", "light")} & set(spent)
     # A request takes over 0.1 ms of either (see BENCHMARKS.md), and the system counts in steps of 10 ms.
     assert all(spent[part] > 0.01 for part in where)

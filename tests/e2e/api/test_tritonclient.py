@@ -44,7 +44,7 @@ def test_reads_what_is_served(client: Stock) -> None:
     assert model["versions"] == ["base", "light"]
     assert [tensor["name"] for tensor in model["inputs"]] == ["x"]
     config = client.ask("get_model_config", "linear")
-    # The message of gRPC wraps it.
+    # gRPC wraps the configuration in a message.
     assert config.get("config", config)["max_batch_size"] == 64
 
 
@@ -111,7 +111,7 @@ def test_counts(client: Stock) -> None:
 
     def count() -> int:
         [stats] = client.ask("get_inference_statistics", "linear", "base")["model_stats"]
-        # 64-bit numbers are strings in the JSON of gRPC.
+        # The JSON form of gRPC holds 64-bit numbers as strings.
         return int(stats["inference_stats"]["success"].get("count", 0))
 
     before = count()

@@ -98,6 +98,15 @@ def test_the_zip_map_of_skl2onnx_becomes_its_scores(cancer: Any) -> None:
     assert "its scores are those of 0, 1" in str(exported.notes[0]["changes"])
 
 
+def test_a_sequence_of_another_operator_is_not_said_to_be_a_zip_map(rows: Split) -> None:
+    """Converting the model again would not help there."""
+    sequence = onnx.load_from_string(graph(helper.make_node("SequenceConstruct", ["x"], ["y"])))
+    kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, ["batch", 2]))
+    sequence.graph.output[0].CopyFrom(helper.make_value_info("y", kind))
+    with pytest.raises(ExportFailed, match="'y' is a sequence, not a tensor; name other outputs"):
+        from_onnx(bytes(sequence.SerializeToString()), rows, ("y",))
+
+
 def test_every_first_dimension_is_the_batch(rows: Split) -> None:
     """The first dimension is named `batch`, whatever the converter called it."""
     signature = from_onnx(graph(times("x", "y"), x=[None, 2], y=["unk__123", 2]), rows, ("y",)).signature

@@ -134,7 +134,7 @@ def texts(longest: int) -> Split:
     names = ("calibration", "search", "held_out")
     ids = {name: padded(seed) for seed, name in enumerate(names)}
     for number, name in enumerate(names):
-        ids[name]["input_ids"][:, 0] = 1 + number  # no row in two splits, however short
+        ids[name]["input_ids"][:, 0] = 1 + number  # no row is in two splits, however short it is
     return read_data({name: (ids[name], None) for name in names}, "make").calibration
 
 

@@ -11,11 +11,11 @@ from export.recipe import Recipe
 
 RANDOM = np.random.default_rng(0)
 ROWS = 200
-# Scores of three classes, by chance.
+# Random scores of three classes.
 FREE = RANDOM.normal(size=(ROWS, 3)).astype(np.float32)
-# Of which one is always the largest.
+# The first class always has the largest score.
 ONE_CLASS = (FREE + np.array([9, 0, 0])).astype(np.float32)
-# All but two of the rows are of one class.
+# All but two of the rows get the first class.
 RARE = np.where(np.arange(ROWS)[:, None] < 2, FREE - [9, 0, 0], ONE_CLASS).astype(np.float32)
 LABELS = np.zeros(ROWS, np.int64)
 

@@ -40,14 +40,14 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[torch.nn.Module, b
     folder = tmp_path_factory.mktemp("digits")
     torch.manual_seed(0)
     module = digits_model().eval()
-    # A bias of zeros would be dropped.
+    # A bias of zeros would be dropped from the graph.
     for name, buffer in module.named_buffers():
         if name.endswith("running_mean"):
             buffer.normal_()
     path = folder / "digits.onnx"
     example = (torch.zeros(1, 1, 8, 8),)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own
+        warnings.simplefilter("ignore")  # the exporter raises these warnings
         torch.onnx.export(module, example, path, dynamo=True, external_data=False, verbose=False)
     return module, path.read_bytes()
 
@@ -133,7 +133,7 @@ def test_zeros_stay_zeros_as_integers(bits: int, tmp_path: Path) -> None:
     whole = count_parameters(
         onnx.load_from_string(quantized(encoder_graph(), texts, tmp_path, method="weights", bits=bits))
     )
-    # A weight that was small may round to zero in both.
+    # A small weight may round to zero in both.
     assert found.count == whole.count
     assert array.size // 2 * 0.8 < whole.nonzero - found.nonzero <= array.size // 2
 

@@ -46,7 +46,7 @@ class Slow(Session):
         super().__init__(graph, exported_of(graph).signature, name)
         self._row_s = row_s
         self._clock = clock
-        # Of each run since it was warm.
+        # The rows of each run since the warm-up.
         self.rows: list[int] = []
 
     def run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:

@@ -19,7 +19,7 @@ def pooled(pooling: str, *, masked: bool) -> bytes:
     x = build.add("Gather", build.weight("table", WORDS, 8, scale=1), "input_ids")
     kept = build.add("Mul", x, mask)
     if not masked:
-        # The mask is read, and means nothing.
+        # The graph reads the mask but does not use it.
         build.constant("zero", np.array(0, np.float32))
         kept = build.add("Add", x, build.add("Mul", mask, "zero"))
     vector = build.add(pooling, kept, "middle", keepdims=0)

@@ -20,7 +20,7 @@ from export.steps.drop_layers import drop_layers
 from export.steps.prune import prune
 from tests.export.property.random_network import Grown, make_rows
 
-# Of the largest answer, in double precision.
+# The allowed difference as a share of the largest answer, in double precision.
 _NOISE = 1e-6
 
 
@@ -30,7 +30,7 @@ class Outcome:
 
     # Whether the step made something.
     made: bool
-    # What is wrong with it.
+    # The fault of the result, if there is one.
     fault: str | None = None
 
 

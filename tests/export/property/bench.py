@@ -19,7 +19,7 @@ from export.reproducible import reproducible
 from tests.export.property.attempts import ATTEMPTS, Outcome, attempt
 from tests.export.property.graph_attempts import GRAPH_ATTEMPTS, attempt_graph
 
-# With what each takes its steps.
+# Kind -> its steps, and the function that attempts one of them.
 _KINDS = {"networks": (ATTEMPTS, attempt), "graphs": (GRAPH_ATTEMPTS, attempt_graph)}
 _EVERY = 1000
 

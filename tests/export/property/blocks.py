@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# What a layer, a file or an exporter would rather not be called.
+# Names that may cause trouble in a layer, a file or an exporter.
 NAMES = (
     "a:b",
     "weight",
@@ -43,9 +43,9 @@ class Form:
     size: int = 1
 
 
-# What is done with the layers, which it gets by their short names, and with a tensor.
+# Applies the layers, which it gets by their short names, to a tensor.
 Way = Callable[[Any, Any], Any]
-# What is done, the layers, and what comes out.
+# The function that applies the layers, the layers, and the form of the result.
 Laid = tuple[Way, Mapping[str, nn.Module], Form]
 Lay = Callable[[random.Random, Form], Laid]
 

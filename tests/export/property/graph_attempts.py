@@ -19,19 +19,19 @@ from tests.export.graphs import context_for, exported_of
 from tests.export.property.attempts import Outcome
 from tests.export.property.random_graph import draw_graph, draw_rows
 
-# Of the calibration split, of the search split, and of the test's own.
+# The rows of the calibration split, of the search split, and of the test's own split.
 _ROWS = (40, 64, 256)
-# What the note says of some rows, others may exceed: times this, and of the answer's size.
+# The error on new rows may exceed the noted one by this factor, plus this share of the answer's size.
 _FACTOR = 2.0
 _SLACK = {"quantize": 0.02, "half": 0.02, "fuse": 1e-3}
-# Where few rows are far off and the others hardly at all, the mean over rows says little of other rows: it
-# may be so many standard errors higher than the note allows.
+# If a few rows are far off and the others hardly at all, the mean over rows varies much: it may be this many
+# standard errors higher than the note allows.
 _STANDARD_ERRORS = 4.0
 
 
 def attempt_graph(name: str, seed: int, folder: Path) -> Outcome:
     """Run the step of this name on the graph of this seed; `folder` is for the steps' files."""
-    # Thousands of warnings that an initializer is read by nobody say nothing here.
+    # onnxruntime would print thousands of warnings about unused initializers.
     onnxruntime.set_default_logger_severity(3)
     graph, shape = draw_graph(seed)
     calibration, search, new = (draw_rows(seed, shape, count, part) for part, count in enumerate(_ROWS))
@@ -39,7 +39,7 @@ def attempt_graph(name: str, seed: int, folder: Path) -> Outcome:
     try:
         made = GRAPH_ATTEMPTS[name](exported_of(graph), context)
     except StepFailed as error:
-        # Words for what is no fault of the graph.
+        # A step may refuse a graph, unless it asks the user to report the graph.
         return Outcome(made=False, fault=str(error) if "report the graph" in str(error) else None)
     return Outcome(made=True, fault=_find_fault(graph, made, new.inputs["x"]))
 

@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 from tests.export.graphs import Builder
 from tests.export.property.blocks import Form
 
-# What exporters write, and what tools are likely to call values of their own.
+# Names that exporters write, and names that tools are likely to give to values of their own.
 _NAMES = (
     "0",
     "é",
@@ -104,5 +104,5 @@ class Drawing(Builder):
         return self.random.normal(0, 1, shape).astype(np.float32)
 
 
-# Adds nodes behind a value of this form, and gives what comes out, and its form.
+# Adds nodes after a value of this form. Returns the name of the result and its form.
 Draw = Callable[[Drawing, str, Form], tuple[str, Form]]

@@ -8,7 +8,7 @@ import pytest
 from export.reproducible import reproducible
 from tests.export.property.attempts import ATTEMPTS, attempt
 
-# Where something was wrong.
+# Networks in which a fault was found: the step and the seed.
 _FOUND = (
     ("channels by ratio", 143),
     ("channels by ratio", 332),
@@ -16,7 +16,7 @@ _FOUND = (
     ("channels by multiply-adds", 22),
     ("channels by multiply-adds", 46),
 )
-# Of each step; `make networks` tries thousands.
+# The number of networks per step; `make networks` tries thousands.
 _NETWORKS = 16
 
 

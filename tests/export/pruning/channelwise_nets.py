@@ -32,7 +32,7 @@ def _split(m: Any, x: Tensor) -> Tensor:
     return pool(torch.cat([m.b(one), m.c(two)], 1).relu())
 
 
-# By what happens to the channels.
+# What happens to the channels -> the network.
 MOVES: dict[str, Callable[[], Made]] = {
     "plain": lambda: (
         lambda m, x: m.n(m.a(x)).relu().flatten(1),

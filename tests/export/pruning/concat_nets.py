@@ -32,7 +32,7 @@ def _coordinates(m: Any, x: Tensor) -> Tensor:
     return pool(m.b(torch.cat([places, m.a(x).relu()], 1)))
 
 
-# By what is joined.
+# What is joined -> the network.
 JOINS: dict[str, Callable[[], Made]] = {
     "wide and deep": lambda: (
         lambda m, x: torch.cat([x.flatten(1), m.b(m.a(x.flatten(1)).relu()).relu()], 1),

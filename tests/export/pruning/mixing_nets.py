@@ -58,7 +58,7 @@ def _tie(layers: dict[str, nn.Module], *pairs: tuple[str, str]) -> dict[str, nn.
     return layers
 
 
-# By what happens to the channels.
+# What happens to the channels -> the network.
 MIXES: dict[str, Callable[[], Made]] = {
     "gated": lambda: (lambda m, x: pool(functional.glu(m.a(x), 1)), 8, {"a": conv(3, 16)}),
     "swiglu": lambda: (

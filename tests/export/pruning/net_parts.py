@@ -42,5 +42,5 @@ def pool(x: Tensor) -> Tensor:
     return x.mean((2, 3))
 
 
-# What is done, how wide the result is, and the layers.
+# The function that applies the layers, the width of its result, and the layers.
 Made = tuple[Callable[[Any, Tensor], Tensor], int, dict[str, nn.Module]]

@@ -19,11 +19,11 @@ def split(shape: tuple[int, ...]) -> Split:
         (torch.nn.Linear(8, 6), (8,), 8 * 6),
         (torch.nn.Conv2d(3, 4, 3, padding=1), (3, 8, 8), 3 * 4 * 9 * 64),
         (torch.nn.Conv2d(4, 4, 3, padding=1, groups=4), (4, 8, 8), 4 * 9 * 64),
-        # Four gates, three gates: each reads the input and the state.
+        # An LSTM has four gates and a GRU three; each gate reads the input and the state.
         (torch.nn.LSTM(8, 6, batch_first=True), (5, 8), 5 * 4 * 6 * (8 + 6)),
         (torch.nn.LSTM(8, 6, bidirectional=True, batch_first=True), (5, 8), 2 * 5 * 4 * 6 * (8 + 6)),
         (torch.nn.GRU(8, 6, batch_first=True), (5, 8), 5 * 3 * 6 * (8 + 6)),
-        # Four projections, scores and their sums, two feed-forward layers.
+        # The layer has four projections, the scores and their sums, and two feed-forward layers.
         (
             torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True),
             (5, 8),

@@ -20,7 +20,7 @@ def zeros(made: Made) -> dict[str, float]:
     return {
         name: float((value == 0).float().mean())
         for name, value in made.module.named_parameters()
-        if not name.endswith("bias")  # a fresh batch norm's are zero
+        if not name.endswith("bias")  # the biases of a fresh batch norm are zero
     }
 
 

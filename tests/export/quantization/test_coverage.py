@@ -197,7 +197,7 @@ def test_weights_of_graphs_inside_nodes_count_as_floats(method: str, tmp_path: P
     """Weights in graphs inside nodes stay floats and are named in the note."""
     note = note_of(with_branches(True), random_rows((8,)), tmp_path, method=method)
     assert note["integers"]["weight_bytes"] == pytest.approx(64 / 8384, abs=1e-4)
-    # The outer product and the one of the branch that runs are of one size.
+    # The outer product and the product of the branch that runs have the same size.
     assert note["integers"]["multiply_adds"] == 0.5
     assert note["stays_float"] == {
         "it is in a graph inside If 'if'": ["lookup", "product", "lookup", "product"]

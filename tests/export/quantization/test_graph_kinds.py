@@ -19,9 +19,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "dynamic": {"method": "dynamic"},
     "weights": {"method": "weights"},
 }
-# Of the root of the mean square of each output: ten times what one layer of 8 bits costs.
+# The allowed error as a share of each output's root mean square: ten times the error of one 8-bit layer.
 MOST = 0.1
-# With a kind: which of its nodes stay in float, or why none can be quantized.
+# Kind -> which of its nodes stay in float, or why none can be quantized.
 NONE = "changed nothing: the graph has .* and none of"
 UNTRUE = {
     ("classes_masked_with_infinity", "static"): ["node_matmul_2/MatMulAddFusion_bias"],
@@ -30,7 +30,7 @@ UNTRUE = {
 }
 REFUSED = {
     ("bias_that_overflows_everywhere", "static-unsigned"): "'node_y' is .+ times as far off as rounding",
-    # One range for eight columns, one of them a million times as large.
+    # One range covers eight columns, one of which is a million times as large.
     ("numbers_of_other_sizes", "static"): "'node_matmul_0' loses 9.% of its size",
     ("numbers_of_other_sizes", "static-unsigned"): "'node_matmul_0' loses 9.% of its size",
 }

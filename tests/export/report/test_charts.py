@@ -4,7 +4,9 @@ import random
 from collections.abc import Iterator
 from itertools import combinations
 
+import numpy as np
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -45,10 +47,10 @@ def assert_readable(figure: Figure) -> None:
         assert whole.containsy(box.y1), f"{text!r} leaves the picture"
 
 
-def standing(variant: str, latency_ms: float, quality: float) -> Standing:
+def standing(variant: str, latency_ms: float, quality: float, *, rejected: bool = False) -> Standing:
     return Standing(
         variant=variant,
-        rejected=False,
+        rejected=rejected,
         measure="accuracy",
         place="one row",
         quality=quality,
@@ -85,6 +87,23 @@ def test_names_of_near_points_stand_apart(seed: int) -> None:
     assert_readable(
         draw_front([standing(name, 1 + drawn.random() / 5, 0.98 + drawn.random() / 500) for name in NAMES])
     )
+
+
+def test_a_rejected_variant_never_looks_like_the_best() -> None:
+    """A rejected variant that beats all others is hollow and grey, not bold, and not on the dashed line."""
+    figure = draw_front(
+        [standing("base", 3, 0.9), standing("fast", 2, 0.8), standing("ruined", 1, 0.95, rejected=True)]
+    )
+    [axes] = figure.axes
+    [dashed] = [line for line in axes.lines if line.get_linestyle() == "--"]
+    assert np.asarray(dashed.get_xdata()).tolist() == [2, 3]
+    weights = {item.get_text(): item.get_fontweight() for item in words(figure)}
+    assert (weights["ruined"], weights["fast"], weights["base"]) == ("normal", "bold", "bold")
+    points = [item for item in axes.collections if isinstance(item, PathCollection)]
+    filled = [len(np.asarray(item.get_facecolor())) for item in points]
+    assert filled == [1, 1, 0]
+    edges = [np.asarray(item.get_edgecolor())[0, :3] for item in points]
+    assert [float(np.ptp(edge)) == 0 for edge in edges] == [False, False, True]
 
 
 def test_many_variants_have_a_legend_that_fits(bundles: dict[str, Bundle]) -> None:

@@ -86,7 +86,7 @@ def test_a_graph_in_float32_stays_as_it_is() -> None:
 
 def test_a_graph_that_overflows_in_half_floats_is_refused() -> None:
     """A graph that overflows in half floats is refused."""
-    # Moving numbers is what a processor does with half floats themselves.
+    # A processor moves half floats without converting them.
     nodes = [
         helper.make_node("Mul", ["a", "large"], ["product"]),
         helper.make_node("Transpose", ["product"], ["turned"]),

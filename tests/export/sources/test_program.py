@@ -138,7 +138,7 @@ def test_refuses_a_damaged_archive(tmp_path: Path) -> None:
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model/weights", bytes(range(256)) * 40)
     damaged = bytearray(packed.getvalue())
-    # Behind the local header of 30 bytes and the name: the first bytes of the deflated stream.
+    # These are the first bytes of the deflated stream, after the local header of 30 bytes and the name.
     damaged[43:53] = b"\xff" * 10
     path = tmp_path / "model.pt2"
     path.write_bytes(damaged)

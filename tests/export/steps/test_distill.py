@@ -201,7 +201,7 @@ def test_a_student_of_another_output_is_an_error(tmp_path: Path, data: Data) -> 
 def test_a_graph_shows_no_layers(tmp_path: Path) -> None:
     """Matching hidden states of an ONNX graph is refused."""
     context, made = of_texts(tmp_path), halved()
-    # Asked once, so that the graph need not be there.
+    # The teacher's answers are computed here, so that the graph need not be there later.
     (
         teacher_answers(context, context.data.search),
         teacher_answers(context, context.data.require_train("test")),

@@ -51,7 +51,7 @@ def test_rounds_to_one_in_255(data: Data) -> None:
     torch.nn.init.ones_(layer.weight)
     with simulate_8bit(layer, data.calibration):
         came = layer(torch.tensor([[[[0.0, 0.4999, 1.0, 7.0]]]]))
-    # The images' range is 0 to 1; what is beyond is cut.
+    # The images have values of 0 to 1; the quantization clips all others.
     assert came.flatten().tolist() == pytest.approx([0, 127 / 255, 1, 1])
 
 

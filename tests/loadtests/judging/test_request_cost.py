@@ -9,7 +9,7 @@ from tests.loadtests.stub_server import Answers
 
 _LIMITS = Limits()
 _PRICED = Limits(price_per_cpu_hour=0.036)
-# Counters as they stand after some start-up, and what the processes hold.
+# The counters after some start-up, and the memory of the processes.
 _BEFORE = """\
 # HELP counterweight_requests_total Requests.
 # TYPE counterweight_requests_total counter
@@ -26,8 +26,8 @@ counterweight_process_cpu_seconds_total{part="variant",model="digits",variant="f
 counterweight_process_resident_memory_bytes{part="gateway"} 1000
 counterweight_process_resident_memory_bytes{part="ray"} 500
 """
-# 1,000 requests to fp32 and 500 to int8 later: 2 s of runs in 3 s of fp32's own process, 0.4 s of runs of
-# int8 inside the gateway, which spent 3.4 s, and 0.75 s of keeper and Ray.
+# The counters after 1,000 more requests to fp32 and 500 to int8: 2 s of runs in 3 s of fp32's own process,
+# 0.4 s of runs of int8 inside the gateway, which spent 3.4 s, and 0.75 s of keeper and Ray.
 _AFTER = """\
 counterweight_requests_total{model="digits",variant="fp32"} 1010
 counterweight_requests_total{model="digits",variant="int8"} 500

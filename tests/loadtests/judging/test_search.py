@@ -8,7 +8,7 @@ from loadtests.judging.search import CONFIRMATIONS, GAP, PAUSES_S, RateTrial, Se
 from loadtests.report import CheckOutcome, Interval, Probe
 
 PASS, FAIL, INVALID = CheckOutcome.PASS, CheckOutcome.FAIL, CheckOutcome.INVALID
-# What becomes of a trial, and the trials so far, the first of them counted 0.
+# The outcome of a trial, given the trial and its number, counted from 0.
 Server = Callable[[RateTrial, int], CheckOutcome]
 
 

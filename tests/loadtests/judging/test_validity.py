@@ -162,9 +162,9 @@ _BUSY = Contention(load_average=7.6, queued=0.31)
     [
         (_BUSY, 0.1, True),
         (Contention(load_average=99, queued=None), 0.1, True),
-        # Then it has itself to blame.
+        # A sender that needs this much CPU time is itself the cause.
         (_BUSY, 0.9, False),
-        # A high load average of programs that left the sender alone.
+        # The load average is high because of programs that did not slow the sender down.
         (Contention(load_average=99, queued=0.001), 0.1, False),
         (Contention(load_average=None, queued=None), 0.1, False),
         (None, 0.1, False),

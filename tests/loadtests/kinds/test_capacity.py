@@ -6,7 +6,7 @@ from loadtests.report import CheckOutcome, LoadReport
 from tests.loadtests.bounds import capacity_per_s
 from tests.loadtests.known_server import MODEL, Behaviour, open_known
 
-# The same search, with less patience: two seconds show what a server without any noise can take.
+# The same search with shorter trials: two seconds show the capacity of a server without noise.
 _COMMAND = """
 import sys
 from loadtests.judging import probe
@@ -49,12 +49,12 @@ def test_the_capacity_is_found(tmp_path: Path) -> None:
     assert finished.returncode in {0, 3}, finished.stdout + finished.stderr
     report = LoadReport.model_validate_json(path.read_text())
     if finished.returncode == 3:
-        # A machine that was too busy to send on time decides nothing, and the report says so.
+        # If the machine was too busy to send on time, the outcome is INVALID and the report says so.
         assert report.verdict.outcome is CheckOutcome.INVALID
         return
     capacity = report.capacities["only"]
     bounds = capacity_per_s(200)
     assert capacity.rate_per_s is not None
     assert capacity.rate_per_s <= bounds.high
-    # Less is what a busy machine makes of it, which is another boundary.
+    # On a busy machine the capacity may be lower, with another boundary.
     assert capacity.boundary == "cliff" or capacity.rate_per_s < bounds.low

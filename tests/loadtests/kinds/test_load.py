@@ -91,7 +91,7 @@ def test_both_modes_of_a_latency_show(mixed: LoadReport) -> None:
     assert slow.over_limit is not None
     assert fixed.over_limit is not None
     bounds = events(0.06, slow.requests)
-    # What the machine makes late it makes late beside it, too, where 30 ms are the rule.
+    # The variant `fixed` usually takes 30 ms, so its late answers show how much the machine delays.
     assert bounds.low <= slow.over_limit <= bounds.high + 2 * fixed.over_limit
     assert _value(slow.p50_ms) in latency_ms(10)
     assert _value(slow.p99_ms) in latency_ms(810)

@@ -7,7 +7,7 @@ from loadtests.peers.peer_measurement import BenchRound, Race
 from loadtests.peers.peer_servers import Server
 from loadtests.peers.workload import Workload
 
-# Answers the check's 24 rows rightly, and dies of one more.
+# Answers the 24 rows of the check correctly, and dies at the next one.
 _FRAIL = """
 import http.server, json, os, sys
 answered = []
@@ -59,7 +59,7 @@ def test_all_servers_get_the_same_steady_rate(
         steady=True,
     )
     race = Race(part, truth, tmp_path)
-    # Measured, it would be many thousands a second here.
+    # A real measurement would count many thousands a second here.
     race._truth = _Slow(truth)
     report = race.run(rounds=1, seconds=0.5)
     steady = [row for row in report.figures if row.rate_per_s is not None]

@@ -15,7 +15,7 @@ from loadtests.peers.peer_session import MODEL_VARIABLE
 from loadtests.peers.process import ServerProcess
 from tests.loadtests.loadtest_process import ROOT
 
-# Starts a grandchild in a session of its own, outlives requests to end, and answers nobody.
+# Starts a grandchild in a session of its own, ignores requests to end, and answers nothing.
 _STUBBORN = """
 import signal, subprocess, sys, time
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
@@ -103,7 +103,7 @@ def test_a_frozen_server_is_stopped() -> None:
         "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\ntime.sleep(600)"
     )
     with ServerProcess("polite", [sys.executable, "-c", polite], {}) as server:
-        # Until it has its handler.
+        # This waits until the process has its signal handler.
         while "sleep" not in Path(f"/proc/{server._process.pid}/wchan").read_text():
             time.sleep(0.05)
         server.freeze()

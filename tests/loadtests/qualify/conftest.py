@@ -18,8 +18,8 @@ from tests.loadtests.loadtest_process import Finished
 from tests.serve.endpoint import Endpoint
 from tests.serve.local_control import LocalControl
 
-# One rate is tried, for half a second, and found to be more than there is; nothing is warmed up. A machine
-# that is busy with other things spoils nothing.
+# The search tries one rate for half a second and finds it too high, without a warm-up. A moment in which the
+# machine is busy does not invalidate the trial.
 _COMMAND = """
 import sys
 from functools import partial
@@ -41,7 +41,7 @@ trial._LEAST_S = 0
 from counterweight import main
 sys.exit(main(["qualify", *sys.argv[1:]]))
 """
-# Nothing in it can be missed on a busy machine.
+# A busy machine meets all of these limits.
 LIMITS = ("p99_ms=9000", "errors=0.5", "rate_per_s=100", "duration_s=2", "agreement=0.9")
 
 

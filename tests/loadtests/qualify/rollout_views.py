@@ -19,7 +19,7 @@ ALIKE = Evidence(shadow=shadowed(2000, 2))
 def canary(requests: int, *, errors: tuple[int, int] = (0, 0), late: tuple[int, int] = (0, 0)) -> Segment:
     """What happened at half of the traffic; of errors and late ones one in a tick, the baseline's first."""
     over_limit = Events.ticks([(1, 0)] * late[0] + [(0, 1)] * late[1])
-    # The default policy has half of the traffic in its fourth step, this one in its first.
+    # The default policy gives half of the traffic in its fourth step, this policy in its first.
     return segment(4, requests, errors=errors).model_copy(update={"step": 1, "over_limit": over_limit})
 
 

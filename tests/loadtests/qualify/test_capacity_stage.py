@@ -27,7 +27,7 @@ def search(baseline: float | None, candidate: float | None) -> LoadReport:
     [
         (200, 400, 1.0, CheckOutcome.PASS),
         (400, 200, 1.0, CheckOutcome.FAIL),
-        # Each is found to a twentieth.
+        # Each capacity has a precision of a twentieth.
         (200, 191, 1.0, CheckOutcome.PASS),
         (200, 190, 1.0, CheckOutcome.FAIL),
         (400, 200, 0.5, CheckOutcome.PASS),

@@ -35,7 +35,7 @@ def test_bad_arguments_are_refused(arguments: list[str], complaint: str) -> None
     assert refused.value.exit_code == 2
 
 
-# Runs each command line in turn: to import what they need takes seconds.
+# Runs each command line in turn in one process, because the imports take seconds.
 _DOOR = """
 import contextlib, io, json, sys
 from counterweight import main
@@ -106,7 +106,7 @@ def test_a_server_that_dies_is_the_first_error(qualify: Make) -> None:
     control.before = lose
     finished = mine.run()
     assert finished.code == 2
-    # What a process that ends in the middle of its requests leaves open Python names after all else.
+    # Python reports last the sockets that a process leaves open when it ends during its requests.
     left = ("Exception ignored in: <socket object", "ResourceWarning: unclosed <socket")
     said = [line for line in finished.err.splitlines() if not line.startswith(left)]
     *_, running, routes, error = said

@@ -27,7 +27,7 @@ def start_locust() -> Iterator[Start]:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                # So that its workers are killed with it.
+                # The workers are killed with their session.
                 start_new_session=True,
             )
             stack.callback(_stop, process)

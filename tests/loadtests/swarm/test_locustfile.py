@@ -12,7 +12,7 @@ from loadtests.sending.arrivals import make_schedule
 from loadtests.sending.client import Client
 from tests.loadtests.known_server import MODEL, Behaviour, open_known
 
-# Requests in a second: a load may end a little later than its report says.
+# A load may end up to a second later than its report says; it sends this many requests in a second.
 LATE = 60
 VERDICTS = {"PASS": 0, "FAIL": 1, "INVALID": 3}
 

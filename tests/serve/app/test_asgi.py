@@ -142,7 +142,7 @@ def test_the_sticky_header_decides(two_models: Path) -> None:
             for key in map(str, range(40))
         }
     assert all(len(variants) == 1 for variants in answers.values())
-    # 40 fair keys all on one side: 2 in 2**40.
+    # 40 fair keys all fall on one side with a probability of 2 in 2**40.
     assert set.union(*answers.values()) == {"base", "light"}
 
 

@@ -27,7 +27,7 @@ CHECKED = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-# The same examples each time, and a failure as it came.
+# Each run uses the same examples and reports a failure without shrinking it.
 EXAMPLES = settings(
     max_examples=15,
     database=None,

@@ -42,7 +42,7 @@ DIGITS = Signature(
 )
 OPEN = Access(loopback=True)
 CONTROL = LocalControl(model="digits", baseline="fp32", candidate="slim-int8")
-# Method, path, and what the example shows, if it has a body.
+# Method, path, and the example's body, if it has one.
 Asked = tuple[str, str, str | None]
 
 

@@ -29,7 +29,7 @@ def speed(*points: tuple[int, float, int | None]) -> Speed:
     )
 
 
-# A run costs 1 ms and each row 1 ms more.
+# A run costs 1 ms, and each row 1 ms more.
 STEADY = speed((1, 2, None), (4, 5, None), (16, 17, None), (64, 65, None))
 
 

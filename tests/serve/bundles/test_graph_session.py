@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 ROOT = Path(__file__).parents[3]
 FLOAT, HALF, DOUBLE, INT64 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.INT64
-# Another process, because onnxruntime may end it.
+# A process of its own runs this, because onnxruntime may end it.
 SCRIPT = """
 import sys
 import numpy as np

@@ -17,7 +17,7 @@ from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.local_keeper import POLICY, Gateway, Keeping, turn
 
-# Nothing is proven for long.
+# This shadow needs too many pairs to be proven soon.
 SLOW = POLICY.model_copy(update={"shadow": ShadowPolicy(minimum_pairs=1_000_000)})
 
 

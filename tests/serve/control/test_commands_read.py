@@ -5,9 +5,11 @@ import pytest
 from serve.base.errors import UnknownModel, UnknownRollout
 from serve.rollout.api_records import ActWanted, RoutesWanted
 from serve.rollout.state.feedback import Outcome, Outcomes
-from serve.rollout.state.policy import ShadowPolicy
+from serve.rollout.state.policy import AccuracyGuard, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.local_keeper import POLICY, Gateway, Keeping, turn
+
+LABELS = Outcomes(outcomes=(Outcome(request_id="a", correct=False),))
 
 
 @pytest.mark.parametrize("ask", ["view", "replay", "act"])
@@ -70,7 +72,23 @@ def test_the_trail_is_read_on_from_a_number(keeping: Keeping, monkeypatch: pytes
 
 def test_feedback_without_a_rollout_is_of_nobody(keeping: Keeping) -> None:
     """Without a rollout an outcome is unknown."""
-    feedback = keeping.commands.feedback(
-        "digits", Outcomes(outcomes=(Outcome(request_id="a", correct=False),)), "ann"
-    )
+    feedback = keeping.commands.feedback("digits", LABELS, "ann")
     assert (feedback.counted, feedback.unknown) == (0, ("a",))
+    assert "no rollout of 'digits' is in progress" in str(feedback.note)
+
+
+def test_a_rollout_without_an_accuracy_guard_says_why_labels_do_not_count(keeping: Keeping) -> None:
+    """The note names the rollout and the key of the policy that is missing."""
+    rollout = keeping.start(POLICY).rollout.rollout
+    feedback = keeping.commands.feedback("digits", LABELS, "ann")
+    assert feedback.unknown == ("a",)
+    assert rollout in str(feedback.note)
+    assert "`guards: {accuracy: {}}`" in str(feedback.note)
+
+
+def test_a_rollout_with_an_accuracy_guard_has_nothing_to_note(keeping: Keeping) -> None:
+    """Its labels can count, even if this one has to wait for its request."""
+    guards = POLICY.guards.model_copy(update={"accuracy": AccuracyGuard()})
+    keeping.start(POLICY.model_copy(update={"guards": guards}))
+    feedback = keeping.commands.feedback("digits", LABELS, "ann")
+    assert (feedback.held, feedback.note) == (("a",), None)

@@ -26,6 +26,7 @@ def test_outcomes_reach_the_keeper(endpoint: Endpoint) -> None:
         "unknown": ["d"],
         "held": [],
         "no_class": [],
+        "note": None,
     }
     [(_, model, told, _)] = endpoint.control.told
     assert (model, told.outcomes[1]) == ("linear", Outcome(request_id="b", correct=False))

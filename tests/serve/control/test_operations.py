@@ -9,7 +9,7 @@ from serve.control.operation_row import Operation
 from serve.control.operations import ACTS, OPERATIONS
 from serve.rollout.api_records import Act
 
-# Answered by the keeper itself, from the repository.
+# The keeper answers these itself, from the repository.
 KEEPERS = {"bundles"}
 
 

@@ -29,7 +29,7 @@ def test_nothing_is_lost_when_a_gateway_is_killed(tmp_path: Path, counts: int) -
     told = 100 * (min(account.sheets) - 1)
     requests = told + sum(line.numbers[0] for line in whole)
     assert requests in (said, said + 1)
-    # Of three one fails and one hangs, whatever sheet it was admitted on.
+    # One request of three fails and one hangs, whichever sheet admitted it.
     errors = sum(line.numbers[1] for line in whole)
     assert abs(errors - (requests - told) / 3) < 2
     assert abs(sum(line.in_flight for line in whole) - requests / 3) < 2

@@ -14,9 +14,9 @@ from tests.serve.endpoint import Endpoint
 from tests.serve.local_control import LocalControl
 from tests.serve.rollout_stages import Stage
 
-# A second look comes after one second; what takes longer than this does not come.
+# The page looks again after a second; anything that takes longer than this never comes.
 TIMEOUT_MS = 30_000
-# A broken content security policy is an error, too.
+# A violation of the content security policy is an error, too.
 LOUD = ("error", "warning")
 
 
@@ -26,9 +26,9 @@ class Visit:
 
     page: Page
     endpoint: Endpoint
-    # What the browser complained of.
+    # The browser's complaints.
     complaints: list[str] = field(default_factory=list)
-    # Every URL that was asked for.
+    # Every URL that the page requested.
     asked: list[str] = field(default_factory=list)
 
     @property
@@ -60,7 +60,7 @@ def page() -> Iterator[Page]:
     if program is None:
         pytest.skip("no chromium here; apt-get install chromium")
     with sync_playwright() as playwright:
-        # Containers run as root, where its sandbox does not work.
+        # Containers run as root, where the browser's sandbox does not work.
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = browser.new_page()
         page.set_default_timeout(TIMEOUT_MS)

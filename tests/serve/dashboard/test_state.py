@@ -9,11 +9,13 @@ from playwright.sync_api import Page, expect
 from serve.base.routing import Routes
 from serve.engine.catalog import Catalog
 from serve.rollout.api_records import RolloutWanted
+from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.state.policy import Policy, ShadowPolicy
 from tests.conftest import make_bundle
 from tests.serve.dashboard.conftest import Open
 from tests.serve.endpoint import Endpoint
 from tests.serve.local_control import LocalControl
+from tests.serve.rollout.rollouts import segment
 from tests.serve.rollout_stages import Stage
 
 
@@ -200,3 +202,14 @@ def test_hostile_names_stay_text(visit: Open) -> None:
     page = visit("step", candidate=hostile)
     expect(page.state).to_contain_text(f"Rolling out {hostile}")
     assert page.page.locator("main img").count() == 0
+
+
+def test_a_candidate_that_is_not_cheaper_comes_with_the_way_out(visit: Open, endpoint: Endpoint) -> None:
+    """The card with the evidence says what to do if the cost does not matter."""
+    endpoint.control.come_to("none")
+    keeper = endpoint.control.keeper
+    keeper.begin("linear-20261122-153000-0001", 600, Policy(shadow=ShadowPolicy(skip=True), proof_above=0))
+    keeper.judge(Evidence(segments=(segment(1, 60_000, errors=(40, 0), cost=1.0),)))
+    advice = visit().card("Evidence").locator(".notice")
+    expect(advice).to_contain_text("1 times as much as the baseline")
+    expect(advice).to_contain_text("cheaper_by: null")

@@ -186,7 +186,7 @@ def test_a_shadow_gets_no_copy_of_what_could_not_be_answered() -> None:
     assert run(scenario()) == 0
 
 
-# Over the wires, from end to end: a candidate that answers nothing but NaN gets everything.
+# These run through both protocols, end to end: a candidate whose answers are all NaN gets all requests.
 TENSOR = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}
 BINARY = {"binary_data_output": True}
 

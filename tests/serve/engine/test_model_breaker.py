@@ -174,11 +174,11 @@ def test_deadlines_that_pass_are_failures() -> None:
     [
         (None, None, 0.9, False),
         (None, None, 1.1, True),
-        # Five times what hardly any request takes.
+        # The breaker waits five times the limit, which hardly any request exceeds.
         (100.0, None, 0.9, True),
         (None, 100.0, 0.9, True),
         (100.0, None, 0.4, False),
-        # A pause of the process is longer than that of a fast model.
+        # A pause of the process may be longer than five times the limit of a fast model.
         (10.0, None, 0.2, False),
         (10.0, None, 0.3, True),
         (2000.0, None, 1.5, False),

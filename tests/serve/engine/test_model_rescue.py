@@ -87,7 +87,7 @@ def test_who_has_nobody_else_waits_until_it_is_back(variant: str, pinned: str | 
 
     answer, at_s, tally = run(scenario())
     assert (answer.variant, answer.parameters) == (variant, {"retried": True})
-    # It was down from second 1 to second 5, and is asked four times a second.
+    # It was down from second 1 to second 5, and the probes are a quarter of a second apart.
     assert 5 <= at_s <= 5.25
     assert (tally.requests, tally.errors, tally.rescues) == (2, 1, 1)
 

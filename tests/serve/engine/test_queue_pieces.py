@@ -25,7 +25,7 @@ def test_a_large_request_runs_in_pieces_and_comes_back_whole() -> None:
     sizes, sums, count, took_s = run(scenario())
     assert sums == [4 * value for value in range(10)]
     assert count == 10
-    # The small one shares the run of the second piece.
+    # The small request shares the run of the second piece.
     assert sizes == [4, 5, 2]
     assert took_s == 3
 

@@ -19,7 +19,7 @@ SIGNATURE = Signature(
     outputs=(TensorSpec(name="y", datatype="INT64", shape=("batch", "length")),),
 )
 PAD, POISON = -1, -2
-# Far longer than any of these requests could have to wait.
+# None of these requests has to wait this long.
 PATIENT_S = 1000.0
 
 
@@ -30,9 +30,9 @@ class Visit:
     after: int
     rows: int
     length: int
-    # How long its client allows; None: for ever.
+    # The client's time limit; None means that it has none.
     allows: int | None
-    # When its client goes away; None: never.
+    # When the client goes away; None means that it stays.
     leaves: int | None
     poisoned: bool
 
@@ -42,9 +42,9 @@ class Load:
     """A queue, its host, and all who come to it."""
 
     visits: list[Visit]
-    # How long each run takes, in milliseconds, in turn; None: it never ends.
+    # The milliseconds that each run takes, in turn; None means that it never ends.
     runs_take: list[int | None]
-    # The runs, by number, in which the host is lost.
+    # The numbers of the runs in which the host is lost.
     lost: set[int]
     at_once: int
     full_rows: int
@@ -181,5 +181,6 @@ def test_everybody_gets_the_own_answer_or_an_error_of_its_own(load: Load) -> Non
             assert not visit.poisoned
             np.testing.assert_array_equal(answer.outputs["y"], 2 * request_of(number, visit)["x"])
     assert (queue.in_flight, queue.waiting_rows, host.busy) == (0, 0, 0)
-    # No request brings more rows than go into one run, and together they are no more than are full.
+    # No request has more rows than a run allows, and several requests share a run only up to `full_rows`
+    # rows.
     assert all(rows <= max(load.full_rows, load.max_run_rows) for rows, _ in host.shapes)

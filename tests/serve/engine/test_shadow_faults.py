@@ -138,7 +138,7 @@ def test_a_shadow_stands_back_while_requests_wait() -> None:
             return copies.pairs.pairs + copies.dropped, copies.dropped
 
     offered, dropped = run(scenario())
-    # The first has a run of its own, and then 39, 31 and 23 are more than 16.
+    # The first copy has a run of its own; then 39, 31 and 23 waiting copies are more than the 16 allowed.
     assert (offered, dropped) == (40, 17)
 
 

@@ -137,7 +137,7 @@ def test_changing_needs_a_token_to_operate(guarded: Endpoint, method: str, path:
     for headers, status in (({}, 401), (of("eve"), 403), (of("app"), 403)):
         assert refused(guarded.client.request(method, path, json=body, headers=headers), status)
     assert (guarded.control.told, guarded.shelf.told) == ([], [])
-    # Whether it can be done now is another question.
+    # The request is allowed; whether it succeeds depends on the state.
     assert guarded.client.request(method, path, json=body, headers=of("ann")).status_code in (200, 201, 409)
     guarded.shelf.told.clear()
 

@@ -14,7 +14,7 @@ INFER = "/v2/models/linear/versions/base/infer"
 BODY = json.dumps(
     {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}]}
 ).encode()
-# Over the limit of 4,000 bytes, and as JSON what `BODY` is.
+# The text exceeds the limit of 4,000 bytes, and equals `BODY` as JSON.
 INFLATED = BODY + b" " * 4000
 
 

@@ -119,7 +119,7 @@ def test_a_client_that_leaves_with_requests_in_a_row_is_nobodys_error(
         assert server.app.waiting.wait(60)
         server.app.waiting.clear()
     assert server.app.cancelled.wait(60)
-    # Once more around the loop, where it would be said.
+    # The next turn of the loop would log the error.
     server.ask(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
     assert not server.app.waiting.is_set()
     assert caplog.records == []

@@ -37,7 +37,7 @@ def test_a_header_without_an_end_is_431_before_it_fills_the_memory(server: Runni
             answer = read_to_end(connection)
         except (BrokenPipeError, ConnectionResetError):
             answer = b""
-    # What the system's own buffers take, and no more.
+    # The buffers of the system take this much, and no more.
     assert sent < 2**24, answer[:80]
 
 
@@ -58,7 +58,7 @@ def test_who_takes_too_long_to_ask_is_let_go(impatient: Running, part: bytes) ->
     """A connection that sends no whole request within `receive_timeout_s` is closed."""
     start = time.monotonic()
     assert impatient.ask(part) == b""
-    # Clocks of two threads: a hundredth of a second for their difference.
+    # The clocks of two threads may differ by a hundredth of a second.
     assert time.monotonic() - start >= 0.49
 
 

@@ -12,7 +12,7 @@ from serve.http.http_server import _Bounded
 from tests.serve.http.echo import MakeLoop, read_answer, running
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
-# Each hook with its parameters.
+# Hook -> its parameters.
 HOOKS = {
     "connection_made": ["transport"],
     "data_received": ["data"],
@@ -57,7 +57,7 @@ def test_uvicorn_calls_the_hook(hook: str, make_loop: MakeLoop, monkeypatch: pyt
         with server.connect() as connection:
             connection.sendall(POST)
             assert b'{"size": 3' in read_answer(connection)
-            # It is closed when it has been idle for long enough.
+            # The server closes a connection that has been idle for too long.
             assert connection.recv(1) == b""
         assert b"400 Bad Request" in server.ask(b"no HTTP\r\n\r\n")
     assert called

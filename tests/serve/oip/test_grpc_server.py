@@ -69,12 +69,12 @@ def test_a_client_that_left_is_cancelled(module_repository: Path, tmp_path: Path
                 request = wire.ModelInferRequest(model_name="linear", raw_input_contents=[ROWS.tobytes()])
                 request.inputs.add(name="x", datatype="FP32", shape=ROWS.shape)
                 call = method(request.SerializeToString())
-                # The call goes out on this loop.
+                # This loop must be free to send the call.
                 await asyncio.to_thread(endpoint.wait_for_requests, 1)
                 call.cancel()
 
         asyncio.run(leave())
-        # The server has heard of it before the run is let go.
+        # The server has noticed the cancellation before the run may end.
         while not lines(tmp_path / "log"):
             time.sleep(0.001)
         endpoint.call(stuck.let_go())
@@ -91,7 +91,7 @@ def test_a_clients_deadline_is_one(module_repository: Path) -> None:
         with pytest.raises(InferenceServerException, match="DEADLINE_EXCEEDED"):
             infer(address, client_timeout=0.2)
         endpoint.call(stuck.let_go())
-    # Where gRPC itself was faster, the call was cancelled and is nobody's error.
+    # If gRPC was faster, the call was cancelled and counts as no error.
     assert set(tally.failures) <= {"DeadlineExceeded"}
 
 
@@ -121,7 +121,7 @@ def test_two_servers_share_a_port(module_repository: Path) -> None:
     with running(module_repository) as (_, address):
         port = int(address.rpartition(":")[2])
         with Endpoint(repository=module_repository) as other, grpc_beside(other, port):
-            # A connection of its own for each call: the system deals them out.
+            # Each call has a connection of its own, and the system distributes them.
             for _ in range(60):
                 infer(address)
             assert other.registry.loads()["linear", "light"].tally.requests > 0

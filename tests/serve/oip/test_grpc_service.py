@@ -58,7 +58,7 @@ def test_both_of_a_clients_limits_arrive(client: Any) -> None:
     """The call's deadline and the request's timeout in microseconds both reach the model."""
     answer = client.infer("linear", inputs(), timeout=2_000_000, client_timeout=60, priority=1).get_response()
     assert answer.parameters["asked_s"].double_param == 2.0
-    # gRPC rounds a deadline to three digits on its way.
+    # gRPC rounds a deadline to three digits when it sends it.
     assert 30 < answer.parameters["left_s"].double_param < 61
     assert client.infer("linear", inputs()).get_response().parameters["left_s"].double_param == 0.0
 

@@ -3,7 +3,7 @@ from tritonclient.grpc import service_pb2
 
 from serve.oip import inference_pb2
 
-# What is told beside the protocol: who does not know it skips it.
+# Fields that are added to the protocol; a client that does not know them skips them.
 _ADDED = {
     "ModelMetadataResponse": {"parameters": 6, "unserved": 100},
     "TensorMetadata": {"example_shape": 100},
@@ -34,5 +34,5 @@ def test_our_numbers_are_tritons() -> None:
     compared = set(ours) & set(theirs)
     for name in compared:
         compare(ours[name], theirs[name])
-    # The rest is of Triton's configuration, and is compared where it stands in a message.
+    # The rest belongs to Triton's configuration, and is compared inside the messages that contain it.
     assert set(ours) - compared == {"ModelConfig", "ModelInput", "ModelOutput", "ModelVersionPolicy"}

@@ -21,7 +21,7 @@ from tests.serve.rollout.requirements import Asked, Cell, Found, median_said
 
 _MOST_BLOCKS = 32
 _SHOWN = -math.log(1 - Policy().proof)
-# As measured: a run costs so many milliseconds, and so many more for each row.
+# The measured milliseconds of a run, and of each row in it.
 _RUN_MS, _ROW_MS = 0.12, 0.012
 _AT_ONCE, _TIMES_PER_S = 10, 7
 _ROWS = np.arange(1.0, _AT_ONCE + 1)
@@ -42,14 +42,14 @@ class World:
     share: float
     # The candidate's cost at equal sizes over the baseline's.
     ratio: float = 1.0
-    # Runs of one row with these costs, or batches of what comes at once.
+    # The costs are those of runs of one row, or of batches of simultaneous requests.
     costs: Literal["lognormal", "pareto", "batches"] = "lognormal"
     sigma: float = 0.1
     runs_per_s: float = 50.0
-    # Each variant's cost drifts by itself: AR(1) by the second, with this correlation and deviation.
+    # Each variant's cost drifts on its own: AR(1) by the second, with this correlation and deviation.
     rho: float = 0.0
     drift: float = 0.0
-    # So many users stick to a variant, each with a cost of its own; their traffic is all the same, or falls
+    # This many users stick to a variant, and each has a cost of its own; their traffic is equal, or falls
     # with their rank (Zipf).
     users: int = 0
     spread: float = 0.5
@@ -63,9 +63,9 @@ class Rollouts:
     world: World
     rng: np.random.Generator
     count: int
-    cheaper_by: float = Policy().cheaper_by
+    cheaper_by: float = Policy().cheaper_by or 0.0
     block_s: int = 1
-    # When "cheaper" was first shown, in seconds; infinite: not yet.
+    # When "cheaper" was first shown, in seconds; infinite if it has not been shown.
     shown_s: Array = field(init=False)
     evidence: Array = field(init=False)
 
@@ -103,7 +103,7 @@ class Rollouts:
             return _batches(world, rng, factors)
         runs = rng.poisson(world.runs_per_s * np.array([1 - world.share, world.share]), factors.shape)
         if world.users:
-            # Runs are many: the mean of their logs is as good as normal.
+            # There are many runs, so the mean of their logs is nearly normal.
             noise = rng.normal(0, 1, runs.shape) * np.sqrt(self._scatter * runs)
             return _of_one_row(runs, runs * np.log(factors) + noise, runs * factors)
         there = np.arange(runs.max(initial=1)) < runs[..., None]
@@ -162,7 +162,7 @@ def simulate(
     world: World, seconds: int, *, rollouts: int, seed: int, cheaper_by: float | None = None
 ) -> Array:
     """When "cheaper" was first shown in each rollout, in seconds; infinite: never."""
-    margin = Policy().cheaper_by if cheaper_by is None else cheaper_by
+    margin = (Policy().cheaper_by or 0.0) if cheaper_by is None else cheaper_by
     simulated = Rollouts(world, np.random.default_rng(seed), rollouts, margin)
     for second in range(seconds):
         simulated.tick(second)

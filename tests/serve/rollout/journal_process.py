@@ -52,7 +52,7 @@ def main(folder: str) -> None:
                 census.sheet(2, {})
             if number % 100 == 50:
                 census.acknowledge(number // 100)
-            # It reaches the reader even when the process is killed right after.
+            # The byte reaches the reader even if the process is killed right after.
             os.write(1, b".")
 
 

@@ -24,17 +24,17 @@ from serve.rollout.state.policy import Policy
 from tests.serve.rollout.requirements import Asked, Cell, Found, median_said
 from tests.serve.rollout.simulate import GUARDS
 
-# Runs that are compared in one go: more do not fit into a processor's cache.
+# The runs that are compared at a time; more do not fit into a processor's cache.
 _AT_ONCE = 5
-# How often a request that failed is tried again, and how often that fails too.
+# How often a failed request is tried again, and the probability that it fails again.
 _TRIES, _FAILS_AGAIN = 3, 0.8
 
 POLICY = Policy()
 Truths = NDArray[np.bool_]
 Whole = NDArray[np.int64]
-# Of a generator and a shape [run, user]: how often each user's requests fail.
+# The failure rates of each user, drawn for a shape [run, user].
 Rates = Callable[[np.random.Generator, tuple[int, int]], Array]
-# Of a generator and those rates: how often they fail at a candidate with twice the errors.
+# The failure rates of a candidate with twice the errors, drawn for those of the baseline.
 Worse = Callable[[np.random.Generator, Array], Array]
 
 
@@ -69,12 +69,12 @@ class Population:
 
     name: str
     users: int
-    # The traffic of users is all the same, or falls with their rank.
+    # Whether the traffic of users falls with their rank, or is equal.
     zipf: bool
     fails: Rates
-    # None: the candidate is as good as the baseline.
+    # None if the candidate is as good as the baseline.
     worse: Worse | None = None
-    # Whether users try again what failed.
+    # Whether users retry failed requests.
     retries: bool = False
     # How long gateways have counted keys before the rollout.
     past_s: float = 3600.0
@@ -99,11 +99,12 @@ class KeyedRuns:
         self._traffic = traffic.cumsum() / traffic.sum()
         self.step = np.zeros(count, np.int64)
         self.entered_s = np.zeros(count, np.int64)
-        # -1: not yet.
+        # -1 if it has not happened.
         self.rolled_back_s = np.full(count, -1)
         self.done_s = np.full(count, -1)
         self.courses = event_series.begin(count, len(self.shares))
-        # Requests and failures [2, run, variant, segment, bucket]; the first segment is what was before.
+        # Requests and failures [2, run, variant, segment, bucket]; the first segment is the time before the
+        # rollout.
         self.keys = np.zeros((2, count, 2, len(self.shares) + 1, BUCKETS), np.int32)
         self._recall(traffic / traffic.sum())
 
@@ -121,7 +122,7 @@ class KeyedRuns:
             for which in (slice(None), failed)
         )
         self._go_on((alive, self.step[alive]), requests.astype(float), events.astype(float))
-        # Keys are counted unless a stall lasts: that is no property of the keys.
+        # Keys are not counted during a stall, which has nothing to do with keys.
         steady: Truths = np.asarray((self.courses.lasted == 0).all((-1, -2)))
         for place, which in enumerate((steady[run], steady[run] & failed)):
             at = (run[which], mine[which], self.step[run[which]] + 1, bucket[which])

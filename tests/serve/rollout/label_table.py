@@ -18,7 +18,7 @@ from serve.rollout.judging.mcnemar import matched_harm
 from serve.rollout.state.policy import AccuracyGuard
 
 CLASSES, EVERY, WRONG = 10, 20, 0.05
-# With a shadow and accuracy there are so many guards, those of latency counted as one.
+# The number of guards with a shadow and accuracy; the latency guards count as one.
 GUARDS = 6
 
 
@@ -27,7 +27,7 @@ class Truth:
     """About the candidate; shares of the inputs, 0 to 1."""
 
     alike: float = 0.5
-    # On so many more than the baseline it is wrong: in one class, and in the others.
+    # The candidate is wrong on this many more inputs than the baseline: in one class, and in the others.
     bad_class: float = 0.0
     others: float = 0.0
 

@@ -22,9 +22,9 @@ from tests.serve.rollout.traffic import Scenario, Truths, Whole
 from tests.serve.rollout.verdict_cells import NEVER_BACK, PROMOTED, SOON_BACK, found_of
 
 MEDIAN_MS, SIGMA = 20.0, 0.5
-# Both variants are so many times slower for so long, one time in so many seconds.
+# Both variants are this many times slower, for this many seconds, once in this many seconds.
 INCIDENT_TIMES, INCIDENT_S, INCIDENT_EVERY_S = 10.0, 20.0, 600.0
-# While it warms up, the candidate takes so many times as long.
+# A candidate that warms up is this many times slower.
 WARMING_TIMES = 10.0
 _EDGES = np.array(EDGES_MS)
 _LIMITS_EVERY_S = 60
@@ -60,10 +60,10 @@ class Slow(Scenario):
     candidate: Callable[[Array], Array] = same
     cost: float = 0.7
     errors: tuple[float, float] = (0.0, 0.0)
-    # The time of day makes all slower and quicker by half, over so many seconds. 0: it does not.
+    # The seconds of a day, over which all latencies rise and fall by half; 0 if they do not.
     day_s: float = 0.0
     incidents: bool = False
-    # Whether a limit that stays was known before the start.
+    # Whether the policy had a fixed limit before the start.
     fixed: bool = True
 
 
@@ -76,7 +76,7 @@ class SlowRuns(Runs):
         super().__post_init__()
         self.limits = np.full((self.count, 3), np.inf)
         self.phase_s = self.rng.uniform(0, INCIDENT_EVERY_S, self.count)
-        # Baseline requests by bucket, in all and when the recent past began, [run, bucket].
+        # The baseline's requests by bucket, in total and at the start of the recent past, [run, bucket].
         self.latencies = np.zeros((self.count, len(EDGES_MS) + 1), np.int32)
         self.recent_from = self.latencies.copy()
         p99_ms = MEDIAN_MS * math.exp(2.3263 * SIGMA)
@@ -139,7 +139,7 @@ class SlowRuns(Runs):
             bucket = (recent.cumsum(1) >= np.ceil(q * count)[:, None]).argmax(1)
             ms = _EDGES[np.minimum(bucket, len(_EDGES) - 1)]
             limits = np.maximum(latency.times_baseline * ms, ms + latency.plus_ms)
-            # With most of the traffic the candidate would be held against what was steady before.
+            # There is no limit here above a share of one half; a server would use the steady one from before.
             self.limits[alive[known], place] = limits[known]
             self.limits[alive[~even], place] = np.inf
         enough = alive[count >= _BEYOND / (1 - QUANTILES[-1])]
@@ -213,7 +213,7 @@ def latency_cells(fast: bool) -> Iterator[Cell]:
         if scenario.candidate is a_tenth_slower:
             asked = ()
         elif scenario.candidate is same:
-            # Where little comes in, getting there at all is what is asked.
+            # With little traffic the requirement is that the rollout is promoted.
             asked = (NEVER_BACK,) if scenario.tick_s == 1 else PROMOTED
         yield Cell(
             group="latency",

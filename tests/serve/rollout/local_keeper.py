@@ -23,7 +23,7 @@ from serve.rollout.timeline import Timeline
 from tests.serve.kept_model import KeptModel
 
 VERSIONS = {"fp32": "a" * 64, "int8": "b" * 64, "slim": "c" * 64}
-# Three steps that ask for little time, and a latency limit that need not be found out.
+# The three steps need little time, and the latency limit is fixed.
 POLICY = Policy(
     shadow=ShadowPolicy(minimum_pairs=500),
     steps=tuple(Step(share=share, minimum_s=0, minimum_requests=1000) for share in (0.1, 0.5, 1.0)),
@@ -36,7 +36,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 1_000_000_000.0
-        # How far somebody has set the wall clock since.
+        # The seconds by which a person has set the wall clock.
         self.set_s = 0.0
         monkeypatch.setattr("time.time", lambda: self.now_s + self.set_s)
         monkeypatch.setattr("serve.rollout.clock.monotonic", lambda: self.now_s)
@@ -60,7 +60,7 @@ class Keeping(KeptModel):
         self.clock = clock
         self.store = Store(url, "keeper")
         self.timeline = Timeline()
-        # At which URL was told what, and of which model.
+        # The URL, the model and the line of each message to a webhook.
         self.told: list[tuple[str, str, TrailLine]] = []
         self.controller = Controller(
             self.store,
@@ -115,12 +115,12 @@ class Gateway:
 
     name: str = "one"
     census: Census | None = None
-    # What it counted since it began: by step and variant the requests, and the pairs.
+    # All counts since the gateway began: requests by step and variant, and pairs.
     counted: Counter[tuple[int, str]] = field(default_factory=Counter)
     pairs: int = 0
     _routes: Routes | None = None
     _step: int = 0
-    # Variant -> rows and CPU time of all runs; the candidate's cost half as much.
+    # Variant -> rows and CPU time of all runs; those of the candidate cost half as much.
     _ran: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     def hear(self, keeping: Keeping) -> None:
@@ -161,7 +161,7 @@ class Gateway:
                 census.count(choice, failed=number < failed, ms=99.0 if late else 9.0, request_id=told)
             self.counted[self._step, variant] += count
             rows, cpu_ms = self._ran.get(variant, (0, 0.0))
-            # A little more and a little less in turn, as it is on any machine.
+            # The cost alternates between a little more and a little less, as on a real machine.
             each_ms = (1.0 if variant == "fp32" else 0.5) * (0.9 if rows // 1000 % 2 else 1.1)
             self._ran[variant] = rows + count, cpu_ms + each_ms * count
         if candidate in routes.shadows:

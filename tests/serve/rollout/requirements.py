@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-# A cell that keeps what is asked looks as if it did not once in so many.
+# A cell that meets its requirement seems to miss it once in this many cases.
 _ODDS = 10_000
 
 
@@ -47,7 +47,7 @@ class Cell:
     group: str
     name: str
     asked: tuple[Asked, ...]
-    # From the number of rollouts to what came of them.
+    # Returns the results of this number of rollouts.
     find: Callable[[int], Found]
     runs: int = 1000
 

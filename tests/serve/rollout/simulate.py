@@ -21,8 +21,8 @@ from serve.rollout.state.policy import ErrorGuard, Policy, QuantileGuard
 from tests.serve.rollout.keeper_clock import keeper_clock
 from tests.serve.rollout.traffic import Scenario, Traffic, Truths, Whole
 
-# A rollout with a shadow has so many guards: errors, latency, the shadow's pairs and slices, and the watch of
-# the last step. Those of latency are four, which share the odds of one.
+# A rollout with a shadow has five guards: errors, latency, the shadow's pairs and slices, and the watch of
+# the last step. There are four of latency, which share the odds of one.
 GUARDS, LATENCIES = 5, 4
 _MOST_BLOCKS = 32
 SomeRuns = TypeVar("SomeRuns", bound="Runs")
@@ -37,7 +37,7 @@ class Runs:
     rng: np.random.Generator
     count: int
     step: Whole = field(init=False)
-    # -1: not yet.
+    # -1 if it has not happened.
     rolled_back_s: Whole = field(init=False)
     done_s: Whole = field(init=False)
 
@@ -50,12 +50,12 @@ class Runs:
         )
         shape = (self.count, len(self.shares))
         self.requests = np.zeros((2, *shape))
-        # Of the candidate, since the change if there is one.
+        # The candidate's requests and errors, since the change if there is one.
         self.errors_met = np.zeros(self.count, np.int64)
-        # Of each kind the course of the step that runs, and those of the steps before it.
+        # For each kind the event series of the current step, and those of the earlier steps.
         self.courses = {kind: event_series.begin(self.count) for _, kind in self.pairs}
         self.before = {kind: event_series.begin(*shape) for _, kind in self.pairs}
-        # What ran in this step, in blocks of time: [run, variant, block, (runs, logs, ms)].
+        # The runs of this step, in blocks of time: [run, variant, block, (runs, logs, ms)].
         self.costs = np.zeros((self.count, 2, _MOST_BLOCKS, 3))
         self.block_s = np.ones(self.count, np.int64)
         self.step = np.zeros(self.count, np.int64)
@@ -79,7 +79,7 @@ class Runs:
         alive, scenario = self.alive, self.scenario
         began_s = now_s - scenario.tick_s
         counted = self._draw(alive, now_s, began_s - self.entered_s[alive].astype(float))
-        # For so long after a step begins, latency and cost are not judged.
+        # Latency and cost are not judged while a step settles.
         lasted_s = self.keeper_s(began_s) - self.keeper_s(self.entered_s[alive])
         settled = lasted_s >= self.settle_s[self.step[alive]]
         self.requests[:, alive, self.step[alive]] += counted["requests"]
@@ -172,7 +172,7 @@ class Runs:
         following = np.append([step.share for step in self.policy.steps], 1.0)[self.step[runs] + 1]
         needed = following > self.policy.proof_above
         least = -math.log(1 - self.policy.proof)
-        # Shown before the last step.
+        # The lower cost must be shown before the last step, and not in it.
         proven = (self._cost_evidence(runs) >= least) | (self.step[runs] == len(self.shares) - 1)
         for guard, kind in self.pairs:
             proven &= safety(guard, _of(counts[kind], ready)) >= least
@@ -181,7 +181,7 @@ class Runs:
     def _cost_evidence(self, runs: Whole) -> Array:
         cells = self.costs[runs][..., None, :]
         found = contrast(cells[..., 0], cells[..., 1], cells[..., 2], np.ones(1))
-        return log_cheaper(found, self.block_s[runs].astype(float), self.policy.cheaper_by)[1]
+        return log_cheaper(found, self.block_s[runs].astype(float), self.policy.cheaper_by or 0.0)[1]
 
     def _promote(self, runs: Whole, now_s: int) -> None:
         last = self.step[runs] == len(self.shares) - 1
@@ -191,7 +191,7 @@ class Runs:
             for before, part in zip(self.before[kind], now, strict=True):
                 before[goes_on, self.step[goes_on]] = part[goes_on]
                 part[goes_on] = 0
-            # A stall that was under way when its step ended is over.
+            # A stall ends with its step.
             self.before[kind].alone[goes_on, self.step[goes_on]] = 0
         self.step[goes_on] += 1
         self.entered_s[goes_on] = now_s

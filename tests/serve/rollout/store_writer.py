@@ -15,7 +15,7 @@ def write(url: str, steps: int) -> None:
 
     Then the process kills itself in the middle of the next step."""
     store = Store(url, "writer")
-    # The one that was killed is silent for long enough by now.
+    # The lease of the killed writer has expired by now.
     began_s = store.lease().until_s + 1
     assert store.renew(began_s)
     for tick in itertools.count(1):

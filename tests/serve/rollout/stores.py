@@ -36,7 +36,7 @@ def postgres_folder() -> Path | None:
 def postgres(programs: Path) -> Iterator[str]:
     """Start a PostgreSQL server in a temporary folder, as an ordinary user. Returns its URL without a
     database."""
-    # It refuses root.
+    # PostgreSQL refuses to run as root.
     user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
     who: Mapping[str, Any] = (
         {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
@@ -99,7 +99,7 @@ def started(name: str = "r1", at_s: float = 0.0, revision: int = 1) -> Change:
 def judged(before: Rollout, at_s: float, revision: int) -> Change:
     """The verdict on `before` with enough evidence for one step further, and what follows from it."""
     evidence = proven()
-    # In the rollout's own minute.
+    # The segments lie in the first minute of the rollout.
     minute = {"started_s": before.started_s, "ended_s": before.started_s + 60}
     segments = tuple(segment.model_copy(update=minute) for segment in evidence.segments)
     evidence = evidence.model_copy(update={"segments": segments})

@@ -92,7 +92,7 @@ def test_harm_rolls_back_while_the_store_is_away(keeping: Keeping) -> None:
     keeping.start(WIDE)
     with away(keeping):
         for number in range(20):
-            # A gateway has one sheet on its way; here is one gateway after the other.
+            # A gateway has one sheet on its way at a time, so each round uses another gateway.
             gateway = Gateway(f"gateway{number}")
             gateway.report(keeping)
             gateway.serve(4000, errors=(0, 900))
@@ -186,7 +186,7 @@ def test_a_full_disk_holds_up_no_abort(keeping: Keeping) -> None:
     event.listen(engine, "connect", fill)
     engine.dispose()
     abort(keeping)
-    # A small entry still finds room in the last page, and this one does not.
+    # A small entry would still fit into the last page; this one does not.
     keeping.state.ahead = keeping.state.ahead and keeping.state.ahead.model_copy(update={"by": "b" * 100_000})
     save_in_vain(keeping)
     assert keeping.place == (Phase.ROLLED_BACK, 1)

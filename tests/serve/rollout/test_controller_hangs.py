@@ -10,7 +10,7 @@ from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.local_keeper import POLICY, Gateway, Keeping
 
 USERS = 1000
-# A minute at 10 %; what is no rate but a stall lasts two seconds as a rule.
+# The first step has 10 % for a minute, and a stall lasts two seconds as a rule.
 SKIP = POLICY.model_copy(
     update={
         "shadow": ShadowPolicy(skip=True),

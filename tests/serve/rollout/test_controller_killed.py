@@ -18,7 +18,7 @@ from serve.rollout.store.store import Store
 from tests.serve.rollout.local_keeper import POLICY, Clock, Gateway, Keeping
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
-# Feedback is asked for, so that requests are noted as well.
+# The policy asks for feedback, so the gateways also note requests.
 TOLD = POLICY.model_copy(
     update={
         "guards": POLICY.guards.model_copy(update={"accuracy": AccuracyGuard()}),
@@ -137,7 +137,7 @@ def expect_whole(keeping: Keeping, gateway: Gateway) -> None:
     served = {key: count for key, count in gateway.counted.items() if key[0] and count}
     assert {key: count for key, count in seen.items() if count} == served
     assert evidence.shadow.pairs == gateway.pairs
-    # Of the two steps in which the baseline answered.
+    # The baseline answered in two steps.
     assert sum(segment.labelled.baseline for segment in evidence.segments) == 10
     assert replay(trail, keeping.rollout.rollout, keeping.store.key).faults == ()
 

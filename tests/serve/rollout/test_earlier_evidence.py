@@ -17,13 +17,13 @@ from serve.rollout.trail.trail import Action
 from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Gateway, Keeping, turn
 from tests.serve.rollout.rollouts import at_step, shadowed
 
-# It stays in its first step, where one request in ten is the candidate's.
+# The rollout stays in its first step, where the candidate gets one request in ten.
 STILL = POLICY.model_copy(
     update={
         "shadow": ShadowPolicy(skip=True),
         "steps": tuple(step.model_copy(update={"minimum_s": 3600.0}) for step in POLICY.steps),
         "settle_s": 0.0,
-        # What fails all the time is told from a stall of a second, as a rule: soon.
+        # A stall lasts a second as a rule, so a lasting failure soon counts as a rate.
         "guards": POLICY.guards.model_copy(update={"stall_s": 1.0}),
     }
 )

@@ -51,7 +51,7 @@ def test_the_arrays_are_what_the_evidence_says() -> None:
     runs = KeyedRuns(CUSTOMERS, np.random.default_rng(1), 1)
     evidence = Evidence(before=keys_of(*runs.keys[:, 0, 0, 0]))
     for now_s in range(1, 151):
-        # The look that may move the rollout comes after the second was counted.
+        # The look that may move the rollout comes after this second is counted.
         step = int(runs.step[0])
         runs.tick(now_s)
         evidence = evidence.with_tick(tick_of(runs, step, now_s))

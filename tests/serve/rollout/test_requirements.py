@@ -9,7 +9,7 @@ from tests.serve.rollout.requirements import Asked, Found
     ("asked", "count", "missed"),
     [
         (Asked("seen", at_most=0.01), 0, False),
-        # Of a hundred with a true rate of 1 %, six come once in 2,000 times and seven once in 20,000.
+        # With a true rate of 1 %, six of a hundred occur once in 2,000 times and seven once in 20,000.
         (Asked("seen", at_most=0.01), 6, False),
         (Asked("seen", at_most=0.01), 7, True),
         (Asked("seen", at_least=0.99), 100, False),

@@ -102,7 +102,7 @@ def test_telling_waits_for_nobody(caplog: pytest.LogCaptureFixture, monkeypatch:
         server.wait_for(1)
         for number in range(1, 301):
             hook.tell("linear", told.model_copy(update={"number": number}))
-        # The first one still waits for its answer.
+        # The first message still waits for its answer.
         assert len(server.received) == 1
         monkeypatch.setattr(webhook, "_TIMEOUT_S", 0.1)
     hook.close()

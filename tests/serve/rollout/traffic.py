@@ -13,14 +13,16 @@ from serve.rollout.evidence.evalues import Array
 Whole = NDArray[np.int64]
 Truths = NDArray[np.bool_]
 KINDS: tuple[str, ...] = ("errors", "over_limit")
-# A second in so many is bad, and then this share of the requests fails; the mean stays.
+# One second in BURST_EVERY is bad and has this error rate; the mean rate stays the same.
 BURST_EVERY, BURST_RATE = 60, 0.5
 STALL_EVERY_S = 300
-# While a variant warms up, so many of its requests are over the limit, and a run takes so many times as long.
+# A variant that warms up has this share of its requests over the limit, and its runs take this many times as
+# long.
 WARMING_OVER, WARMING_COST = 0.8, 3.0
-# The day: requests and errors go up and down by so much, and each hour differs by chance (a log) as well.
+# Requests and errors rise and fall by these shares over a day, and each hour differs at random (a log).
 DAY_S, DAY_REQUESTS, DAY_ERRORS, HOUR = 86_400, 0.7, 0.5, 0.2
-# What a run costs drifts: AR(1) by the second, with this correlation and deviation (a log), and strays.
+# The cost of a run drifts as AR(1) by the second, with this correlation and deviation (a log), and varies at
+# random.
 RHO, DRIFT, STRAY = 0.95, 0.1, 0.05
 
 
@@ -33,31 +35,31 @@ class Scenario:
     errors: tuple[float, float] = (0.02, 0.02)
     # An equal candidate, latencies lognormal with sigma 0.5, and the limit 1.25 times the baseline's p99.
     over_limit: tuple[float, float] = (0.0028, 0.0028)
-    # From this second on the errors are others.
+    # The errors are others from this second on.
     change_s: int | None = None
     changed: tuple[float, float] = (0.02, 0.04)
-    # Seconds in which much goes wrong: for both variants at once, or for one of them alone.
+    # Whether there are seconds with many errors: for both variants at once, or for each on its own.
     bursts: Literal["none", "shared", "apart"] = "none"
-    # Stalls of either variant by itself: as a rule this long, one in STALL_EVERY_S, in which all requests of
-    # one of its replicas fail.
+    # Each variant stalls on its own, about once in STALL_EVERY_S and for this long as a rule; meanwhile all
+    # requests of one of its replicas fail.
     stalls_s: float | None = None
     replicas: int = 1
-    # After each step the candidate answers slowly for a time between these two.
+    # The candidate answers slowly after each step, for a random time between these two.
     warm_up_s: tuple[float, float] | None = None
-    # Who fails asks again a second later, up to so many times; the variant is drawn anew. Half of the errors
-    # are the request's: it fails again on the same variant.
+    # A client retries a failed request a second later, at most this often, and the variant is drawn again.
+    # Half of the errors are caused by the request: it fails again on the same variant.
     retries: int = 0
     # Requests and errors of both variants vary by the time of day.
     diurnal: bool = False
     # The candidate's run time per row over the baseline's.
     cost: float = 1.0
-    # A share that never changes instead of the policy's steps.
+    # A constant share instead of the policy's steps.
     split: float | None = None
-    # At one moment the wall clock of the keeper is set by so much, and the keeper may start anew then.
+    # At this second the keeper's wall clock is set by this much, and the keeper may restart.
     clock_at_s: int = 200
     clock_jump_s: float = 0.0
     restarts: bool = False
-    # After a change every 5 s.
+    # The seconds between looks; after the change they are 5.
     look_every_s: int = 5
     tick_s: int = 1
 
@@ -77,7 +79,7 @@ class Traffic:
         self._hour = np.ones((2, count))
         # How long each run's candidate warms up after a step.
         self.warm_s = rng.uniform(*(scenario.warm_up_s or (0.0, 0.0)), count)
-        # Who asks again for the n-th time: [try, class, run], see `_ask`.
+        # The requests that are tried again for the n-th time: [try, class, run], see `_ask`.
         self._again = np.zeros((scenario.retries, 3, count), np.int64)
 
     def draw(self, now_s: int, runs: Whole, shares: Array, since_s: Array) -> dict[str, NDArray[Any]]:
@@ -86,7 +88,7 @@ class Traffic:
         scenario, rng = self.scenario, self.rng
         if now_s % 3600 == 1 and scenario.diurnal:
             self._hour = np.exp(rng.normal(0, HOUR, self._hour.shape))
-        # Of requests and of errors.
+        # The factors of requests and of errors.
         pace = self._pace(now_s)[:, runs]
         warming = since_s < self.warm_s[runs]
         stalled = self._stall()[:, runs]
@@ -119,7 +121,7 @@ class Traffic:
         if self.scenario.bursts != "none":
             bad = self.rng.random(rates.shape) < 1 / BURST_EVERY
             bad = bad if self.scenario.bursts == "apart" else np.array([bad[0], bad[0]])
-            # In a bad second the rate is BURST_RATE; between, what leaves a third of the mean.
+            # The rate is BURST_RATE in a bad second, and a third of the mean in the others.
             rates = np.where(bad, BURST_RATE, rates / 3)
         return np.where(stalled, np.maximum(rates, 1 / self.scenario.replicas), rates)
 

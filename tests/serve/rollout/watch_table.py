@@ -32,7 +32,7 @@ class WatchRuns(Runs):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.kinds = [kind for _, kind in self.pairs]
-        # Of each kind the candidate's requests and events outside of stalls: [run, stretch, 2].
+        # For each kind the candidate's requests and events outside of stalls: [run, window, 2].
         stretches = math.ceil((self.scenario.seconds - self.before_s) / WINDOW_S)
         self.lately = {kind: np.zeros((self.count, stretches, 2)) for kind in self.kinds}
         self.limits: dict[str, Array] = {}
@@ -145,7 +145,7 @@ def watch_cells(fast: bool) -> Iterator[Cell]:
         yield Cell(
             group="watch",
             name=f"2 to {100 * rate:.0f} % of errors half an hour after it got everything",
-            # A tenth or less may be the hour's: it takes longer, or is never shown.
+            # A rate of a tenth or less may be due to the hour: it is found later or never.
             asked=asked if rate > 0.1 else asked[1:],
             find=partial(find, scenario, 600),
             runs=runs,

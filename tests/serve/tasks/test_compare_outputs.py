@@ -13,7 +13,7 @@ from serve.bundles.meaning import Task
 from serve.rollout.evidence.evidence import Clusters, Moments
 from serve.tasks.compare_outputs import Differences, compare, describe, worst
 
-# KL((1/2, 1/2) || (1/4, 3/4)) in nats, by hand.
+# KL((1/2, 1/2) || (1/4, 3/4)) in nats, computed by hand.
 KL = 0.5 * math.log(2) + 0.5 * math.log(2 / 3)
 
 

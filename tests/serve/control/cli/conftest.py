@@ -8,7 +8,7 @@ import pytest
 from counterweight import main
 from tests.serve.endpoint import Endpoint
 
-# What a person types -> the exit code and what is printed.
+# A person's input -> the exit code and the output.
 Type = Callable[..., tuple[int, str]]
 
 
@@ -26,7 +26,7 @@ def _type(
     monkeypatch.setenv("COUNTERWEIGHT_URL", endpoint.url)
     monkeypatch.delenv("COUNTERWEIGHT_TOKEN", raising=False)
     monkeypatch.setenv("COLUMNS", "80")
-    # The keeper of these tests tells no gateway.
+    # The keeper of these tests informs no gateway.
     monkeypatch.setattr("serve.control.cli.routes_command._HEARD_WITHIN_S", 0.0)
 
     def run(*words: str) -> tuple[int, str]:

@@ -21,7 +21,7 @@ from tests.serve.endpoint import Endpoint
 from tests.serve.receiver import Receiver, Reply
 from tests.serve.rollout_stages import Stage
 
-# A stream to a terminal, and what came out of it.
+# A stream to a terminal, and a function that returns its output.
 Tty = tuple[TextIO, Callable[[], str]]
 RUNS = "linear-20261122-152000-3f9a"
 
@@ -109,7 +109,7 @@ def tty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tty]:
     shown: list[bytes] = []
 
     def collect() -> None:
-        # At the end of a terminal there is an error.
+        # Reading past the end of a terminal raises an error.
         with suppress(OSError):
             while piece := os.read(reader, 4096):
                 shown.append(piece)

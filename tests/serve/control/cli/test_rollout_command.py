@@ -5,7 +5,7 @@ import pytest
 
 from serve.base.errors import Unwritten
 from serve.rollout.api_records import ActWanted, RolloutView, RolloutWanted
-from serve.rollout.state.policy import Policy
+from serve.rollout.state.policy import Policy, ShadowPolicy
 from tests.serve.control.cli.conftest import Type
 from tests.serve.endpoint import Endpoint
 from tests.serve.local_control import LocalControl
@@ -23,11 +23,13 @@ def idle(endpoint: Endpoint) -> LocalControl:
 
 
 def test_start_sends_the_policy_that_was_written(type: Type, idle: LocalControl, tmp_path: Path) -> None:
-    """The policy file is validated here and sent with all its defaults."""
+    """The policy file is validated here; its nulls reach the server too, where they turn something off."""
     policy = tmp_path / "policy.yaml"
-    policy.write_text("{cheaper_by: 0.2}")
+    policy.write_text("{cheaper_by: null, shadow: {slices: null}}")
     code, shown = type("rollout", "start", "linear", "--to", "light", "--policy", str(policy))
-    wanted = RolloutWanted(candidate="light", policy=Policy(cheaper_by=0.2))
+    wanted = RolloutWanted(
+        candidate="light", policy=Policy(cheaper_by=None, shadow=ShadowPolicy(slices=None))
+    )
     assert (code, idle.told) == (0, [("start", "linear", wanted, "local")])
     assert "SHADOW" in shown
     assert "rollout status linear --watch" in shown

@@ -156,3 +156,12 @@ def test_all_traffic_is_watched() -> None:
     assert lines[1].startswith("WATCHING   100 % asked")
     assert "50 % > 95 % > [watch]" in lines[2]
     assert "watched for 50 of 3,600 s" in " ".join(lines)
+
+
+def test_advice_stands_whole_below_what_the_rollout_waits_for() -> None:
+    """All words are shown, however long the reason above is."""
+    words = [f"word{number}" for number in range(60)]
+    lines = render(view().model_copy(update={"advice": (" ".join(words),)}), NOW_S, 80)
+    start = lines.index(next(each for each in lines if each.startswith("advice ")))
+    assert " ".join(lines[start:]).split() == ["advice", *words]
+    assert any(each.startswith("waits for ") for each in lines[:start])

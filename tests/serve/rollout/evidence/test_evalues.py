@@ -21,7 +21,7 @@ from serve.rollout.evidence.evalues import (
 )
 
 Labels = tuple[int, ...]
-# The split in force at each of nine events: a ramp.
+# The candidate's share at each of nine events.
 SPLITS = (0.01,) * 2 + (0.05,) * 2 + (0.25,) * 3 + (0.5,) * 2
 
 

@@ -129,7 +129,7 @@ def test_runs_cost_in_the_step_that_was_in_force() -> None:
     [segment] = gathered(sheet({}, runs=runs), sheet({}, runs=runs)).segments
     both = {1: (4, 6.0, 1.6, 2.0), 4: (44, 354.0, 80.0, 180.0)}
     assert segment.baseline_cost == Cost.tick(180, 360.0, both, 6.0)
-    # A gateway that does not tell the sizes: its rows count as one run.
+    # This gateway does not report the sizes, so its rows count as one run.
     assert segment.candidate_cost == Cost.tick(
         20, 10.0, {10: (2, 10.0, 2 * math.log(5), 2 * math.log(5) ** 2)}, 6.0
     )

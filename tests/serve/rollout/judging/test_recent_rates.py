@@ -10,7 +10,7 @@ from serve.rollout.judging.judge import find
 from serve.rollout.judging.recent_rates import LATELY
 from tests.serve.rollout.rollouts import at_step, segment
 
-# Two errors in a thousand of either variant, at half of the traffic.
+# Each variant has two errors in a thousand requests, at half of the traffic.
 BEFORE = (segment(4, 20_000, errors=(20, 20)),)
 
 

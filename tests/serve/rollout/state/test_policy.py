@@ -119,7 +119,7 @@ def test_the_guide_names_every_key() -> None:
     guide = GUIDE.read_text()
     records = (Policy, ShadowPolicy, Slices, Step, Guards, ErrorGuard, LatencyGuard, AccuracyGuard)
     missing = {key for record in records for key in record.model_fields if f"`{key}`" not in guide}
-    # These stand in the guide's own words.
+    # The guide uses other words for these.
     assert missing <= {"shadow", "steps", "guards", "errors", "latency", "accuracy"}
 
 

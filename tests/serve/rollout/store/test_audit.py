@@ -18,7 +18,7 @@ from serve.rollout.trail.seal_key import SealKey
 from serve.rollout.trail.trail import Entry, digest_of, seal
 from tests.serve.rollout.local_keeper import POLICY, Clock, Gateway, Keeping, turn
 
-# What fails all the time is told from a stall of a second, as a rule: soon.
+# A stall lasts a second as a rule, so a lasting failure soon counts as a rate.
 SKIP = POLICY.model_copy(
     update={
         "shadow": ShadowPolicy(skip=True),

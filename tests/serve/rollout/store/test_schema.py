@@ -46,7 +46,7 @@ def tables_of(url: str) -> dict[str, Any]:
 
 def _describe(seen: Any, table: str) -> tuple[Any, ...]:
     key = seen.get_pk_constraint(table)["constrained_columns"]
-    # By SQLite's rules a key of one column may be null, unless the column says otherwise.
+    # SQLite allows null in a key of one column, unless the column forbids it.
     columns = {
         item["name"]: (_type(item["type"]), item["nullable"] and item["name"] not in key)
         for item in seen.get_columns(table)
@@ -55,7 +55,7 @@ def _describe(seen: Any, table: str) -> tuple[Any, ...]:
 
 
 def _type(of: Any) -> str:
-    # SQLite keeps what it is given: it shows a type that it does not know as the one that it takes it for.
+    # SQLite keeps the declared type; SQLAlchemy shows an unknown type as its affinity.
     return {"NUMERIC": "BLOB", "REAL": "DOUBLE", "DOUBLE PRECISION": "DOUBLE"}.get(str(of), str(of))
 
 

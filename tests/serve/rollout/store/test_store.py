@@ -192,7 +192,7 @@ def test_a_writer_killed_at_any_moment_loses_nothing_that_it_said_and_never_jump
             for _ in range(3 + kill):
                 said = int(writer.stdout.readline())
             writer.kill()
-            # What it still said before it was hit.
+            # The writer printed these steps before it was killed.
             said = max([said, *map(int, writer.stdout.read().split("\n")[:-1])])
         store = Store(url, "reader")
         trail, key = store.trail("digits"), store.key
