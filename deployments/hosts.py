@@ -40,7 +40,7 @@ class Hosts:
         self._shapes: defaultdict[str, Shapes] = defaultdict(Shapes)
 
     async def bring_up(
-        self, stored: StoredModel, wanted: Iterable[str], current: LoadedModel | None
+        self, stored: StoredModel, requested: Iterable[str], current: LoadedModel | None
     ) -> tuple[dict[str, LoadedVariant], dict[str, str]]:
         """Start the wanted variants. Returns those that run, and `model/variant` -> the reason for the
         others. A version that is already loaded is kept."""
@@ -61,12 +61,12 @@ class Hosts:
             except CounterweightError as error:
                 failures[f"{stored.name}/{name}"] = str(error)
 
-        await asyncio.gather(*map(bring, wanted))
+        await asyncio.gather(*map(bring, requested))
         return loaded, failures
 
-    def hear_shapes(self, told: Mapping[str, Sequence[Shape]]) -> None:
+    def hear_shapes(self, reported: Mapping[str, Sequence[Shape]]) -> None:
         """Add shapes that a gateway has seen, by model; every host uses them to warm up."""
-        for model, shapes in told.items():
+        for model, shapes in reported.items():
             news = [self._shapes[model].see(shape) for shape in shapes]
             if any(news):
                 try:

@@ -17,12 +17,12 @@ from deployments.meter import Meter
 from deployments.repository_index import describe_bundles, find_loaded, list_variants, read_stored
 from deployments.server_plan import ServerPlan
 from deployments.store_thread import StoreThread
-from deployments.version_plan import find_absent, line_up, plan_lineup, recall_absent
+from deployments.version_plan import find_absent, line_up, plan_versions, recall_absent
 from serve.base.errors import CounterweightError, InvalidBundle
 from serve.bundles.repository import StoredModel
 from serve.control.api import Bundles
 from serve.control.commands import Commands
-from serve.control.memory_operations import AtOnce
+from serve.control.memory_operations import MemoryOperations
 from serve.counting.breaker import Trip
 from serve.counting.usage import Usage
 from serve.engine.catalog import Catalog, IndexEntry, LoadedModel
@@ -66,7 +66,7 @@ class Keeper:
         self._webhooks = Webhooks()
         self._controller = Controller(self._store, self._timeline, self._webhooks.tell, Outbox(Path(scratch)))
         self._commands = Commands(self._controller, self._store, self._timeline)
-        self._at_once = AtOnce(self._controller)
+        self._at_once = MemoryOperations(self._controller)
         if (saved := self._saved.read()) is not None:
             self._catalog, self._reasons = saved, recall_absent(saved)
             for model in self._catalog.models.values():
@@ -82,8 +82,8 @@ class Keeper:
     def __del__(self) -> None:
         """Called by Ray at the end, so that the next keeper need not wait for the lease."""
         for name in ("_store", "_webhooks"):
-            if (held := getattr(self, name, None)) is not None:
-                held.close()
+            if (resource := getattr(self, name, None)) is not None:
+                resource.close()
 
     def check_health(self) -> None:
         """Raise if the keeper no longer judges."""
@@ -144,8 +144,8 @@ class Keeper:
             stored = await asyncio.to_thread(read_stored, self._plan.repository, model)
             if variant is not None:
                 stored.require_servable(variant)
-            wanted = list(stored.servable) if variant is None else [variant]
-            failures = await self._load(stored, wanted, whole=variant is None)
+            requested = list(stored.servable) if variant is None else [variant]
+            failures = await self._load(stored, requested, whole=variant is None)
         if failures:
             raise InvalidBundle("; ".join(f"{path}: {reason}" for path, reason in failures.items()))
 
@@ -154,17 +154,17 @@ class Keeper:
         async with self._change:
             current = find_loaded(self._catalog, model, variant)
             if variant is None:
-                gone = list(current.variants)
+                removed = list(current.variants)
                 await self._thread.wait(self._controller.forget, model)
                 await self._publish(self._catalog.drop(model))
             else:
-                gone = [variant]
+                removed = [variant]
                 left = current.without(variant)
                 await self._settle(left)
                 await self._publish(self._catalog.put(self._in_force(left)))
-            self._reasons |= {f"{model}/{name}": _UNLOADED for name in gone}
+            self._reasons |= {f"{model}/{name}": _UNLOADED for name in removed}
             self._refresh()
-            await self._hosts.remove([current.variants[name] for name in gone])
+            await self._hosts.remove([current.variants[name] for name in removed])
 
     async def _load_plan(self) -> None:
         models = await asyncio.to_thread(self._plan.read)
@@ -173,19 +173,19 @@ class Keeper:
             # Nothing could be loaded, and the gateways are waiting for a catalog.
             await self._publish(Catalog(revision=1))
 
-    async def _load(self, stored: StoredModel, wanted: list[str], *, whole: bool) -> dict[str, str]:
+    async def _load(self, stored: StoredModel, requested: list[str], *, whole: bool) -> dict[str, str]:
         """Load these variants; with `whole`, also unload all others. Returns the reasons for failures."""
         before = self._catalog.models.get(stored.name)
-        wanted, current = plan_lineup(stored, wanted, before, whole=whole)
-        paths = {f"{stored.name}/{name}" for name in wanted}
+        requested, current = plan_versions(stored, requested, before, whole=whole)
+        paths = {f"{stored.name}/{name}" for name in requested}
         self._loading |= paths
         try:
-            loaded, failures = await self._hosts.bring_up(stored, wanted, current)
+            loaded, failures = await self._hosts.bring_up(stored, requested, current)
         finally:
             self._loading -= paths
         self._reasons = {path: why for path, why in self._reasons.items() if path not in paths} | failures
         kept = {} if current is None else current.variants
-        variants = {name: kept[name] for name in kept if not whole or name in wanted} | loaded
+        variants = {name: kept[name] for name in kept if not whole or name in requested} | loaded
         routed = (await self._thread.wait(self._store.read, stored.name)).routes
         if (model := line_up(stored, variants, routed)) is None:
             await self._hosts.remove(loaded.values())

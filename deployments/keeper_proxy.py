@@ -68,8 +68,8 @@ class RemoteControl:
         command = self._command(operation.name, *arguments)
         if operation is not ACTS["abort"]:
             return cast("A", await command)
-        rollout, _, wanted, by = arguments
-        trip = Trip(rollout=rollout, by=by, reason=wanted.reason or "aborted")
+        rollout, _, request, by = arguments
+        trip = Trip(rollout=rollout, by=by, reason=request.reason or "aborted")
         return cast("A", await self._abort(trip, asyncio.ensure_future(command)))
 
     async def usage(self) -> Usage:

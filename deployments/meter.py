@@ -61,7 +61,7 @@ def _known(catalog: Catalog) -> Known:
 
 def read_processes(server: int, known: Known) -> list[tuple[psutil.Process, ProcessRole, float, int]]:
     """The process `server` and all its descendants: role, CPU seconds and resident bytes."""
-    found = []
+    processes = []
     for process in [psutil.Process(server), *descendants(server)]:
         try:
             with process.oneshot():
@@ -69,8 +69,8 @@ def read_processes(server: int, known: Known) -> list[tuple[psutil.Process, Proc
                 times, memory = process.cpu_times(), process.memory_info()
         except psutil.NoSuchProcess:
             continue
-        found.append((process, part, times.user + times.system, memory.rss))
-    return found
+        processes.append((process, part, times.user + times.system, memory.rss))
+    return processes
 
 
 def _part_of(title: str, known: Known) -> ProcessRole:

@@ -14,19 +14,19 @@ def free_ports(count: int) -> list[int]:
 
     They are below the range of outgoing connections (Ray opens many), so that a free port is still free when
     its server starts. Raises ServerFailed."""
-    found: list[int] = []
+    ports: list[int] = []
     for port in random.sample(_PORTS, len(_PORTS)):
-        if len(found) == count:
+        if len(ports) == count:
             break
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("", port))
-            found.append(port)
-    if len(found) < count:
+            ports.append(port)
+    if len(ports) < count:
         raise ServerFailed(
             f"fewer than {count} of the ports {_PORTS.start} to {_PORTS.stop - 1} are free; stop some servers"
         )
-    return found
+    return ports
 
 
 def require_free(host: str, port: int, option: str) -> None:

@@ -147,10 +147,10 @@ def _judge(plan: ServerPlan) -> None:
 def _stop() -> None:
     # A second Ctrl-C must not interrupt this and leave parts of Ray behind.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    mine = descendants()
+    children = descendants()
     ray = sys.modules.get("ray")
     # Ctrl-C may have interrupted its import.
     if ray is not None and hasattr(ray, "shutdown"):
         ray.shutdown()
-    stop(mine, timeout_s=10)
+    stop(children, timeout_s=10)
     stop(descendants(), timeout_s=5)

@@ -7,17 +7,17 @@ from serve.bundles.repository import StoredModel
 from serve.engine.catalog import Catalog, LoadedModel, LoadedVariant
 
 
-def plan_lineup(
-    stored: StoredModel, wanted: list[str], current: LoadedModel | None, *, whole: bool
+def plan_versions(
+    stored: StoredModel, requested: list[str], current: LoadedModel | None, *, whole: bool
 ) -> tuple[list[str], LoadedModel | None]:
     """Which variants to start for this request, and the loaded model that they join; None if it starts anew.
     `whole`: without all other variants. Raises RejectedBundle if the baseline was rejected."""
     if whole or current is None:
         stored.require_servable(stored.baseline)
     if current is not None and current.signature == stored.signature:
-        return wanted, current
+        return requested, current
     # A model that starts anew, or whose signature has changed, starts with all its variants.
-    return (wanted if whole or wanted == [stored.baseline] else list(stored.servable)), None
+    return (requested if whole or requested == [stored.baseline] else list(stored.servable)), None
 
 
 def line_up(

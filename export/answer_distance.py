@@ -23,8 +23,8 @@ _ROUNDINGS = 4
 
 
 def largest_apart(
-    came: NDArray[Any],
-    wanted: NDArray[Any],
+    actual: NDArray[Any],
+    expected: NDArray[Any],
     *,
     coarse: bool = False,
     rounding: NDArray[np.float64] | None = None,
@@ -36,13 +36,13 @@ def largest_apart(
     `coarse`: it was rounded to few bits, and is off alike in all places: the largest of all is the scale.
     `rounding`: how far each number moves when the weights are off in their last bits (onnx/last_bits.py); a
     place in which that is far for its size has a scale on which it is little."""
-    if came.shape != wanted.shape:
+    if actual.shape != expected.shape:
         return np.inf
-    if wanted.dtype.kind != "f":
-        return 0.0 if np.array_equal(came, wanted) else np.inf
-    if not wanted.size:
+    if expected.dtype.kind != "f":
+        return 0.0 if np.array_equal(actual, expected) else np.inf
+    if not expected.size:
         return 0.0
-    one, other = came.astype(np.float64), wanted.astype(np.float64)
+    one, other = actual.astype(np.float64), expected.astype(np.float64)
     alike = one == other
     off = np.abs(np.subtract(one, other, out=np.zeros(one.shape), where=~alike))
     scale = _scale(np.where(np.isfinite(other), np.abs(other), 0.0), coarse)

@@ -10,7 +10,7 @@ from export.artifacts import Exported, Trained
 from export.cache import Shelf
 from export.data.datasets import Data, Split
 from export.errors import ExportFailed
-from export.max_length import find_longest, require_longest
+from export.max_length import find_max_length, require_max_length
 from export.onnx.free_sizes import read_free_sizes
 from export.onnx.graph import read_opset
 from export.onnx.ranges import find_ranges
@@ -54,17 +54,17 @@ class Scale:
         require_task(self._recipe.task, exported.signature.outputs[0], self._data, self._classes)
         session = self._open(variant, exported)
         if variant == self._recipe.baseline and self._trained.tokenizer is not None:
-            require_longest(session, self._data.calibration, self._trained.tokenizer.max_tokens)
-        came = self._answers(session, exported.graph)
+            require_max_length(session, self._data.calibration, self._trained.tokenizer.max_tokens)
+        actual = self._answers(session, exported.graph)
         if variant != self._recipe.baseline:
             _, _, expected = self._baseline()
-            if changes := find_changes(self._meanings(expected), expected, came):
+            if changes := find_changes(self._meanings(expected), expected, actual):
                 raise ExportFailed(
                     f"{session.name} no longer says what the baseline says: {changes}; who reads the one "
                     "would misread the other: let the variant end as the baseline ends, such as in a softmax"
                 )
         else:
-            first, meaning = next(iter(self._meanings(came).items()))
+            first, meaning = next(iter(self._meanings(actual).items()))
             require_meaningful(self._recipe.floor, self._recipe.task, first, meaning, self._labelled)
         self._loaded[variant] = exported, session
 
@@ -98,25 +98,25 @@ class Scale:
         speed = measure_speed(sessions, graphs, self._data.calibration, announce)
         labels = self._data.held_out.labels
         unproven = find_unproven(self._recipe, meanings, expected, labels)
-        longest = find_longest(session, self._data.calibration)
+        longest = find_max_length(session, self._data.calibration)
         for variant, (exported, its_session) in self._loaded.items():
             announce(f"{variant}: weigh and write")
-            came = expected if variant == baseline else self._answers(its_session, exported.graph)
-            quality = self._measure(meanings, expected, came, unproven)
+            actual = expected if variant == baseline else self._answers(its_session, exported.graph)
+            quality = self._measure(meanings, expected, actual, unproven)
             self._write(variant, quality, speed[variant], provenance[variant], longest)
 
     def _measure(
-        self, meanings: Meanings, expected: Answers, came: Answers, unproven: Collection[str]
+        self, meanings: Meanings, expected: Answers, actual: Answers, unproven: Collection[str]
     ) -> Quality:
         task, first = self._recipe.task, next(iter(expected))
         labels = self._data.held_out.labels
         quality = measure(
-            task, expected[first], came[first], labels, self._recipe.seed, meaning=meanings[first]
+            task, expected[first], actual[first], labels, self._recipe.seed, meaning=meanings[first]
         )
-        outputs = measure_outputs(task, meanings, expected, came)
-        update: dict[str, object] = {"outputs": add_correlations(outputs, unproven, expected, came)}
-        if len(expected) > 1 and quality.agreement is not None and came is not expected:
-            update["agreement"] = measure_whole(task, meanings, expected, came)
+        outputs = measure_outputs(task, meanings, expected, actual, self._recipe.seed)
+        update: dict[str, object] = {"outputs": add_correlations(outputs, unproven, expected, actual)}
+        if len(expected) > 1 and quality.agreement is not None and actual is not expected:
+            update["agreement"] = measure_whole(task, meanings, expected, actual)
         return quality.model_copy(update=update)
 
     def _meanings(self, expected: Answers) -> dict[str, Meaning]:
@@ -176,13 +176,13 @@ class Scale:
 
     def _answers(self, session: Session, graph: bytes) -> Answers:
         key = self._shelf.key("answers", describe_file(MODEL, graph).sha256)
-        came = self._shelf.load_answers(key)
-        if came is None:
-            came = answers(session, self._data.held_out)
-            self._shelf.save_answers(key, came)
+        actual = self._shelf.load_answers(key)
+        if actual is None:
+            actual = answers(session, self._data.held_out)
+            self._shelf.save_answers(key, actual)
         if session.name == f"{self._recipe.model}/{self._recipe.baseline}":
             self.keys.add(key)
-        return came
+        return actual
 
 
 def _counted_backwards(rows: Split) -> set[str]:

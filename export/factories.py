@@ -113,8 +113,8 @@ def _find(module_name: str) -> str:
     top = module_name.partition(".")[0]
     loaded = getattr(sys.modules.get(top), "__file__", None)
     spec = importlib.machinery.PathFinder.find_spec(top)
-    found = spec.origin if spec is not None else None
-    if loaded is not None and found is not None and Path(found).resolve() != Path(loaded).resolve():
+    origin = spec.origin if spec is not None else None
+    if loaded is not None and origin is not None and Path(origin).resolve() != Path(loaded).resolve():
         raise InvalidSource(
             f"module {top!r} of the recipe's folder has the name of one that is already loaded; rename it"
         )

@@ -106,10 +106,10 @@ def _describe(model: torch.nn.Module, parameters: Mapping[str, Parameter]) -> st
 def flatten(model: torch.nn.Module, outputs: Any) -> tuple[torch.Tensor, ...]:
     """Return the tensors of the model's outputs in order, however nested; None is skipped. Raises
     InvalidSource for anything else."""
-    found = tuple(_list_tensors(model, outputs, ""))
-    if not found:
+    tensors = tuple(_list_tensors(model, outputs, ""))
+    if not tensors:
         raise InvalidSource(f"{type(model).__name__} returns no tensor; return the answer for each row")
-    return found
+    return tensors
 
 
 def _list_tensors(model: torch.nn.Module, value: Any, place: str) -> Iterator[torch.Tensor]:

@@ -19,21 +19,21 @@ _ENOUGH = 4096
 _SLOW_S = 0.3
 
 
-def find_longest(session: Session, rows: Split) -> dict[str, int]:
+def find_max_length(session: Session, rows: Split) -> dict[str, int]:
     """Find the limit of each free dimension directly after the rows, by repeating one of these rows.
 
     Dimensions without a limit are left out, as are those where a shorter sequence fails."""
-    found = {}
+    limits = {}
     for spec in session.signature.inputs:
         dim = spec.shape[1] if session.signature.batches and len(spec.shape) > 1 else None
-        if isinstance(dim, str) and dim not in found and dim in session.sizes:
+        if isinstance(dim, str) and dim not in limits and dim in session.sizes:
             limit = _search(session.sizes[dim], partial(_run, session, rows, dim))
             if limit is not None:
-                found[dim] = limit
-    return found
+                limits[dim] = limit
+    return limits
 
 
-def require_longest(session: Session, rows: Split, tokens: int) -> None:
+def require_max_length(session: Session, rows: Split, tokens: int) -> None:
     """Raise ExportFailed unless the graph runs on a text of the length to which texts are truncated.
 
     The text repeats the tokens of the longest row."""

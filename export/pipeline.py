@@ -52,9 +52,9 @@ def run(recipe_path: Path, out: Path, only: str | None = None, force: bool = Fal
     variant fails, the failure is reported and the others continue. Raises CounterweightError if there is no
     baseline."""
     recipe = load_recipe(recipe_path)
-    wanted = _choose(recipe, only)
+    selected = _choose(recipe, only)
     try:
-        return _run(recipe, recipe_path.resolve().parent, out, wanted, force)
+        return _run(recipe, recipe_path.resolve().parent, out, selected, force)
     except OSError as error:
         raise ExportFailed(
             f"{error.filename or out}: {error.strerror or error}; "
@@ -62,7 +62,7 @@ def run(recipe_path: Path, out: Path, only: str | None = None, force: bool = Fal
         ) from error
 
 
-def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool) -> ExportOutcome:
+def _run(recipe: Recipe, folder: Path, out: Path, selected: list[str], force: bool) -> ExportOutcome:
     with (
         importable([folder, Path.cwd()]),
         reproducible(recipe.threads),
@@ -74,7 +74,7 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
         trained, data = read_model_and_data(recipe, folder)
         origin = describe_origin(recipe, folder, trained, data)
         provenance = describe_variants(recipe, origin)
-        due = [name for name in wanted if force or not _is_unchanged(home / name, provenance[name])]
+        due = [name for name in selected if force or not _is_unchanged(home / name, provenance[name])]
         failed: dict[str, str] = {}
         if due:
             # These imports are slow, and an export without changes does not need them.
@@ -95,9 +95,9 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
             scale.weigh(provenance, say)
             if not failed:
                 shelf.sweep({*workshop.torch_keys, *scale.keys})
-        found = read_model(home)
-        model = _arrange(found, recipe)
-        if due or model is not found or not (home / REPORT).exists():
+        stored = read_model(home)
+        model = _arrange(stored, recipe)
+        if due or model is not stored or not (home / REPORT).exists():
             from export.report.report import write_report
 
             proven = {name: bundle for name, bundle in model.bundles.items() if not bundle.unproven}
@@ -106,10 +106,10 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
     return ExportOutcome(
         model=model,
         status={
-            name: "failed" if name in failed else "built" if name in due else "unchanged" for name in wanted
+            name: "failed" if name in failed else "built" if name in due else "unchanged" for name in selected
         },
         failed=failed,
-        stale=_find_stale(model, provenance, wanted),
+        stale=_find_stale(model, provenance, selected),
     )
 
 
@@ -173,13 +173,13 @@ def _is_unchanged(folder: Path, provenance: Provenance) -> bool:
 
 
 def _find_stale(
-    model: StoredModel, provenance: Mapping[str, Provenance], wanted: list[str]
+    model: StoredModel, provenance: Mapping[str, Provenance], selected: list[str]
 ) -> tuple[str, ...]:
     """Find bundles that were not exported now and come from another recipe, model, data or code."""
     return tuple(
         name
         for name, bundle in model.bundles.items()
-        if name not in wanted
+        if name not in selected
         and not added(bundle)
         and (name not in provenance or bundle.provenance.fingerprint != provenance[name].fingerprint)
     )

@@ -111,12 +111,14 @@ class Prune(Record):
             "weights": ("ratio", "threshold"),
             "2:4": (),
         }[self.remove]
-        given = [name for name in ("ratio", "threshold", "multiply_adds") if getattr(self, name) is not None]
-        if wrong := [name for name in given if name not in allowed]:
+        settings = [
+            name for name in ("ratio", "threshold", "multiply_adds") if getattr(self, name) is not None
+        ]
+        if wrong := [name for name in settings if name not in allowed]:
             raise ValueError(
                 f"`remove: {self.remove}` takes no {wrong[0]}; it takes {' or '.join(allowed) or 'none'}"
             )
-        if allowed and len(given) != 1:
+        if allowed and len(settings) != 1:
             raise ValueError(f"`remove: {self.remove}` needs exactly one of {', '.join(allowed)}")
         if self.recover is not None and self.rounds == 1:
             raise ValueError("`recover` trains between rounds; with one round, add a finetune step instead")
@@ -173,15 +175,15 @@ class Quantize(Record):
     def _sound(self) -> Self:
         if self.bits == 4 and self.method != "weights":
             raise ValueError("4 bits exist only for `method: weights`")
-        given = self.model_fields_set
-        static_only = {"calibrate", "percentile", "activations", "smooth", "split_outliers"} & given
+        settings = self.model_fields_set
+        static_only = {"calibrate", "percentile", "activations", "smooth", "split_outliers"} & settings
         if self.method != "static" and static_only:
             raise ValueError(f"`method: {self.method}` takes no {sorted(static_only)[0]}; only static does")
         # Blocks of weights have a fixed form.
-        computing = {"per_channel", "weights", "reduce_range"} & given
+        computing = {"per_channel", "weights", "reduce_range"} & settings
         if self.method == "weights" and computing:
             raise ValueError(f"`method: weights` takes no {sorted(computing)[0]}; static and dynamic do")
-        if "percentile" in given and self.calibrate != "percentile":
+        if "percentile" in settings and self.calibrate != "percentile":
             raise ValueError(
                 f"`calibrate: {self.calibrate}` takes no percentile; `calibrate: percentile` does"
             )

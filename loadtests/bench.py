@@ -84,17 +84,17 @@ def _table(capacity: LoadReport, compared: LoadReport) -> str:
     }
     first = capacity.capacities[_BASELINE].rate_per_s or 0.0
     rows = []
-    for name, found in capacity.capacities.items():
-        rate = found.rate_per_s
+    for name, result in capacity.capacities.items():
+        rate = result.rate_per_s
         report = compared.variants[name]
         rows.append(
             [
                 f"`{name}`",
                 "-" if rate is None else f"{rate:,.0f}",
                 "-" if not rate or not first else f"{rate / first:.2f}x",
-                f"{found.confirmed} of {found.confirmations}",
-                "-" if found.cost is None else f"{found.cost.model_s:.1f}",
-                "-" if found.cost is None else f"{found.cost.gateway_s + found.cost.proxy_s:.1f}",
+                f"{result.confirmed} of {result.confirmations}",
+                "-" if result.cost is None else f"{result.cost.model_s:.1f}",
+                "-" if result.cost is None else f"{result.cost.gateway_s + result.cost.proxy_s:.1f}",
                 _ms(report.p50_ms),
                 _ratio(ratios.get(name, {}).get("p50")),
                 _ms(report.p99_ms),

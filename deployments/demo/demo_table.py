@@ -33,8 +33,8 @@ def table(summary: Summary) -> str:
     trust = what_to_trust(summary)
     alarms = [f"!  {alarm}" for alarm in (*summary.faults, trust) if alarm]
     lines = [*outcomes(summary), *notes(summary), *alarms]
-    said = [textwrap.fill(line, _WIDTH, subsequent_indent="   ") for line in lines]
-    return "\n".join([grid, "", *said])
+    paragraphs = [textwrap.fill(line, _WIDTH, subsequent_indent="   ") for line in lines]
+    return "\n".join([grid, "", *paragraphs])
 
 
 def cells(summary: Summary) -> list[list[str]]:

@@ -44,8 +44,8 @@ class RolloutStory(Record):
 def tell(view: RolloutView, trail: Sequence[TrailLine]) -> RolloutStory:
     """Return the course of the rollout in `view`; `trail` is the trail of its model."""
     rollout = view.rollout
-    mine = [line for line in trail if line.rollout == rollout.rollout]
-    firsts = [next(lines) for _, lines in groupby(mine, key=lambda line: (line.phase, line.step))]
+    entries = [line for line in trail if line.rollout == rollout.rollout]
+    firsts = [next(lines) for _, lines in groupby(entries, key=lambda line: (line.phase, line.step))]
     moves = tuple(
         RolloutMove(
             after_s=line.at_s - rollout.started_s,

@@ -46,9 +46,9 @@ def read_candidate(path: Path, assets: dict[str, str]) -> Candidate:
 
 def _require_assets(path: Path, bundle: Bundle, assets: dict[str, str]) -> None:
     """Raise InvalidSource unless it has the baseline's tokenizer and labels, which all variants share."""
-    theirs = {file.path: file.sha256 for file in bundle.files if file.path != MODEL}
-    for name in sorted({*theirs, *assets}):
-        if theirs.get(name) != assets.get(name):
+    baseline_assets = {file.path: file.sha256 for file in bundle.files if file.path != MODEL}
+    for name in sorted({*baseline_assets, *assets}):
+        if baseline_assets.get(name) != assets.get(name):
             raise InvalidSource(
                 f"{path}: its {name} differs from the baseline's, and variants of one model share it; use "
                 "the "

@@ -60,7 +60,7 @@ def add(arguments: list[str]) -> int:
             )
         bundle = read_bundle(prove_apart(options.recipe, options.out, options.variant, options.source))
     place = f"{options.out / bundle.model / bundle.variant}"
-    said = bundle.rejected and f"rejected: {bundle.rejected}"
-    said = said or ("unproven: it was not measured" if bundle.unproven else "accepted by the floor")
-    sys.stdout.write(f"{place}: {said}\n")
+    verdict = bundle.rejected and f"rejected: {bundle.rejected}"
+    verdict = verdict or ("unproven: it was not measured" if bundle.unproven else "accepted by the floor")
+    sys.stdout.write(f"{place}: {verdict}\n")
     return 1 if bundle.rejected else 0

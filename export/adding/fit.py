@@ -55,14 +55,15 @@ def _zeros(spec: TensorSpec, shape: list[int]) -> np.ndarray[Any, Any]:
 
 
 def _compare(kind: str, items: Iterable[Any], specs: Iterable[TensorSpec], baseline: str, name: str) -> None:
-    came, wanted = {item.name: item for item in items}, {spec.name: spec for spec in specs}
-    if set(came) != set(wanted):
+    actual, expected = {item.name: item for item in items}, {spec.name: spec for spec in specs}
+    if set(actual) != set(expected):
         raise InvalidSource(
-            f"{name} has the {kind}s {', '.join(sorted(came))}, {baseline} has {', '.join(sorted(wanted))}: "
-            f"variants of one model must be interchangeable; rename or remove the differences"
+            f"{name} has the {kind}s {', '.join(sorted(actual))}, {baseline} has "
+            f"{', '.join(sorted(expected))}: variants of one model must be "
+            "interchangeable; rename or remove the differences"
         )
-    for key, spec in wanted.items():
-        datatype, shape = _declared(came[key])
+    for key, spec in expected.items():
+        datatype, shape = _declared(actual[key])
         if datatype != spec.datatype:
             raise InvalidSource(
                 f"{name}: the {kind} {key!r} is {datatype}, that of {baseline} is {spec.datatype}; cast it "
@@ -87,12 +88,12 @@ def _declared(item: Any) -> tuple[str, tuple[int | str, ...] | None]:
     return datatype, tuple(dim.dim_value or dim.dim_param or "?" for dim in tensor.shape.dim)
 
 
-def _takes(shape: tuple[int | str, ...], wanted: tuple[int | str, ...], kind: str) -> bool:
+def _takes(shape: tuple[int | str, ...], expected: tuple[int | str, ...], kind: str) -> bool:
     """Whether the declared sizes allow the wanted ones: a fixed size must be equal, a free one allows any."""
-    if len(shape) != len(wanted):
+    if len(shape) != len(expected):
         return False
-    fixed = ((came, size) for came, size in zip(shape, wanted, strict=True) if isinstance(came, int))
-    return all(came == size for came, size in fixed)
+    fixed = ((actual, size) for actual, size in zip(shape, expected, strict=True) if isinstance(actual, int))
+    return all(actual == size for actual, size in fixed)
 
 
 def _require_answers(session: Session, inputs: Arrays, rows: int) -> None:
@@ -100,7 +101,7 @@ def _require_answers(session: Session, inputs: Arrays, rows: int) -> None:
     for spec in session.signature.outputs:
         answer = session.run(inputs)[spec.name]
         sizes = zip(answer.shape, spec.shape, strict=False)
-        same = all(came == size for came, size in sizes if isinstance(size, int))
+        same = all(actual == size for actual, size in sizes if isinstance(size, int))
         whole = not session.signature.batches or answer.shape[:1] == (rows,)
         if answer.ndim != len(spec.shape) or not same or not whole:
             raise ModelFailed(

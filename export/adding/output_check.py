@@ -24,18 +24,18 @@ def require_form(session: Session, baseline: Session, bundle: Bundle) -> None:
     `bundle` is the baseline's. The inputs are generated, because there is no data."""
     inputs = _make_inputs(bundle)
     try:
-        wanted, came = baseline.run(inputs), session.run(inputs)
+        expected, actual = baseline.run(inputs), session.run(inputs)
     except ModelFailed:
         # If the generated inputs do not suit the graph, nothing can be concluded.
         return
     quality = bundle.figures.quality
     known: Mapping[str, Meaning] = {item.name: item.meaning for item in quality.outputs}
-    for number, (name, answer) in enumerate(wanted.items()):
+    for number, (name, answer) in enumerate(expected.items()):
         meaning = known.get(name) or read_meaning(quality.task, answer, first=number == 0, labelled=True)
         if name not in known and meaning.form == "chances":
             # With so few generated rows, this may be chance.
             continue
-        change = find_change(name, meaning, answer, came[name], real=False)
+        change = find_change(name, meaning, answer, actual[name], real=False)
         if change is not None:
             raise InvalidSource(
                 f"{session.name} has outputs of another kind than {baseline.name}: {change}; variants of "

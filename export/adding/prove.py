@@ -39,10 +39,12 @@ def _measure(recipe: Recipe, folder: Path, stored: StoredModel, variant: str, ca
         trained, data = read_model_and_data(recipe, folder)
         exported = from_onnx(candidate.graph, data.calibration, tuple(recipe.named_outputs))
         if exported.signature != stored.signature:
-            came, wanted = (each.model_dump(mode="json") for each in (exported.signature, stored.signature))
+            actual, expected = (
+                each.model_dump(mode="json") for each in (exported.signature, stored.signature)
+            )
             raise InvalidSource(
-                f"{candidate.name} has the signature {came} on the recipe's rows, the baseline has {wanted}; "
-                "convert it again"
+                f"{candidate.name} has the signature {actual} on the recipe's rows, the baseline has "
+                f"{expected}; convert it again"
             )
         origin = describe_origin(recipe, folder, trained, data)
         provenance = _provenance(describe_variants(recipe, origin)[recipe.baseline], candidate)

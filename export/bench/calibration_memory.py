@@ -58,9 +58,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _read_peak(status: str) -> int:
     """Return the peak of resident memory of this program; getrusage would include the parent's."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    assert found is not None, "Linux always says so"
-    return int(found[1]) * 1024
+    match = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert match is not None, "Linux always says so"
+    return int(match[1]) * 1024
 
 
 _SLICES = {"search": slice(0, 2), "held_out": slice(2, 4), "calibration": slice(4, None)}

@@ -105,11 +105,11 @@ RIVALS = {
 def _environment(folder: Path, requirements: tuple[str, ...]) -> Path:
     """Return the folder of programs of a virtual environment with these requirements, created on demand."""
     ready = folder / "ready.txt"
-    wanted = "\n".join(requirements)
-    if not ready.exists() or ready.read_text() != wanted:
+    content = "\n".join(requirements)
+    if not ready.exists() or ready.read_text() != content:
         _run([sys.executable, "-m", "venv", "--clear", str(folder)])
         _run([str(folder / "bin" / "pip"), "install", "--quiet", *requirements])
-        ready.write_text(wanted)
+        ready.write_text(content)
     return folder / "bin"
 
 
@@ -119,5 +119,5 @@ def _run(command: list[str], folder: Path | None = None) -> None:
         command, capture_output=True, text=True, timeout=_LONGEST_S, env=environment, cwd=folder, check=False
     )
     if result.returncode != 0:
-        said = "\n".join((result.stdout + result.stderr).strip().splitlines()[-5:])
-        raise ExportFailed(f"{' '.join(command[:4])} ... failed with {result.returncode}: {said}")
+        output = "\n".join((result.stdout + result.stderr).strip().splitlines()[-5:])
+        raise ExportFailed(f"{' '.join(command[:4])} ... failed with {result.returncode}: {output}")

@@ -12,7 +12,7 @@ import onnx
 from export.artifacts import Trained
 from export.compress.match_inputs import ModelInput
 from export.errors import InvalidSource
-from export.mending.input_axes import read_dtype, read_shape
+from export.repair.input_axes import read_dtype, read_shape
 from serve.bundles.meaning import Task
 
 # Ending of the architecture in a Hugging Face configuration -> the task.

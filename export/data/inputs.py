@@ -83,7 +83,10 @@ def _encode(place: str, inputs: Mapping[str, Any], tokenizer: Tokenizer) -> Arra
     return tokenizer.encode(place, texts)
 
 
-def _bytes_of(content: NDArray[np.generic]) -> bytes:
+def _bytes_of(content: NDArray[np.generic] | str) -> bytes:
+    # An array of strings of shape [rows] has a plain string in each row.
+    if isinstance(content, str):
+        return json.dumps(content).encode()
     # The bytes of an object array are only pointers.
     return json.dumps(content.tolist()).encode() if content.dtype.kind == "O" else content.tobytes()
 

@@ -83,8 +83,8 @@ class Tokenizer:
 def _find_pad(name: str, tokenizer: tokenizers.Tokenizer) -> int:
     if tokenizer.padding is not None:
         return int(tokenizer.padding["pad_id"])
-    found = (tokenizer.token_to_id(token) for token in _PADS)
-    pad = next((number for number in found if number is not None), None)
+    ids = (tokenizer.token_to_id(token) for token in _PADS)
+    pad = next((number for number in ids if number is not None), None)
     if pad is None:
         raise InvalidSource(
             f"{name} names no padding token and has none of {', '.join(_PADS)}; save it again after "

@@ -9,15 +9,15 @@ from pydantic import JsonValue
 from export.artifacts import Exported
 from export.data.datasets import Split
 from export.errors import ExportFailed
-from export.mending.boundary_operators import turn, widen
-from export.mending.input_axes import Shape, read_dtype, read_shape
-from export.mending.node_names import name_nodes
-from export.mending.opset import raise_opset
-from export.mending.output_dimensions import read_sizes
-from export.mending.output_names import select_outputs
-from export.mending.row_axis import find_batch
-from export.mending.value_types import tell_types
 from export.onnx.graph import clean
+from export.repair.boundary_operators import turn, widen
+from export.repair.input_axes import Shape, read_dtype, read_shape
+from export.repair.node_names import name_nodes
+from export.repair.opset import raise_opset
+from export.repair.output_dimensions import read_sizes
+from export.repair.output_names import select_outputs
+from export.repair.row_axis import find_batch
+from export.repair.value_types import tell_types
 from serve.base.tensor import Signature, TensorSpec, datatype_of
 
 # The names on the wire, in order; or each with its name in the file.
@@ -30,31 +30,31 @@ def from_onnx(graph: bytes, rows: Split, outputs: Outputs) -> Exported:
 
     Raises ExportFailed when it takes other inputs, or answers no batch of any size."""
     model = onnx.load_from_string(graph)
-    wanted = outputs if isinstance(outputs, Mapping) else {name: name for name in outputs}
-    changes = select_outputs(model.graph, wanted, rows.inputs)
+    requested = outputs if isinstance(outputs, Mapping) else {name: name for name in outputs}
+    changes = select_outputs(model.graph, requested, rows.inputs)
     # Sizes in the middle that the file names in its own way.
     del model.graph.value_info[:]
     changes += name_nodes(model.graph) + widen(model.graph)
     file = onnx.ModelProto.FromString(model.SerializeToString())
     model, raised = raise_opset(model)
-    tried, forms, difference = find_batch(model, file, rows, changed=raised is not None)
+    trial, forms, difference = find_batch(model, file, rows, changed=raised is not None)
     fixed = sorted({form.fixed for form in forms.values() if form.fixed is not None})
     changes += [raised] if raised else []
     changes += [f"a batch fixed to {number} freed" for number in fixed]
-    declared = {item.name: _to_front(read_shape(item), tried.axes[item.name]) for item in file.graph.output}
+    declared = {item.name: _to_front(read_shape(item), trial.axes[item.name]) for item in file.graph.output}
     dims = {name: form.dims for name, form in forms.items()}
-    sizes = read_sizes(tried, dims, declared)
+    sizes = read_sizes(trial, dims, declared)
     shapes = {**dims, **sizes}
     ranks = {name: len(shape) for name, shape in shapes.items()}
-    changes += turn(tried.model.graph, {name: form.axis for name, form in forms.items()}, tried.axes, ranks)
-    _declare(tried.model.graph, shapes)
-    tell_types(tried.model, tried.runs[0][0])
+    changes += turn(trial.model.graph, {name: form.axis for name, form in forms.items()}, trial.axes, ranks)
+    _declare(trial.model.graph, shapes)
+    tell_types(trial.model, trial.runs[0][0])
     note: dict[str, JsonValue] = {"step": "mend", "changes": [*changes]}
     if difference is not None:
         note["max_difference"] = difference
     return Exported(
-        graph=clean(tried.model),
-        signature=_read_signature(tried.model.graph),
+        graph=clean(trial.model),
+        signature=_read_signature(trial.model.graph),
         parity=None,
         notes=(note,) if changes else (),
     )

@@ -54,10 +54,10 @@ def insert(items: Any, graph: Any, step_of: Callable[[str], Step]) -> None:
     """Put an operator between the graph and its inputs, or its outputs (`items`), which keep their names. An
     input that is an output, too, is given out as it came."""
     inward = items is graph.input
-    given = {item.name for item in graph.input}
+    inputs = {item.name for item in graph.input}
     for item in items:
         step = step_of(item.name)
-        if step is None or (not inward and item.name in given):
+        if step is None or (not inward and item.name in inputs):
             continue
         name, inner = item.name, free_name(f"{item.name}_inside", values_of(graph))
         rename(graph, {name: inner})

@@ -29,9 +29,9 @@ def measure_rounding(graph: bytes, inputs: Arrays) -> list[NDArray[np.float64]]:
     answers = _ask(graph, inputs)
     moved = [np.zeros(answer.shape) for answer in answers]
     for other in _spoil(graph):
-        for index, (came, wanted) in enumerate(zip(_ask(other, inputs), answers, strict=True)):
-            if wanted.dtype.kind == "f" and came.shape == wanted.shape:
-                one, two = came.astype(np.float64), wanted.astype(np.float64)
+        for index, (actual, expected) in enumerate(zip(_ask(other, inputs), answers, strict=True)):
+            if expected.dtype.kind == "f" and actual.shape == expected.shape:
+                one, two = actual.astype(np.float64), expected.astype(np.float64)
                 off = np.abs(np.subtract(one, two, out=np.zeros(one.shape), where=one != two))
                 moved[index] = np.fmax(moved[index], np.where(np.isfinite(off), off, 0.0))
     return moved

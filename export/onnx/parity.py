@@ -29,14 +29,14 @@ def prove_parity(model: torch.nn.Module, graph: bytes, rows: Split, signature: S
         inputs = probe(rows, size, share)
         sizes = _sizes(signature, inputs)
         answers = zip(_run(session, inputs, size), ask_torch(model, inputs, size), strict=True)
-        for index, (spec, (came, wanted)) in enumerate(zip(signature.outputs, answers, strict=True)):
-            _require_shape(spec, came, wanted, sizes, size)
-            if not (apart := largest_apart(came, wanted)) <= SAME_FLOATS:
+        for index, (spec, (actual, expected)) in enumerate(zip(signature.outputs, answers, strict=True)):
+            _require_shape(spec, actual, expected, sizes, size)
+            if not (apart := largest_apart(actual, expected)) <= SAME_FLOATS:
                 rounding = measure_rounding(graph, inputs)[index]
-                if not largest_apart(came, wanted, rounding=rounding) <= SAME_FLOATS:
-                    told = f"on {size} rows {_tell(spec.name, came, wanted, apart)}: {_explain(model)}"
-                    raise ExportFailed(told)
-            largest = max(largest, distance(came, wanted))
+                if not largest_apart(actual, expected, rounding=rounding) <= SAME_FLOATS:
+                    fault = f"on {size} rows {_tell(spec.name, actual, expected, apart)}: {_explain(model)}"
+                    raise ExportFailed(fault)
+            largest = max(largest, distance(actual, expected))
     return Parity(batch_sizes=tuple(size for size, _ in PROBES), max_abs_difference=largest)
 
 
@@ -89,23 +89,23 @@ def _sizes(signature: Signature, inputs: Arrays) -> dict[str, int]:
 
 
 def _require_shape(
-    spec: TensorSpec, came: NDArray[Any], wanted: NDArray[Any], sizes: Mapping[str, int], rows: int
+    spec: TensorSpec, actual: NDArray[Any], expected: NDArray[Any], sizes: Mapping[str, int], rows: int
 ) -> None:
-    if came.shape != wanted.shape:
+    if actual.shape != expected.shape:
         raise ExportFailed(
-            f"on {rows} rows the graph's {spec.name} has the shape {list(came.shape)} and torch's "
-            f"{list(wanted.shape)}: the graph differs from the model; does `forward` squeeze, or depend on "
+            f"on {rows} rows the graph's {spec.name} has the shape {list(actual.shape)} and torch's "
+            f"{list(expected.shape)}: the graph differs from the model; does `forward` squeeze, or depend on "
             "the "
             "batch size or the length?"
         )
     promised = [sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in spec.shape]
-    kept = len(promised) == came.ndim and all(
-        isinstance(dim, str) or dim == size for dim, size in zip(promised, came.shape, strict=True)
+    kept = len(promised) == actual.ndim and all(
+        isinstance(dim, str) or dim == size for dim, size in zip(promised, actual.shape, strict=True)
     )
     if not kept:
         raise ExportFailed(
-            f"on {rows} rows the output {spec.name} has the shape {list(came.shape)}, but the graph declares "
-            f"{list(spec.shape)}, here {promised}: a size of the example became fixed, or a "
+            f"on {rows} rows the output {spec.name} has the shape {list(actual.shape)}, but the graph "
+            f"declares {list(spec.shape)}, here {promised}: a size of the example became fixed, or a "
             "batch of one is dropped; keep such sizes, and `squeeze` without a dimension, out of `forward`"
         )
 
@@ -121,8 +121,8 @@ def _explain(model: torch.nn.Module) -> str:
     return "the graph differs from the model; does `forward` depend on randomness, batch size or values?"
 
 
-def _tell(name: str, came: NDArray[Any], wanted: NDArray[Any], share: float) -> str:
+def _tell(name: str, actual: NDArray[Any], expected: NDArray[Any], share: float) -> str:
     return (
-        f"the graph's {name} {list(came.shape)} is up to {share:.2g} of a value away from torch's "
-        f"{list(wanted.shape)}, whose largest value is {np.abs(wanted).max():.2g}"
+        f"the graph's {name} {list(actual.shape)} is up to {share:.2g} of a value away from torch's "
+        f"{list(expected.shape)}, whose largest value is {np.abs(expected).max():.2g}"
     )

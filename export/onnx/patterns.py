@@ -13,12 +13,12 @@ def match(patterns: Iterable[str], names: Iterable[str], what: str) -> list[str]
     Raises StepFailed for a pattern that matches nothing; `what` says what the names are, such as
     "modules"."""
     known = list(names)
-    found: set[str] = set()
+    matches: set[str] = set()
     for pattern in patterns:
         fits = [name for name in known if fnmatchcase(name, pattern)]
         if not fits:
             raise StepFailed(
                 f"the pattern {pattern!r} matches none of {len(known)} {what}; {nearest(pattern, known)}"
             )
-        found.update(fits)
-    return [name for name in known if name in found]
+        matches.update(fits)
+    return [name for name in known if name in matches]

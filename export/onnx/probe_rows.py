@@ -42,10 +42,10 @@ def probe(split: Split, rows: int, share: Fraction) -> Arrays:
     }
 
 
-def distance(came: NDArray[np.generic], wanted: NDArray[np.generic]) -> float:
+def distance(actual: NDArray[np.generic], expected: NDArray[np.generic]) -> float:
     """Return the largest absolute difference between two arrays; infinite if their shapes differ."""
-    if came.shape != wanted.shape:
+    if actual.shape != expected.shape:
         return float("inf")
-    one, other = came.astype(np.float64), wanted.astype(np.float64)
+    one, other = actual.astype(np.float64), expected.astype(np.float64)
     # Equal infinities do not differ.
     return float(np.max(np.abs(np.subtract(one, other, out=np.zeros(one.shape), where=one != other))))

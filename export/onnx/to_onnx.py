@@ -15,10 +15,10 @@ from export.artifacts import Exported
 from export.data.datasets import Split
 from export.errors import ExportFailed
 from export.forward import bind, flatten, to_tensors
-from export.mending.output_dimensions import refuse_empty
 from export.onnx.graph import clean, require_unique_names
 from export.onnx.parity import ask_torch, prove_parity
 from export.onnx.probe_rows import BATCH, EXAMPLE, probe
+from export.repair.output_dimensions import refuse_empty
 from serve.base.tensor import Signature, TensorSpec, datatype_of
 
 # What torch.export says of a dimension that was to be free.
@@ -32,9 +32,11 @@ def to_onnx(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opset
     Raises ExportFailed if there is no such graph."""
     proto = _convert(model.eval(), rows, outputs, opset)
     require_unique_names(proto)
-    came = next(item.version for item in proto.opset_import if item.domain == "")
-    if came != opset:
-        raise ExportFailed(f"torch wrote opset {came} although the recipe sets {opset}; set `opset: {came}`")
+    version = next(item.version for item in proto.opset_import if item.domain == "")
+    if version != opset:
+        raise ExportFailed(
+            f"torch wrote opset {version} although the recipe sets {opset}; set `opset: {version}`"
+        )
     signature = _read_signature(proto)
     try:
         graph = clean(proto)
@@ -82,19 +84,19 @@ def _convert(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opse
             )
         except Exception as error:  # torch raises a different class from each of its stages
             reason = " ".join(str(error.__cause__ or error).split())
-            told = _explain_fixed(reason) or f"{reason:.600}"
-            raise ExportFailed(f"torch cannot express the model as an ONNX graph: {told}") from error
+            explanation = _explain_fixed(reason) or f"{reason:.600}"
+            raise ExportFailed(f"torch cannot express the model as an ONNX graph: {explanation}") from error
     assert program is not None, "torch returns a program when dynamo=True"
     return program.model_proto
 
 
 def _explain_fixed(reason: str) -> str | None:
     """Where torch says that a free dimension came out as a number, what in the model makes it one."""
-    found = _FIXED.search(reason)
-    if found is None:
+    match = _FIXED.search(reason)
+    if match is None:
         return None
-    what, many = ("batch", "rows") if found["axis"] == "0" else ("length", "tokens")
-    size, name, axis = found["size"], found["name"], found["axis"]
+    what, many = ("batch", "rows") if match["axis"] == "0" else ("length", "tokens")
+    size, name, axis = match["size"], match["name"], match["axis"]
     return (
         f"`forward` fixes the {what} at the {size} {many} that it was traced with (dimension {axis} of "
         f"{name}), and a server runs any number: do not loop over {many}, write -1 or x.shape[{axis}] into a "

@@ -123,12 +123,16 @@ def _judge_following(output: OutputFigures) -> str | None:
 
 def _judge_numbers(output: OutputFigures) -> str | None:
     doubtful = output.meaning.kind == "classes" and bool(output.meaning.spread)
-    if not doubtful or output.r2 is None or output.r2 >= _EXPLAINS:
+    if not doubtful or output.r2 is None:
+        return None
+    low = output.r2 if output.r2_low is None else output.r2_low
+    if low >= _EXPLAINS:
         return None
     return (
         f"the numbers of `{output.name}` differ from the baseline's: R2 is {output.r2:.4f} in the worst "
-        f"column; at least {_EXPLAINS} is required unless they are known to be class scores: "
-        "give labels, or the names of the classes (`source.labels`), or write `task: regression`"
+        f"column, with {CONFIDENCE:.0%} confidence at least {low:.4f}; at least {_EXPLAINS} is required "
+        "unless they are known to be class scores: give labels, or the names of the classes "
+        "(`source.labels`), or write `task: regression`"
     )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from export.data.datasets import Split
 from export.data.inputs import TOKENS
 from export.errors import ExportFailed
-from export.mending.output_dimensions import refuse_empty
+from export.repair.output_dimensions import refuse_empty
 from export.training.batches import Rows, ordered_batches
 from serve.base.tensor import TensorSpec
 from serve.engine.session import Session
@@ -24,11 +24,13 @@ def answers(session: Session, split: Split) -> Answers:
 
     Raises ExportFailed if an answer is NaN, or an output has no value in any row; only outputs after the
     first may be infinite."""
-    found: dict[str, list[tuple[Rows, NDArray[Any]]]] = {name: [] for name in session.signature.output_names}
+    batches: dict[str, list[tuple[Rows, NDArray[Any]]]] = {
+        name: [] for name in session.signature.output_names
+    }
     for rows in ordered_batches(split):
-        came = session.run(split.take(rows))
+        outputs = session.run(split.take(rows))
         for number, spec in enumerate(session.signature.outputs):
-            output = _comparable(came[spec.name])
+            output = _comparable(outputs[spec.name])
             padding = _find_padding(spec, output, rows, split)
             if _is_no_number(
                 np.where(padding, np.zeros((), output.dtype), output), may_be_infinite=number > 0
@@ -39,8 +41,8 @@ def answers(session: Session, split: Split) -> Answers:
                     "leave its largest layers in float, or train with a lower learning rate"
                 )
             nothing = np.nan if output.dtype.kind == "f" else np.zeros((), output.dtype)
-            found[spec.name].append((rows, np.where(padding, nothing, output).astype(output.dtype)))
-    assembled = {name: _assemble(parts, len(split)) for name, parts in found.items()}
+            batches[spec.name].append((rows, np.where(padding, nothing, output).astype(output.dtype)))
+    assembled = {name: _assemble(parts, len(split)) for name, parts in batches.items()}
     for name, output in assembled.items():
         if not output.size:
             refuse_empty(name, output.shape)
@@ -71,13 +73,13 @@ def _is_no_number(output: NDArray[Any], *, may_be_infinite: bool) -> bool:
     return bool((np.isnan(output) if may_be_infinite else ~np.isfinite(output)).any())
 
 
-def _assemble(found: list[tuple[Rows, NDArray[Any]]], count: int) -> NDArray[Any]:
-    longest = np.max([came.shape[1:] for _, came in found], axis=0).astype(int)
-    dtype = np.result_type(*(came.dtype for _, came in found))
+def _assemble(parts: list[tuple[Rows, NDArray[Any]]], count: int) -> NDArray[Any]:
+    longest = np.max([part.shape[1:] for _, part in parts], axis=0).astype(int)
+    dtype = np.result_type(*(part.dtype for _, part in parts))
     assembled = np.zeros((count, *longest), dtype)
     if dtype.kind == "f":
         assembled[:] = np.nan
-    for rows, came in found:
-        place: tuple[Any, ...] = (rows, *(slice(size) for size in came.shape[1:]))
-        assembled[place] = came
+    for rows, part in parts:
+        place: tuple[Any, ...] = (rows, *(slice(size) for size in part.shape[1:]))
+        assembled[place] = part
     return assembled

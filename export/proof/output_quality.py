@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.proof.bootstrap import share_interval
+from export.proof.bootstrap import Floats, resample, share_interval
 from export.proof.held_out import Answers
 from serve.bundles.figures import Estimate, OutputFigures
 from serve.bundles.meaning import Meaning, Task
@@ -23,6 +23,8 @@ _READ = 1 << 25
 _SHARED = 0.5
 # With less of it to each, their differences are rounding.
 _OWN = 1e-8
+# Places whose errors are drawn for R2: of many, others are hardly ever the worst.
+_MOST_PLACES = 64
 # The mean of fewer is largely that of single rows.
 _ENOUGH_ROWS = 10
 
@@ -53,20 +55,23 @@ def _add_centre(meaning: Meaning, output: Array) -> Meaning:
 
 def find_changes(meanings: Meanings, baseline: Answers, variant: Answers) -> str | None:
     """Say in words which outputs of a variant changed their meaning; None if none did."""
-    found = (
+    changes = (
         find_change(name, meaning, few_rows(baseline[name]), few_rows(variant[name]))
         for name, meaning in meanings.items()
     )
-    return "; ".join(words for words in found if words) or None
+    return "; ".join(words for words in changes if words) or None
 
 
 def measure_outputs(
-    task: Task, meanings: Meanings, baseline: Answers, variant: Answers
+    task: Task, meanings: Meanings, baseline: Answers, variant: Answers, seed: int = 0
 ) -> tuple[OutputFigures, ...]:
-    """Return the figures of every output."""
-    return tuple(
-        measure_output(task, name, meanings[name], baseline[name], variant[name]) for name in baseline
-    )
+    """Return the figures of every output; `seed` is that of the bootstrap."""
+    figures = []
+    for name, expected in baseline.items():
+        figure = measure_output(task, name, meanings[name], expected, variant[name])
+        r2 = measure_r2(meanings[name], expected, variant[name], seed)
+        figures.append(figure if r2 is None else figure.model_copy(update={"r2": r2[0], "r2_low": r2[1]}))
+    return tuple(figures)
 
 
 def measure_whole(task: Task, meanings: Meanings, baseline: Answers, variant: Answers) -> Estimate:
@@ -114,8 +119,8 @@ def _join(blocks: list[Differences]) -> Differences:
 
 
 def measure_output(task: Task, name: str, meaning: Meaning, baseline: Array, variant: Array) -> OutputFigures:
-    """Return the figures of one output. For the baseline itself (the same array), the agreement has no
-    interval."""
+    """Return the figures of one output, without R2. For the baseline itself (the same array), the agreement
+    has no interval."""
     low = high = None
     if variant.dtype.kind == "f":
         finite = variant[np.isfinite(variant)]
@@ -130,24 +135,54 @@ def measure_output(task: Task, name: str, meaning: Meaning, baseline: Array, var
         low=low,
         high=high,
         agreement=agreement,
-        r2=_measure_r2(meaning, baseline, variant),
     )
 
 
-def _measure_r2(meaning: Meaning, baseline: Array, variant: Array) -> float | None:
-    """Return the R2 of the worst place of the last dimension; None if the output holds no numbers, or only
-    constant ones."""
+def measure_r2(meaning: Meaning, baseline: Array, variant: Array, seed: int) -> tuple[float, float] | None:
+    """Return the R2 of the worst place of the last dimension, and the lower end of its bootstrap interval
+    over the rows.
+
+    Args:
+        meaning: the kind of output, with the standard deviations of the baseline's numbers
+        baseline: the baseline's answers, [rows, ...]
+        variant: the variant's answers, [rows, ...]
+        seed: seed of the bootstrap
+
+    Returns:
+        None if the output holds no numbers, or only constant ones, or the shapes differ.
+    """
     if not any(meaning.spread) or baseline.shape != variant.shape:
         return None
+    errors, counts = _sum_errors(meaning, baseline, variant)
+    variances = np.square(np.asarray(meaning.spread[: errors.shape[1]]))
+    worst = np.argsort(_shares(errors.sum(axis=0), counts.sum(axis=0), variances))[-_MOST_PLACES:]
+    errors, counts, variances = errors[:, worst], counts[:, worst], variances[worst]
+
+    def r2(sums: Floats) -> Floats:
+        drawn_errors, drawn_counts = np.split(sums, 2, axis=1)
+        each = _shares(drawn_errors, drawn_counts, variances)
+        return np.asarray(1 - each.max(axis=1, keepdims=True))
+
+    table = np.column_stack([errors, counts])
+    value = float(r2(table.sum(axis=0)[None])[0, 0])
+    [(low, _)] = resample(table, r2, seed)
+    return value, min(low, value)
+
+
+def _sum_errors(meaning: Meaning, baseline: Array, variant: Array) -> tuple[Floats, Floats]:
+    """Return the sums of squared differences and their number for each row and place, each [rows, places]."""
     wide = len(meaning.spread) == (baseline.shape[-1] if baseline.ndim > 1 else 1)
     before, after = (
-        each.astype(np.float64).reshape(-1, len(meaning.spread) if wide else 1)
+        each.astype(np.float64).reshape(len(baseline), -1, len(meaning.spread) if wide else 1)
         for each in (baseline, variant)
     )
     apart = np.square(np.where(before == after, 0.0, before - after))
     finite = np.isfinite(apart)
-    errors = np.where(finite, apart, 0).sum(axis=0) / np.maximum(finite.sum(axis=0), 1)
-    spread = np.asarray(meaning.spread[: len(errors)])
+    return np.where(finite, apart, 0).sum(axis=1), finite.sum(axis=1).astype(np.float64)
+
+
+def _shares(errors: Floats, counts: Floats, variances: Floats) -> Floats:
+    """Return the unexplained share of the variance; of a constant place it is 0 or the largest float."""
+    means = errors / np.maximum(counts, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        shares = np.where(errors == 0, 0.0, errors / spread**2)
-    return 1 - float(np.nan_to_num(shares).max())
+        return np.asarray(np.nan_to_num(np.where(means == 0, 0.0, means / variances)))

@@ -57,8 +57,8 @@ class Parameters:
 def count_parameters(model: Any) -> Parameters:
     """Count the weights of an ONNX model and of the graphs inside its nodes, without scales, zero points and
     single numbers, so that the count is the same before and after quantization."""
-    found = [_count(graph) for graph in _graphs(model.graph)]
-    return Parameters(count=sum(item.count for item in found), nonzero=sum(item.nonzero for item in found))
+    counts = [_count(graph) for graph in _graphs(model.graph)]
+    return Parameters(count=sum(item.count for item in counts), nonzero=sum(item.nonzero for item in counts))
 
 
 def _graphs(graph: Any) -> Iterator[Any]:
@@ -90,12 +90,12 @@ def _count(graph: Any) -> Parameters:
 
 
 def _constants(graph: Any) -> dict[str, Any]:
-    found = {item.name: item for item in graph.initializer}
+    constants = {item.name: item for item in graph.initializer}
     for node in graph.node:
         for attribute in node.attribute:
             if node.op_type == "Constant" and attribute.name == "value":
-                found[node.output[0]] = attribute.t
-    return found
+                constants[node.output[0]] = attribute.t
+    return constants
 
 
 def _is_weight(constant: Any, node: Any, at: int) -> bool:

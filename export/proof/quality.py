@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from export.data.labels import IGNORE, Labels
 from export.proof.bootstrap import CONFIDENCE, Floats, mean_intervals
 from export.proof.confusion import count_confusions
-from export.proof.embedding_similarity import mean_cosine, rank_correlation
+from export.proof.embedding_similarity import mean_cosine, neighbour_agreement, rank_correlation
 from export.proof.label_metrics import Items, compare_by_labels
 from export.proof.output_quality import compare_all, estimate_agreement, few_rows
 from serve.bundles.figures import Compared, DisagreeingRow, Estimate, Quality
@@ -72,6 +72,7 @@ def _measure_embeddings(task: Task, meaning: Meaning, baseline: Array, variant: 
         confidence=CONFIDENCE,
         cosine=mean_cosine(centred(meaning, before), centred(meaning, after), seed),
         rank_correlation=rank_correlation(before, after, seed),
+        neighbours=neighbour_agreement(before, after, seed),
     )
 
 

@@ -34,25 +34,25 @@ def rounds_activations(model: Any) -> bool:
     )
 
 
-def are_other_answers(graph: bytes, inputs: Arrays, wanted: Arrays, came: Arrays) -> bool:
-    """Whether `came` differs by more than rounding from `wanted`, the answers of one run to `inputs`."""
+def are_other_answers(graph: bytes, inputs: Arrays, expected: Arrays, actual: Arrays) -> bool:
+    """Whether `actual` differs by more than rounding from `expected`, the answers of one run to `inputs`."""
     model = onnx.load_from_string(graph)
     coarse = rounds_activations(model)
-    suspects = [name for name in wanted if _is_apart(wanted[name], came[name], coarse)]
-    if not suspects or coarse or any(wanted[name].dtype.kind != "f" for name in suspects):
+    suspects = [name for name in expected if _is_apart(expected[name], actual[name], coarse)]
+    if not suspects or coarse or any(expected[name].dtype.kind != "f" for name in suspects):
         return bool(suspects)
     # A small difference of large numbers moves far relative to its size.
     moved = dict(
         zip([item.name for item in model.graph.output], measure_rounding(graph, inputs), strict=True)
     )
     return any(
-        largest_apart(came[name], wanted[name], rounding=moved[name]) > SAME_FLOATS for name in suspects
+        largest_apart(actual[name], expected[name], rounding=moved[name]) > SAME_FLOATS for name in suspects
     )
 
 
-def _is_apart(wanted: NDArray[Any], came: NDArray[Any], coarse: bool) -> bool:
-    if wanted.dtype.kind == "f" or wanted.shape != came.shape:
-        return largest_apart(came, wanted, coarse=coarse) > (_NEARLY_SAME if coarse else SAME_FLOATS)
-    if coarse or len(wanted) < _ENOUGH_ROWS:
+def _is_apart(expected: NDArray[Any], actual: NDArray[Any], coarse: bool) -> bool:
+    if expected.dtype.kind == "f" or expected.shape != actual.shape:
+        return largest_apart(actual, expected, coarse=coarse) > (_NEARLY_SAME if coarse else SAME_FLOATS)
+    if coarse or len(expected) < _ENOUGH_ROWS:
         return False
-    return bool((wanted != came).reshape(len(wanted), -1).any(axis=1).mean() > _FEW)
+    return bool((expected != actual).reshape(len(expected), -1).any(axis=1).mean() > _FEW)

@@ -17,11 +17,11 @@ def find_bypass_fault(
     it does.
 
     Doing nothing means passing on the input, or returning 0 if the result is added to the input."""
-    came = reference.answer_of(left)
+    actual = reference.answer_of(left)
     faults = [
-        reference.find_difference(came, wanted)
+        reference.find_difference(actual, expected)
         for replace in (_pass_on, _give_zero)
-        if (wanted := _answer_without(reference, stack, kept, replace)) is not None
+        if (expected := _answer_without(reference, stack, kept, replace)) is not None
     ]
     return None if None in faults else next(iter(faults), "these do not give what they read")
 

@@ -69,10 +69,12 @@ def find_produced(coupled: Sequence[Coupled], removed: Removed) -> Removed:
     returns."""
     produced: dict[str, set[int]] = {}
     for item in coupled:
-        gone = set(removed.get(item.name, ()))
+        removed_channels = set(removed.get(item.name, ()))
         for name, is_produced, channels, roots in item.parts:
-            if gone and is_produced and name in item.layers:
-                here = {channel for channel, root in zip(channels, roots, strict=True) if root in gone}
+            if removed_channels and is_produced and name in item.layers:
+                here = {
+                    channel for channel, root in zip(channels, roots, strict=True) if root in removed_channels
+                }
                 produced.setdefault(name, set()).update(here)
     return {name: sorted(channels) for name, channels in produced.items() if channels}
 

@@ -66,11 +66,11 @@ class Channels:
             )
         able = [*members, *lost]
         chosen = set(match(settings.layers, able, f"layers that can lose channels ({_WHOLE})")) - kept
-        found = tuple(coupled for coupled in free if coupled.layers <= chosen)
-        gone = frozenset().union(*(coupled.layers for coupled in found))
+        groups = tuple(coupled for coupled in free if coupled.layers <= chosen)
+        lost_layers = frozenset().union(*(coupled.layers for coupled in groups))
         for pattern in settings.layers:
             fits = match([pattern], able, "layers")
-            if not (gone | set(lost)) & set(fits):
+            if not (lost_layers | set(lost)) & set(fits):
                 together = next(coupled.layers for coupled in free if coupled.layers & set(fits))
                 raise StepFailed(
                     f"the pattern {pattern!r} fits {', '.join(fits)}, whose channels are added to those of "
@@ -78,10 +78,10 @@ class Channels:
                     "together; name all of them in `layers` and none of them in `keep`"
                 )
         for coupled in free:
-            if coupled not in found:
+            if coupled not in groups:
                 others = ", ".join(sorted(coupled.layers - chosen))
                 lost |= dict.fromkeys(coupled.layers, _TOGETHER.format(others))
-        return found, {name: reason for name, reason in lost.items() if name in chosen}
+        return groups, {name: reason for name, reason in lost.items() if name in chosen}
 
     def remove(self, removed: Mapping[str, list[int]]) -> None:
         """Remove these channels of these layers, and what depends on them, in place. Raises StepFailed if
@@ -159,9 +159,9 @@ class Channels:
         channels = {self._names[item.dep.target.module]: item.idxs for item in sources}
         columns = find_columns(self._module, channels, self._example)
         for place, item in enumerate(group):
-            found = columns.get(item.dep.target.module, [])
-            if not self._is_source(item) and len(found) == len(item.idxs):
-                group[place] = type(item)(item.dep, found)
+            matches = columns.get(item.dep.target.module, [])
+            if not self._is_source(item) and len(matches) == len(item.idxs):
+                group[place] = type(item)(item.dep, matches)
 
     def _trace(self, group: Any) -> dict[torch.nn.Module, dict[int, int]]:
         """Return, by layer, which channel of the root arrives in which column, where torch-pruning's answer
@@ -203,9 +203,9 @@ class Channels:
                 continue
             if len(channels) != len(roots) or not set(channels) <= set(range(count)):
                 raise StepFailed(_LOST)
-            found = {} if self._is_source(item) else traced.get(part, {})
-            if Counter(found.values()) == Counter(roots):
-                channels, roots = [*found], [*found.values()]
+            sources = {} if self._is_source(item) else traced.get(part, {})
+            if Counter(sources.values()) == Counter(roots):
+                channels, roots = [*sources], [*sources.values()]
             parts.append((self._names[part], produced, channels, roots))
             if not is_depthwise(part):
                 count = pruner.get_out_channel_groups if produced else pruner.get_in_channel_groups

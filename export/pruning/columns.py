@@ -19,10 +19,10 @@ _COUNTED = (_ConvNd, torch.nn.Linear, _BatchNorm)
 
 def find_columns(module: torch.nn.Module, channels: Mapping[str, list[int]], example: Tensors) -> Columns:
     """Return the columns of each layer in which these channels of these layers arrive."""
-    found: dict[torch.nn.Module, list[list[int] | None]] = {}
+    columns: dict[torch.nn.Module, list[list[int] | None]] = {}
 
     def look(part: torch.nn.Module, args: Any) -> None:
-        found.setdefault(part, []).append(_find_marked(part, args[0]))
+        columns.setdefault(part, []).append(_find_marked(part, args[0]))
 
     with ExitStack() as stack:
         for part in module.modules():
@@ -32,7 +32,7 @@ def find_columns(module: torch.nn.Module, channels: Mapping[str, list[int]], exa
             forward(module, example)
     return {
         part: seen[0]
-        for part, seen in found.items()
+        for part, seen in columns.items()
         if seen[0] is not None and all(again == seen[0] for again in seen)
     }
 

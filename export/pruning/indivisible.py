@@ -96,11 +96,11 @@ def _is_inseparable(part: object) -> bool:
 
 
 def _close(_: torch.nn.Module, args: Any, kwargs: Any, outputs: Any) -> Any:
-    came = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, torch.Tensor)]
+    tensors = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, torch.Tensor)]
     leaves, structure = tree_flatten(outputs)
     places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
     closed = Whole.apply(  # type: ignore[no-untyped-call]
-        len(places), *came, *(leaves[place].detach() for place in places)
+        len(places), *tensors, *(leaves[place].detach() for place in places)
     )
     for place, tensor in zip(places, closed, strict=True):
         leaves[place] = tensor

@@ -54,13 +54,13 @@ class Proof:
         except StepFailed as error:
             return str(error)
         try:
-            came = self._reference.answer_of(trial)
+            actual = self._reference.answer_of(trial)
         except Exception:  # whatever the model's own code runs into
             return "the following layers no longer fit"
         try:
             with silenced(self._reference.module, self._produced(removed)):
-                wanted = self._reference.answer()
+                expected = self._reference.answer()
         except Exception:  # it may look at its numbers
             return "the full model does not run with some of its channels at zero"
-        off = self._reference.find_difference(came, wanted)
+        off = self._reference.find_difference(actual, expected)
         return off and f"the following layers move, mix or average its channels: with some at zero {off}"

@@ -37,11 +37,11 @@ class Reference:
             torch.manual_seed(0)
             return forward(module.double() if self._double else module, self._rows)
 
-    def find_difference(self, came: Answers, wanted: Answers) -> str | None:
+    def find_difference(self, actual: Answers, expected: Answers) -> str | None:
         """Return the difference of the answers, if it exceeds rounding."""
-        if [one.shape for one in came] != [one.shape for one in wanted]:
+        if [one.shape for one in actual] != [one.shape for one in expected]:
             return "the outputs have another shape"
-        for one, other in zip(came, wanted, strict=True):
+        for one, other in zip(actual, expected, strict=True):
             share = largest_apart(one.numpy(), other.numpy())
             if share > (_NOISE if self._double else _MORE_NOISE):
                 return f"the answers are off by {share:.2g} of a value"

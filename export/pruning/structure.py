@@ -69,10 +69,10 @@ class Structure:
         if progress == 1:
             self.whole = self._find_untouched(ranking, removed) | self.whole
         self._remove(module, ranking, removed)
-        found: dict[str, JsonValue] = {
+        note: dict[str, JsonValue] = {
             name: list(indices) for name, indices in spread(ranking.coupled, removed).items()
         }
-        return replace(made, surgery=(*made.surgery, {"kind": self._settings.remove, "removed": found}))
+        return replace(made, surgery=(*made.surgery, {"kind": self._settings.remove, "removed": note}))
 
     def _note_sizes(self, module: torch.nn.Module, ranking: Ranking) -> None:
         """Record the initial sizes, including layers that can be ranked only in a later round, when they are

@@ -25,9 +25,9 @@ def output_shapes(module: torch.nn.Module, example: Tensors) -> list[list[int]]:
 def require_shapes(module: torch.nn.Module, example: Tensors, shapes: list[list[int]], advice: str) -> None:
     """Raise StepFailed with this advice unless the module still runs and its outputs have these shapes."""
     try:
-        came = output_shapes(module, example)
+        actual = output_shapes(module, example)
     except Exception as error:  # whatever the model's own code runs into
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         raise StepFailed(f"{type(module).__name__} no longer runs: {reason}; {advice}") from error
-    if came != shapes:
-        raise StepFailed(f"the outputs changed from {shapes} to {came}; {advice}")
+    if actual != shapes:
+        raise StepFailed(f"the outputs changed from {shapes} to {actual}; {advice}")

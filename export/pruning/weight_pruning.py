@@ -28,16 +28,16 @@ def prune_weights(made: Made, settings: Prune, context: Context, progress: float
     candidates = _find_weights(made.module, settings)
     worth = weigh(made.module, "l1" if settings.importance == "l2" else settings.importance, context)
     chosen = {name: worth[name] for name in candidates}
-    gone = (
+    pruned = (
         _choose_2_of_4(chosen, progress) if settings.remove == "2:4" else _choose(chosen, settings, progress)
     )
     before = {name: int((parameters[name] == 0).sum()) for name in candidates}
     with torch.no_grad():
-        for name, mask in gone.items():
+        for name, mask in pruned.items():
             parameters[name][mask] = 0
     zeros = {name: int((parameters[name] == 0).sum()) for name in candidates}
     _require_change(settings, before, zeros, {name: parameters[name].numel() for name in candidates})
-    return replace(made, pruned=made.pruned | set(gone))
+    return replace(made, pruned=made.pruned | set(pruned))
 
 
 def describe_weights(made: Made, settings: Prune) -> Note:
@@ -66,15 +66,15 @@ def _find_weights(module: torch.nn.Module, settings: Prune) -> list[str]:
     # A weight that layers share has one name, and is kept if any of its names is kept.
     known = {id(value): name for name, value in module.named_parameters()}
     stay = {id(value) for layer in kept for value in layers[layer].parameters(recurse=False)}
-    found = {
+    weights = {
         known[id(value)]: value
         for layer in chosen
         for value in layers[layer].parameters(recurse=False)
         if value.ndim >= 2 and id(value) not in stay
     }
-    if not found:
+    if not weights:
         raise StepFailed(f"`keep` {list(settings.keep)} leaves no layer to prune; keep fewer")
-    return [*found]
+    return [*weights]
 
 
 def _choose(worth: Worth, settings: Prune, progress: float) -> Masks:
@@ -120,12 +120,12 @@ def _fits_4(weight: torch.Tensor) -> bool:
 def _require_change(
     settings: Prune, before: dict[str, int], zeros: dict[str, int], sizes: dict[str, int]
 ) -> None:
-    asked = f"threshold {settings.threshold}" if settings.threshold else f"ratio {settings.ratio}"
-    asked = "2:4" if settings.remove == "2:4" else asked
+    target = f"threshold {settings.threshold}" if settings.threshold else f"ratio {settings.ratio}"
+    target = "2:4" if settings.remove == "2:4" else target
     if empty := [name for name in zeros if zeros[name] == sizes[name]]:
-        raise StepFailed(f"{asked} leaves no weight of {', '.join(empty)}; lower it, or `keep` these layers")
+        raise StepFailed(f"{target} leaves no weight of {', '.join(empty)}; lower it, or `keep` these layers")
     if zeros == before:
         raise StepFailed(
-            f"{asked} removed none of {sum(sizes.values())} weights, {sum(before.values())} of which were "
+            f"{target} removed none of {sum(sizes.values())} weights, {sum(before.values())} of which were "
             "zero before; raise it, or remove the step"
         )

@@ -58,17 +58,17 @@ def calibrate(model: Any, tensors: tuple[str, ...], split: Split, settings: Quan
     """
     _require_rows(split)
     watch = TensorWatch(model, tensors)
-    found, counts, batch_bytes = _find_ranges(watch, split)
-    ranges = {name: limits for name, limits in found.items() if np.isfinite(limits).all()}
-    infinite = frozenset(found.keys() - ranges.keys())
+    measured, counts, batch_bytes = _find_ranges(watch, split)
+    ranges = {name: limits for name, limits in measured.items() if np.isfinite(limits).all()}
+    infinite = frozenset(measured.keys() - ranges.keys())
     if settings.calibrate == "minmax" or not ranges:
         return Calibration(ranges=ranges, infinite=infinite, rows=len(split), held_bytes=batch_bytes)
     if settings.calibrate == "percentile":
         _require_values(counts, settings.percentile)
     histograms = _fill_histograms(watch, split, ranges)
-    held = batch_bytes + sum(histogram.nbytes for histogram in histograms.values())
+    memory_bytes = batch_bytes + sum(histogram.nbytes for histogram in histograms.values())
     narrowed = {name: _narrow(ranges[name], histogram, settings) for name, histogram in histograms.items()}
-    return Calibration(ranges=ranges | narrowed, infinite=infinite, rows=len(split), held_bytes=held)
+    return Calibration(ranges=ranges | narrowed, infinite=infinite, rows=len(split), held_bytes=memory_bytes)
 
 
 def find_extents(model: Any, tensors: tuple[str, ...], split: Split) -> Extents:
@@ -91,9 +91,9 @@ class TensorWatch:
     def __init__(self, model: Any, tensors: tuple[str, ...]) -> None:
         watched = type(model)()
         watched.CopyFrom(model)
-        given = {item.name for item in model.graph.input}
-        self._inner = [name for name in tensors if name not in given]
-        self._given = [name for name in tensors if name in given]
+        inputs = {item.name for item in model.graph.input}
+        self._inner = [name for name in tensors if name not in inputs]
+        self._given = [name for name in tensors if name in inputs]
         outputs = {item.name for item in model.graph.output}
         watched.graph.output.extend(
             type(model.graph.output[0])(name=name) for name in self._inner if name not in outputs

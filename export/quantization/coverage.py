@@ -146,14 +146,14 @@ def find_inside(model: Any) -> dict[str, list[JsonValue]]:
     tables_held = {
         item.name for item in tensors if _count_bytes(item) and prod(item.dims) >= LEAST_TABLE_WEIGHTS
     }
-    found: dict[str, list[JsonValue]] = {}
+    groups: dict[str, list[JsonValue]] = {}
     for node in model.graph.node:
         graphs = [inner for item in node.attribute for inner in (item.g, *item.graphs)]
         for child in (child for graph in graphs for child in nodes_of(graph)):
             if child.op_type in COUNTED or (child.op_type == "Gather" and child.input[0] in tables_held):
                 reason = f"it is in a graph inside {node.op_type} {node.name!r}"
-                found.setdefault(reason, []).append(child.name or child.output[0])
-    return found
+                groups.setdefault(reason, []).append(child.name or child.output[0])
+    return groups
 
 
 def _explain(
@@ -164,15 +164,15 @@ def _explain(
     paths = {layer.node: layer.path for layer in find_layers(plan.model, WEIGHTS)} | doubles
     reasons = {**dict.fromkeys(doubles, _IN_DOUBLE), **reasons}
     constants = {item.name for item in plan.model.graph.initializer}
-    found: dict[str, list[JsonValue]] = {}
+    groups: dict[str, list[JsonValue]] = {}
     for node in plan.model.graph.node:
         if node.name in nodes:
             reason = reasons.get(node.name) or _reason(node, constants, plan.settings.method)
             if node.op_type == "Gather" and (others := tied.get(node.input[0])):
                 reason += ": the file holds the table in floats for its rows, and once more in integers for "
                 reason += f"{', '.join(others)}; with `embeddings: true` both are integers"
-            found.setdefault(reason, []).append(paths.get(node.name, node.name))
-    return {**found, **find_inside(plan.model)}
+            groups.setdefault(reason, []).append(paths.get(node.name, node.name))
+    return {**groups, **find_inside(plan.model)}
 
 
 def _reason(node: Any, constants: set[str], method: str) -> str:

@@ -23,8 +23,8 @@ def explain_none(model: Any) -> str:
     tables = {item.name: item for item in model.graph.initializer if len(item.dims) == 2}
     read = {node.input[0] for node in model.graph.node if node.op_type in OPERATORS} & tables.keys()
     if not read:
-        found = ", ".join(sorted({node.op_type for node in model.graph.node}))
-        return f"found no table of embeddings among {found}"
+        operators = ", ".join(sorted({node.op_type for node in model.graph.node}))
+        return f"found no table of embeddings among {operators}"
     largest = max(sorted(read), key=lambda name: math.prod(tables[name].dims))
     return (
         f"found no table of embeddings with {LEAST_TABLE_WEIGHTS} or more floats; smaller ones save too "
@@ -36,7 +36,7 @@ def explain_none(model: Any) -> str:
 def make_tables(model: Any, layers: Collection[str]) -> Any:
     """Change the model in place: the lookups named in `layers` read int8 rows and their scales."""
     constants = {item.name: item for item in model.graph.initializer}
-    taken = {node.name for node in model.graph.node}
+    names = {node.name for node in model.graph.node}
     nodes: list[Any] = []
     # Table -> its integers.
     done: dict[str, str] = {}
@@ -50,7 +50,7 @@ def make_tables(model: Any, layers: Collection[str]) -> Any:
             integers = f"{table}_quantized" if f"{table}_quantized" not in constants else f"{table}_rows"
             done[table] = integers
             model.graph.initializer.extend(_quantize_rows(constants[table], integers))
-        nodes.extend(_look_up(node, done[table], taken))
+        nodes.extend(_look_up(node, done[table], names))
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return finish(model)
@@ -66,13 +66,13 @@ def _quantize_rows(table: Any, name: str) -> list[Any]:
     ]
 
 
-def _look_up(node: Any, integers: str, taken: Collection[str]) -> list[Any]:
+def _look_up(node: Any, integers: str, names: Collection[str]) -> list[Any]:
     made, (table, indices), result = onnx.helper.make_node, node.input, node.output[0]
-    found, steps, scale = (f"{result}_row_{ending}" for ending in ("integers", "steps", "scale"))
-    cast, scales, scaled = (free_name(f"{node.name}_{word}", taken) for word in ("cast", "scales", "scaled"))
+    row_integers, steps, scale = (f"{result}_row_{ending}" for ending in ("integers", "steps", "scale"))
+    cast, scales, scaled = (free_name(f"{node.name}_{word}", names) for word in ("cast", "scales", "scaled"))
     return [
-        made("Gather", [integers, indices], [found], node.name, axis=0),
-        made("Cast", [found], [steps], cast, to=onnx.TensorProto.FLOAT),
+        made("Gather", [integers, indices], [row_integers], node.name, axis=0),
+        made("Cast", [row_integers], [steps], cast, to=onnx.TensorProto.FLOAT),
         made("Gather", [f"{table}_row_scales", indices], [scale], scales, axis=0),
         made("Mul", [steps, scale], [result], scaled),
     ]

@@ -22,11 +22,11 @@ def find_untrue(plan: TrialPlan, layers: Sequence[Layer], split: Split) -> dict[
             raise StepFailed(
                 f"no layer answers in integers as it does in floats: {name!r} {reason}; use another method"
             )
-        found = find_misses(plan, plan.make(true, untrue), true, split)
-        if not found:
+        misses = find_misses(plan, plan.make(true, untrue), true, split)
+        if not misses:
             return untrue
         integers = {*(layer.node for layer in layers), *plan.others} - untrue.keys()
-        for miss in found:
+        for miss in misses:
             untrue |= dict.fromkeys(_blame(miss, {layer.node for layer in true}, integers), miss.reason)
 
 

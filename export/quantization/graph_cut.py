@@ -16,16 +16,16 @@ FRESH = f" {uuid.uuid4().hex} "
 _MADE = f"{FRESH}made"
 
 
-def cut(model: Any, given: Collection[str], wanted: Iterable[str]) -> Any:
-    """Return a copy of the model that computes the wanted values and reads the values in `given` as inputs.
+def cut(model: Any, sources: Collection[str], targets: Iterable[str]) -> Any:
+    """Return a copy of the model that computes the wanted values and reads the values in `sources` as inputs.
 
     Its inputs are those it needs, and have no types yet."""
     made = type(model)()
     made.CopyFrom(model)
     for node in made.graph.node:
-        node.output[:] = [f"{name}{_MADE}" if name in given else name for name in node.output]
+        node.output[:] = [f"{name}{_MADE}" if name in sources else name for name in node.output]
     del made.graph.output[:], made.graph.value_info[:]
-    made.graph.output.extend(onnx.ValueInfoProto(name=f"{name}{_MADE}") for name in wanted)
+    made.graph.output.extend(onnx.ValueInfoProto(name=f"{name}{_MADE}") for name in targets)
     made = finish(made)
     inner = {item.name for item in made.graph.initializer}
     inner |= {name for node in made.graph.node for name in node.output}
@@ -40,16 +40,18 @@ def inputs(model: Any) -> list[str]:
     return [item.name for item in model.graph.input]
 
 
-def run(model: Any, values: Arrays, wanted: Iterable[str]) -> Arrays:
+def run(model: Any, values: Arrays, targets: Iterable[str]) -> Arrays:
     """Run the cut model on these values and return the wanted ones by name."""
     for item in model.graph.input:
         array = values[item.name]
         kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
         item.CopyFrom(onnx.helper.make_tensor_value_info(item.name, kind, array.shape))
     session = open_graph(model.SerializeToString())
-    names = list(wanted)
-    found = session.run([f"{name}{_MADE}" for name in names], {name: values[name] for name in inputs(model)})
-    return dict(zip(names, found, strict=True))
+    names = list(targets)
+    results = session.run(
+        [f"{name}{_MADE}" for name in names], {name: values[name] for name in inputs(model)}
+    )
+    return dict(zip(names, results, strict=True))
 
 
 def show_rounded(quantized: Any, values: Collection[str]) -> Any:
@@ -65,10 +67,10 @@ def show_rounded(quantized: Any, values: Collection[str]) -> Any:
     for node in made.graph.node:
         nodes.append(node)
         for index, name in enumerate(node.output):
-            found = readers.get(name, [])
-            if name in values and found and all(_quantizes(reader) for reader in found):
+            consumers = readers.get(name, [])
+            if name in values and consumers and all(_quantizes(reader) for reader in consumers):
                 node.output[index] = f"{name}{FRESH}raw"
-                nodes += _round_trip(found[0], f"{name}{FRESH}raw", name)
+                nodes += _round_trip(consumers[0], f"{name}{FRESH}raw", name)
     copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del made.graph.node[:]
     made.graph.node.extend(copies)

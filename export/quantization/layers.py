@@ -43,13 +43,13 @@ def find_layers(model: Any, operators: Iterable[str], kind: int = FLOAT) -> tupl
     node must have a name. A Gather counts if it looks up the rows of a table."""
     constants = {item.name: item for item in model.graph.initializer}
     readers = _readers(model)
-    found = []
+    layers = []
     for node in model.graph.node:
         if node.op_type not in operators:
             continue
         weights = tuple(node.input[index] for index in WEIGHTS[node.op_type])
         if all(_is_of(kind, constants.get(name)) for name in weights) and _fits(node, constants):
-            found.append(
+            layers.append(
                 Layer(
                     node=node.name,
                     operator=node.op_type,
@@ -57,7 +57,7 @@ def find_layers(model: Any, operators: Iterable[str], kind: int = FLOAT) -> tupl
                     path=_path(node, constants, readers),
                 )
             )
-    return tuple(found)
+    return tuple(layers)
 
 
 def own_constants(model: Any, nodes: Collection[str]) -> Any:

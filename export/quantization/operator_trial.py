@@ -85,7 +85,7 @@ def find_misses(plan: TrialPlan, quantized: Any, layers: Sequence[Layer], split:
                 with np.errstate(invalid="ignore"):
                     way = np.subtract(array, known[name], dtype=np.float64)
                 squares[name] += np.nan_to_num(np.square(way), posinf=0.0) / _TIMES
-    came = run(trial, known, parts)
+    actual = run(trial, known, parts)
     # Methods other than minmax clip values on purpose; the floor judges what that costs.
     most_lost = _MOST_LOST if plan.settings.calibrate == "minmax" else np.inf
     return [
@@ -95,7 +95,7 @@ def find_misses(plan: TrialPlan, quantized: Any, layers: Sequence[Layer], split:
             before=frozenset().union(*(parts[item].nodes for item in parts[name].reads if item in parts)),
         )
         for name, total in squares.items()
-        if (reason := _judge(known[name], came[name], np.sqrt(total), most_lost))
+        if (reason := _judge(known[name], actual[name], np.sqrt(total), most_lost))
     ]
 
 
@@ -159,29 +159,31 @@ def _behind_clips(model: Any, shared: Collection[str], ranges: Ranges) -> Ranges
     return {name if name in shared else clips.get(name, name): item for name, item in ranges.items()}
 
 
-def _judge(wanted: NDArray[Any], came: NDArray[Any], spread: NDArray[Any], most_lost: float) -> str | None:
+def _judge(
+    expected: NDArray[Any], actual: NDArray[Any], spread: NDArray[Any], most_lost: float
+) -> str | None:
     """Return how an answer differs from the float graph's; None if it does not.
 
     `spread` is how far rounding moves each number. Channels are judged separately, so that none hides a lost
     bias of another, and so is the single worst number."""
-    if came.shape != wanted.shape:
-        return f"has the shape {list(came.shape)} instead of {list(wanted.shape)}"
-    if not wanted.size:
+    if actual.shape != expected.shape:
+        return f"has the shape {list(actual.shape)} instead of {list(expected.shape)}"
+    if not expected.size:
         return None
     # Masks are infinite.
-    finite = np.isfinite(wanted)
-    wanted, spread = (np.where(finite, item, 0).astype(np.float64) for item in (wanted, spread))
-    error = np.where(finite, came - wanted, 0)
-    channel = 1 if wanted.ndim > 3 else wanted.ndim - 1
-    others = tuple(axis for axis in range(wanted.ndim) if axis != channel)
-    noise = _FLOAT_NOISE * _rms(wanted)
+    finite = np.isfinite(expected)
+    expected, spread = (np.where(finite, item, 0).astype(np.float64) for item in (expected, spread))
+    error = np.where(finite, actual - expected, 0)
+    channel = 1 if expected.ndim > 3 else expected.ndim - 1
+    others = tuple(axis for axis in range(expected.ndim) if axis != channel)
+    noise = _FLOAT_NOISE * _rms(expected)
     bound = _FACTOR * np.hypot(_rms(spread, others), _rms(spread)) + noise
     far = np.max(_rms(error, others) / np.maximum(bound, _LEAST))
-    most = _FACTOR * np.hypot(spread.max(), _rms(spread)) + _FLOAT_NOISE * np.abs(wanted).max()
+    most = _FACTOR * np.hypot(spread.max(), _rms(spread)) + _FLOAT_NOISE * np.abs(expected).max()
     far = max(far, np.abs(error).max() / max(most, _LEAST))
     if not far <= 1:
         return f"is {far * _FACTOR:.1f} times as far off as rounding explains"
-    lost = float(_rms(error) / np.maximum(_rms(wanted), _LEAST))
+    lost = float(_rms(error) / np.maximum(_rms(expected), _LEAST))
     return f"loses {lost:.0%} of its size to rounding" if lost > most_lost else None
 
 

@@ -42,16 +42,16 @@ def prepare(graph: bytes) -> Any:
 
 def _name_nodes(graph: Any) -> None:
     """Give every node a unique name that does not collide with those that onnxruntime adds, in place."""
-    taken = Counter(node.name for node in graph.node)
+    counts = Counter(node.name for node in graph.node)
     for number, node in enumerate(graph.node):
         name = node.name
-        if not name or taken[name] > 1:
+        if not name or counts[name] > 1:
             name = f"{node.op_type}_{number}_of_{node.output[0]}"
         if name.endswith(_ADDED):
             name += f".{number}"
         if name != node.name:
-            node.name = free_name(name, taken)
-            taken[node.name] += 1
+            node.name = free_name(name, counts)
+            counts[node.name] += 1
 
 
 def _name_types(model: Any) -> Any:

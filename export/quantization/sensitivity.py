@@ -58,24 +58,24 @@ def find_sensitive(
         float.
     """
     rows = _first_rows(context.data.search)
-    wanted = graph_answers(graph, rows)
+    expected = graph_answers(graph, rows)
 
     def answers(blocks: Iterable[_Block]) -> Answers:
         return graph_answers(make([layer for block in blocks for layer in block.layers]), rows)
 
     full = answers(())
-    meaning = read_baseline(context, wanted, rows)
-    divergence = distance(context.task, meaning, wanted, full, rows)
+    meaning = read_baseline(context, expected, rows)
+    divergence = distance(context.task, meaning, expected, full, rows)
 
     def gain(block: _Block) -> float:
-        return divergence - distance(context.task, meaning, wanted, answers((block,)), rows)
+        return divergence - distance(context.task, meaning, expected, answers((block,)), rows)
 
     blocks = _rank(multiply_adds, gain)
 
     @functools.cache
     def reached(count: int) -> float:
-        came = full if count == 0 else answers(blocks[:count])
-        return likeness(context.task, meaning, wanted, came, rows)
+        actual = full if count == 0 else answers(blocks[:count])
+        return likeness(context.task, meaning, expected, actual, rows)
 
     # The agreement rises with every block, except for rows on the edge; the resulting count was measured
     # itself.

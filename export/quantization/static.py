@@ -69,7 +69,7 @@ def find_pairs(model: Any, layers: Collection[str]) -> list[str]:
     between them. With attention, only operators that read such nodes exclusively."""
     attentive, outputs = is_attentive(model), {item.name for item in model.graph.output}
     constants = {item.name for item in model.graph.initializer}
-    found: list[str] = []
+    pairs: list[str] = []
     made: set[str] = set()
     for node in model.graph.node:
         if node.op_type not in _PLAIN:
@@ -80,9 +80,9 @@ def find_pairs(model: Any, layers: Collection[str]) -> list[str]:
             fits = not attentive or {name for name in node.input if name} - constants <= made
         # onnxruntime would remove it and return its input in place of its result.
         if fits and not (node.op_type in _VANISHING and node.input[0] in outputs):
-            found.append(node.name)
+            pairs.append(node.name)
             made |= set(node.output)
-    return found
+    return pairs
 
 
 def activations(model: Any, layers: Collection[str]) -> tuple[str, ...]:
@@ -93,8 +93,8 @@ def activations(model: Any, layers: Collection[str]) -> tuple[str, ...]:
         for item in (*model.graph.value_info, *model.graph.input, *model.graph.output)
         if item.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     }
-    found = [name for names in _ranged(model, layers).values() for name in names]
-    return tuple(dict.fromkeys(name for name in found if name in floats and name not in constants))
+    names_ranged = [name for names in _ranged(model, layers).values() for name in names]
+    return tuple(dict.fromkeys(name for name in names_ranged if name in floats and name not in constants))
 
 
 def find_endless(model: Any, layers: Collection[str], infinite: Collection[str]) -> dict[str, str]:
@@ -132,10 +132,10 @@ def make_static(
 
 def _make_pairs(model: Any, nodes: list[str], ranges: Ranges, settings: Quantize) -> Any:
     outputs = [type(item).FromString(item.SerializeToString()) for item in model.graph.output]
-    given = {item.name for item in model.graph.input}
+    inputs = {item.name for item in model.graph.input}
     # onnxruntime would create an output anew if it is an input.
     del model.graph.output[:]
-    model.graph.output.extend(item for item in outputs if item.name not in given)
+    model.graph.output.extend(item for item in outputs if item.name not in inputs)
     found = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
     with tempfile.TemporaryDirectory(prefix="counterweight-") as name:
         folder = Path(name)
@@ -175,10 +175,10 @@ def _hold_floats(model: Any) -> Any:
             # A Relu is absorbed by the pair after it.
             paired = {reader.op_type for reader in readers} <= {"QuantizeLinear", *_VANISHING}
             if paired and maker is not None and maker.op_type == "DequantizeLinear":
-                held, output = f"{node.output[0]}_float", node.output[0]
-                node.output[0] = held
+                float_name, output = f"{node.output[0]}_float", node.output[0]
+                node.output[0] = float_name
                 name = free_node_name(f"{node.name}_float", model.graph)
-                nodes.append(onnx.helper.make_node("Sum", [held], [output], name))
+                nodes.append(onnx.helper.make_node("Sum", [float_name], [output], name))
     copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del model.graph.node[:]
     model.graph.node.extend(copies)

@@ -22,8 +22,8 @@ def paragraphs(packages: Sequence[str] = PACKAGES) -> list[str]:
     that begin alike.
 
     The order depends only on their text. Takes about 15 seconds."""
-    found = {text for folder in _folders(packages) for text in _read_folder(folder)}
-    ordered = sorted(found, key=lambda text: hashlib.sha256(text.encode()).digest())
+    texts = {text for folder in _folders(packages) for text in _read_folder(folder)}
+    ordered = sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())
     # Copied docstrings differ in a word at the end, and a copy in the train split would leak into the others.
     # Capitals and spaces, which a tokenizer ignores, do not count as a difference.
     first = {_beginning(text): text for text in reversed(ordered)}

@@ -38,13 +38,13 @@ def find_examples(
 ) -> dict[str, list[Example]]:
     """Return, for each variant that disagrees with the baseline, the first such rows, with the class names in
     `classes`."""
-    found = {}
+    examples = {}
     for name, bundle in bundles.items():
         differing = bundle.figures.quality.disagreements[:_SHOWN]
         # A bundle of an older export may refer to other rows.
         known = [item for item in differing if item.row < len(held_out)]
         if known:
-            found[name] = [
+            examples[name] = [
                 Example(
                     row=item.row,
                     label=None if item.label is None else name_class(item.label, classes),
@@ -55,7 +55,7 @@ def find_examples(
                 )
                 for item in known
             ]
-    return found
+    return examples
 
 
 def _draw(split: Split, row: int) -> str | None:

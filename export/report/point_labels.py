@@ -37,7 +37,7 @@ def call_out(axes: Axes, callouts: Sequence[Callout]) -> None:
     assert figure is not None, "axes stand in a figure"
     figure.draw_without_rendering()
     inside = axes.get_window_extent()
-    taken = [box for callout in callouts for box in _shape(axes, callout)]
+    occupied = [box for callout in callouts for box in _shape(axes, callout)]
     for callout in callouts:
         label = axes.annotate(
             callout.name,
@@ -47,8 +47,8 @@ def call_out(axes: Axes, callouts: Sequence[Callout]) -> None:
             fontweight="bold" if callout.bold else "normal",
         )
         label.set_in_layout(False)
-        best = min(_places(), key=lambda place: _cost(_put(label, place), taken, inside))
-        taken.append(_put(label, best))
+        best = min(_places(), key=lambda place: _cost(_put(label, place), occupied, inside))
+        occupied.append(_put(label, best))
         if _length(best) >= _LED_FROM:
             axes.annotate(
                 "",
@@ -78,11 +78,11 @@ def _put(label: Annotation, place: tuple[float, float]) -> Bbox:
     return label.get_window_extent().padded(_PADDING)
 
 
-def _cost(box: Bbox, taken: Sequence[Bbox], inside: Bbox) -> float:
+def _cost(box: Bbox, occupied: Sequence[Bbox], inside: Bbox) -> float:
     """Return the number of square pixels that are covered twice or outside; 0 is a good place."""
     within = Bbox.intersection(box, inside)
     outside = _area(box) - (_area(within) if within is not None else 0)
-    covered = sum(_area(both) for other in taken if (both := Bbox.intersection(box, other)) is not None)
+    covered = sum(_area(both) for other in occupied if (both := Bbox.intersection(box, other)) is not None)
     return round(outside + covered, 3)
 
 

@@ -103,13 +103,13 @@ def _draw(bundles: Mapping[str, Bundle], classes: Sequence[str]) -> list[tuple[s
 
 
 def _draw_sensitivities(bundles: Mapping[str, Bundle]) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+    charts: list[tuple[str, str]] = []
     for name, bundle in bundles.items():
         for step in bundle.figures.steps:
             blocks: Any = step.get("sensitivity")
             if blocks:
-                found.append((name, write_svg(f"sensitivity {name}", draw_sensitivity(blocks))))
-    return found
+                charts.append((name, write_svg(f"sensitivity {name}", draw_sensitivity(blocks))))
+    return charts
 
 
 def _describe_steps(bundle: Bundle) -> list[tuple[str, list[tuple[str, str]]]]:

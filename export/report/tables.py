@@ -74,10 +74,9 @@ def outputs(bundles: Mapping[str, Bundle]) -> Table | None:
         return None
     return Table(
         title="Does each output agree?",
-        note="Share of held-out rows (or tokens) on which the output agrees, with its interval; its "
-        "smallest and "
-        "largest number; for numbers, R2 against the baseline's; the correlation "
-        "with the baseline's over the rows, if a constant would pass the floor.",
+        note="Share of held-out rows (or tokens) on which the output agrees, with its interval; its smallest "
+        "and largest number; for numbers, R2 against the baseline's, with the lower end of its interval; the "
+        "correlation with the baseline's over the rows, if a constant would pass the floor.",
         head=tuple(item.name for item in first),
         rows={
             name: [_output(item) for item in bundle.figures.quality.outputs]
@@ -184,7 +183,8 @@ def _output(item: OutputFigures) -> Cell:
     if item.low is not None and item.high is not None:
         words.append(f"{item.low:.3g} to {item.high:.3g}")
     if item.r2 is not None:
-        words.append(f"R2 {item.r2:.4f}")
+        low = "" if item.r2_low in (None, item.r2) else f", at least {item.r2_low:.4f}"
+        words.append(f"R2 {item.r2:.4f}{low}")
     if item.correlation is not None:
         words.append(f"correlation {item.correlation.value:.4f}")
     return value, ", ".join(words)

@@ -34,42 +34,42 @@ def fuse_attention(model: Any) -> tuple[Any, int]:
     """Return the model, with constants as initializers and one Attention for each attention written in
     operators (as `attn_implementation: eager` exports it), and their number."""
     wiring = Wiring(model)
-    found = [item for node in model.graph.node if (item := _find(wiring, node)) is not None]
-    if not found:
+    patterns = [item for node in model.graph.node if (item := _find(wiring, node)) is not None]
+    if not patterns:
         return model, 0
     model = onnx.version_converter.convert_version(model, _OPSET)
     masks: dict[str, str] = {}
-    for item in found:
+    for item in patterns:
         _replace(model, item, masks)
-    return finish(model), len(found)
+    return finish(model), len(patterns)
 
 
-def _replace(model: Any, found: _Found, masks: dict[str, str]) -> None:
-    node = next(node for node in model.graph.node if node.output[0] == found.last.output[0])
-    inputs = list(found.inputs)
-    if found.mask:
-        if found.mask not in masks:
-            nodes = _widen(model, found.mask, inputs[0])
-            masks[found.mask] = nodes[-1].output[0]
+def _replace(model: Any, patterns: _Found, masks: dict[str, str]) -> None:
+    node = next(node for node in model.graph.node if node.output[0] == patterns.last.output[0])
+    inputs = list(patterns.inputs)
+    if patterns.mask:
+        if patterns.mask not in masks:
+            nodes = _widen(model, patterns.mask, inputs[0])
+            masks[patterns.mask] = nodes[-1].output[0]
             insert_before(model, node, nodes)
-        inputs.append(masks[found.mask])
+        inputs.append(masks[patterns.mask])
     made = onnx.helper.make_node(
         "Attention",
         inputs,
         node.output,
         free_node_name(f"{node.name}_attention", model.graph),
-        q_num_heads=found.heads,
-        kv_num_heads=found.heads,
-        scale=found.scale,
+        q_num_heads=patterns.heads,
+        kv_num_heads=patterns.heads,
+        scale=patterns.scale,
     )
     node.CopyFrom(made)
 
 
 def _widen(model: Any, mask: str, query: str) -> list[Any]:
     """Expand the mask to a row per query, because the operator does not broadcast it."""
-    taken = values_of(model.graph) | {node.name for node in model.graph.node}
+    names = values_of(model.graph) | {node.name for node in model.graph.node}
     one, length, shape, wide = (
-        free_name(f"{mask}_{part}", taken) for part in ("one", "queries", "shape", "for_attention")
+        free_name(f"{mask}_{part}", names) for part in ("one", "queries", "shape", "for_attention")
     )
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1], np.int64), one))
     return [

@@ -32,26 +32,26 @@ def hoist(model: Any) -> Any:
 def name_apart(model: Any) -> Any:
     """Change the model in place: give the initializers of inner graphs unique names, since the branches of an
     If may share names."""
-    taken = values_of(model.graph)
+    names = values_of(model.graph)
     for inner in _inner_graphs(model.graph):
         renamed: dict[str, str] = {}
         for item in inner.initializer:
-            renamed[item.name] = free_name(f"{item.name}_inside", taken)
-            taken.add(renamed[item.name])
+            renamed[item.name] = free_name(f"{item.name}_inside", names)
+            names.add(renamed[item.name])
         rename(inner, renamed)
     return model
 
 
 def count_numbers(graph: Any, kind: int) -> int:
     """Count the numbers of this type in the initializers, including those of inner graphs."""
-    held = [item for each in (graph, *_inner_graphs(graph)) for item in each.initializer]
-    return sum(prod(item.dims) for item in held if item.data_type == kind)
+    initializers = [item for each in (graph, *_inner_graphs(graph)) for item in each.initializer]
+    return sum(prod(item.dims) for item in initializers if item.data_type == kind)
 
 
 def _inner_graphs(graph: Any) -> Iterator[Any]:
     for node in graph.node:
         for attribute in node.attribute:
-            found = [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
-            for inner in found:
+            graphs = [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
+            for inner in graphs:
                 yield inner
                 yield from _inner_graphs(inner)

@@ -10,7 +10,7 @@ def unskip(model: Any) -> int:
     """Replace every Add whose result a LayerNormalization reads by a Sum, which no onnxruntime pattern
     matches, in place. Returns their number."""
     read = {node.input[0] for node in model.graph.node if node.op_type == "LayerNormalization"}
-    found = [node for node in model.graph.node if node.op_type == "Add" and node.output[0] in read]
-    for node in found:
+    additions = [node for node in model.graph.node if node.op_type == "Add" and node.output[0] in read]
+    for node in additions:
         node.op_type = "Sum"
-    return len(found)
+    return len(additions)

@@ -85,15 +85,15 @@ class Linear:
 
 def find_linears(wiring: Wiring) -> list[Linear]:
     """Return every product with a constant float matrix, in the graph's order."""
-    found = []
+    linears = []
     for node in wiring.model.graph.node:
         weight = wiring.constants.get(node.input[1]) if node.op_type == "MatMul" else None
         if weight is None or weight.data_type != onnx.TensorProto.FLOAT or len(weight.dims) != 2:
             continue
         reader = wiring.only_reader(node.output[0])
         biased = reader is not None and reader.op_type == "Add" and _adds_bias(wiring, reader, weight.dims[1])
-        found.append(Linear(node, reader if biased else None))
-    return found
+        linears.append(Linear(node, reader if biased else None))
+    return linears
 
 
 def read_attribute(node: Any, name: str, default: Any = None) -> Any:

@@ -21,23 +21,23 @@ _PASSING = {
 }
 
 
-def find_spoiled(graph: Any, outer: Mapping[str, str] | None = None) -> tuple[str, str] | None:
+def find_nan_weight(graph: Any, outer: Mapping[str, str] | None = None) -> tuple[str, str] | None:
     """Return the first constant with NaN that the graph or an inner graph computes with, and the node, such
     as ("w", "MatMul 'head'"); None if there is none.
 
     `outer` maps values of the outer graphs that hold NaN to their constants."""
-    spoiled = {**(outer or {}), **{item.name: item.name for item in graph.initializer if _holds_nan(item)}}
+    nan_values = {**(outer or {}), **{item.name: item.name for item in graph.initializer if _holds_nan(item)}}
     for node in graph.node:
-        found = next((spoiled[name] for name in node.input if name in spoiled), None)
-        if found is not None and node.op_type in _COMPUTING:
-            return found, f"{node.op_type} {node.name or node.output[0]!r}"
-        if found is not None and node.op_type in _PASSING:
-            spoiled |= dict.fromkeys(node.output, found)
+        source = next((nan_values[name] for name in node.input if name in nan_values), None)
+        if source is not None and node.op_type in _COMPUTING:
+            return source, f"{node.op_type} {node.name or node.output[0]!r}"
+        if source is not None and node.op_type in _PASSING:
+            nan_values |= dict.fromkeys(node.output, source)
         for attribute in node.attribute:
             if node.op_type == "Constant" and _holds_nan(attribute.t):
-                spoiled[node.output[0]] = str(node.output[0])
+                nan_values[node.output[0]] = str(node.output[0])
             for inner in (attribute.g, *attribute.graphs):
-                if below := find_spoiled(inner, spoiled):
+                if below := find_nan_weight(inner, nan_values):
                     return below
     return None
 

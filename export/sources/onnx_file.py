@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 
 from export.errors import InvalidSource, reason_of
-from export.mending.operator_sets import settle_imports
 from export.onnx.graph import nodes_of
+from export.repair.operator_sets import settle_imports
 from export.sources.files import MAX_BYTES, read_file
-from export.sources.nan_weights import find_spoiled
+from export.sources.nan_weights import find_nan_weight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,8 +193,8 @@ def _check(path: Path, model: Any, tensors: list[Any]) -> None:
         raise InvalidSource(
             f"{path} is not a valid ONNX model: {reason_of(error)}; export it again"
         ) from None
-    if spoiled := find_spoiled(model.graph):
-        name, reader = spoiled
+    if nan_weight := find_nan_weight(model.graph):
+        name, reader = nan_weight
         raise InvalidSource(
             f"{path}: {name!r} holds NaN, and {reader} computes with it, so the answers are NaN; use "
             "a model from before the training diverged"

@@ -62,16 +62,16 @@ def _find_globals(content: bytes, message: str) -> list[str]:
         return re.findall(r"GLOBAL ([\w.]+)", message)[:1]
 
 
-def complete_shared(expected: State, came: State) -> State:
+def complete_shared(expected: State, actual: State) -> State:
     """Return the weights, with those that the model shares under several names under all of them;
     safetensors' `save_model` keeps only one."""
-    places = {_place(expected[key]): tensor for key, tensor in came.items() if key in expected}
+    places = {_place(expected[key]): tensor for key, tensor in actual.items() if key in expected}
     shared = {
         key: places[_place(tensor)]
         for key, tensor in expected.items()
-        if key not in came and _place(tensor) in places
+        if key not in actual and _place(tensor) in places
     }
-    return {**came, **shared}
+    return {**actual, **shared}
 
 
 def _place(tensor: torch.Tensor) -> tuple[int, ...]:
@@ -79,13 +79,13 @@ def _place(tensor: torch.Tensor) -> tuple[int, ...]:
     return (tensor.data_ptr() or id(tensor), tensor.storage_offset(), *tensor.shape, *tensor.stride())
 
 
-def refuse_misfit(name: str, model: str, expected: State, came: State) -> None:
+def refuse_misfit(name: str, model: str, expected: State, actual: State) -> None:
     """Raise InvalidSource unless the weights are exactly those that the model expects."""
-    faults = [f"missing {key}" for key in expected if key not in came]
-    faults += [f"unexpected {key}" for key in came if key not in expected]
+    faults = [f"missing {key}" for key in expected if key not in actual]
+    faults += [f"unexpected {key}" for key in actual if key not in expected]
     for key in expected:
-        if key in came and came[key].shape != expected[key].shape:
-            faults.append(f"{key} is {list(came[key].shape)}, the model's is {list(expected[key].shape)}")
+        if key in actual and actual[key].shape != expected[key].shape:
+            faults.append(f"{key} is {list(actual[key].shape)}, the model's is {list(expected[key].shape)}")
     if faults:
         more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
         raise InvalidSource(

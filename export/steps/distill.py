@@ -51,21 +51,21 @@ def _refuse_other_shape(made: Made, context: Context) -> None:
     rows: Rows = np.arange(min(len(search), _ROWS), dtype=np.int64)
     answer = forward(made.module.eval(), to_tensors(search.take(rows)))[0].detach().numpy()
     taught = teacher_answers(context, search)
-    came, expected = list(answer[:2].shape), list(taught[rows][:2].shape)
+    actual, expected = list(answer[:2].shape), list(taught[rows][:2].shape)
     if TASKS[context.task].item == "tokens":
         # All rows of the split are as long as its longest.
-        expected[1] = came[1]
-    if came != expected:
+        expected[1] = actual[1]
+    if actual != expected:
         raise StepFailed(
-            f"the student answers {came}, the baseline {expected}; "
+            f"the student answers {actual}, the baseline {expected}; "
             "give the student an output of the baseline's size"
         )
     meaning = read_baseline(context, taught, search)
     if meaning.form == "chances":
         # A student may still learn to stay within 0..1.
         return
-    wanted = taught[rows] if answer.ndim < 3 else taught[rows][:, : answer.shape[1]]
-    change = find_change("first output", meaning, wanted, answer, real=False)
+    target = taught[rows] if answer.ndim < 3 else taught[rows][:, : answer.shape[1]]
+    change = find_change("first output", meaning, target, answer, real=False)
     if change is not None:
         raise StepFailed(
             f"{change} (here the student's, before training): clients of one would misread the other; "

@@ -96,5 +96,5 @@ def _measure(module: torch.nn.Module, name: str, kept: list[int], context: Conte
     split = context.data.calibration
     example = example_of(split)
     require_shapes(trial, example, output_shapes(module, example), _ADVICE)
-    wanted, came = teacher_answers(context, split), module_answers(trial, split)
-    return distance(context.task, read_baseline(context, wanted, split), wanted, came, split)
+    expected, actual = teacher_answers(context, split), module_answers(trial, split)
+    return distance(context.task, read_baseline(context, expected, split), expected, actual, split)

@@ -25,5 +25,5 @@ def recover(made: Made, settings: Training, context: Context) -> Made:
     ):
         return finetune(made, settings, context)
     match: dict[Match, float] = {"embeddings": 1} if TASKS[context.task].rule == "vectors" else {"logits": 1}
-    given = settings.model_dump(exclude={"step"})
-    return distill(made, Distill(step="distill", match=match, **given), context)
+    values = settings.model_dump(exclude={"step"})
+    return distill(made, Distill(step="distill", match=match, **values), context)

@@ -56,10 +56,10 @@ def quantize(exported: Exported, settings: Quantize, context: Context) -> Export
         reasons |= plan.endless
         chosen = [layer for layer in chosen if layer.node not in untrue]
     if settings.faithful is not None:
-        found = _find_sensitive(plan, chosen, untrue, exported.graph, context)
-        reasons |= {layer.node: f"`faithful: {settings.faithful:g}`" for layer in found.kept}
-        chosen = [layer for layer in chosen if layer not in found.kept]
-        note |= found.note
+        sensitive = _find_sensitive(plan, chosen, untrue, exported.graph, context)
+        reasons |= {layer.node: f"`faithful: {settings.faithful:g}`" for layer in sensitive.kept}
+        chosen = [layer for layer in chosen if layer not in sensitive.kept]
+        note |= sensitive.note
     quantized = plan.make(chosen, untrue)
     require_same_interface(onnx.load_from_string(exported.graph), quantized)
     note |= account(plan, quantized, layers, reasons, longest_row(context.data.calibration))
@@ -121,7 +121,7 @@ def _ready(graph: bytes, settings: Quantize, context: Context) -> tuple[Any, Not
 def _find(model: Any, settings: Quantize) -> tuple[Layer, ...]:
     operators = OPERATORS[settings.method]
     layers = find_layers(model, operators)
-    found = ", ".join(sorted({node.op_type for node in model.graph.node}))
+    operator_types = ", ".join(sorted({node.op_type for node in model.graph.node}))
     if not layers:
         if doubles := find_layers(model, operators, DOUBLE):
             raise StepFailed(
@@ -131,8 +131,9 @@ def _find(model: Any, settings: Quantize) -> tuple[Layer, ...]:
             )
         inside = "".join(f" ({len(names)} more: {reason})" for reason, names in find_inside(model).items())
         raise StepFailed(
-            f"quantization changed nothing: the graph has {found}{inside} and none of {', '.join(operators)} "
-            f"with constant weights, which `method: {settings.method}` needs; {_other_methods(model)}"
+            f"quantization changed nothing: the graph has {operator_types}{inside} and none of "
+            f"{', '.join(operators)} with constant weights, which `method: {settings.method}` needs; "
+            f"{_other_methods(model)}"
         )
     if not settings.embeddings:
         return layers
@@ -144,8 +145,8 @@ def _find(model: Any, settings: Quantize) -> tuple[Layer, ...]:
 
 def _other_methods(model: Any) -> str:
     names = [method for method, operators in OPERATORS.items() if find_layers(model, operators)]
-    found = " and ".join(f"`method: {name}`" for name in names)
-    return f"use {found}, or remove the step" if found else "drop the step"
+    methods = " and ".join(f"`method: {name}`" for name in names)
+    return f"use {methods}, or remove the step" if methods else "drop the step"
 
 
 def _plan(model: Any, layers: list[Layer], settings: Quantize, context: Context) -> tuple[TrialPlan, Note]:
@@ -158,10 +159,10 @@ def _plan(model: Any, layers: list[Layer], settings: Quantize, context: Context)
         names = [layer.node for layer in layers]
         others = {*static.find_pairs(model, names)} - {*names}
         tensors = static.activations(model, names)
-        found = calibrate(model, tensors, context.data.calibration, settings)
-        note |= {"calibration_rows": found.rows, "calibration_bytes": found.held_bytes}
-        ranges = found.ranges
-        endless = static.find_endless(model, names, found.infinite)
+        measured = calibrate(model, tensors, context.data.calibration, settings)
+        note |= {"calibration_rows": measured.rows, "calibration_bytes": measured.held_bytes}
+        ranges = measured.ranges
+        endless = static.find_endless(model, names, measured.infinite)
 
     def make(chosen: Iterable[Layer], left: Collection[str]) -> Any:
         names = [layer.node for layer in chosen]

@@ -42,10 +42,10 @@ def graph_answers(graph: bytes, split: Split) -> Answers:
 
 def _collect(run: Callable[[Arrays], Answers], split: Split) -> Answers:
     """Batches of one length each, put where their rows stand; what a shorter batch lacks stays 0."""
-    found = [(rows, run(split.take(rows))) for rows in ordered_batches(split)]
-    shape = np.max([answers.shape[1:] for _, answers in found], axis=0)
+    batches = [(rows, run(split.take(rows))) for rows in ordered_batches(split)]
+    shape = np.max([answers.shape[1:] for _, answers in batches], axis=0)
     collected = np.zeros((len(split), *(int(size) for size in shape)), np.float32)
-    for rows, answers in found:
+    for rows, answers in batches:
         if not np.isfinite(answers).all():
             raise StepFailed(
                 f"the model answers with NaN or infinity, among rows {np.sort(rows)[:5].tolist()}; "

@@ -13,7 +13,7 @@ from export.errors import InvalidData, StepFailed
 from export.forward import Tensors, forward, to_tensors
 from export.step import Distill, Match
 from export.training.batches import Rows
-from export.training.layer_outputs import Seen, eager_attention, layers_of, pair_layers, watch
+from export.training.layer_outputs import LayerOutputs, eager_attention, layers_of, pair_layers, watch
 from export.training.losses import (
     attention_loss,
     embeddings_loss,
@@ -64,15 +64,15 @@ class Matching:
 
     def __call__(self, module: torch.nn.Module, inputs: Tensors, rows: Rows) -> torch.Tensor:
         """Return the weighted sum of all losses for these rows of the train split."""
-        seen, wanted = Seen(), Seen()
+        student_outputs, teacher_outputs = LayerOutputs(), LayerOutputs()
         if self._inner is None:
             output = forward(module, inputs)[0]
         else:
-            output, seen, wanted = self._inner.run(module, inputs)
+            output, student_outputs, teacher_outputs = self._inner.run(module, inputs)
         terms = [
             weight * self._distance(match, output, rows, inputs.get(MASK))
             if match not in _INNER
-            else weight * self._inner_distance(match, seen, wanted, inputs.get(MASK))
+            else weight * self._inner_distance(match, student_outputs, teacher_outputs, inputs.get(MASK))
             for match, weight in self._settings.match.items()
         ]
         return torch.stack(terms).sum()
@@ -106,17 +106,25 @@ class Matching:
         return torch.stack(terms).sum()
 
     def _inner_distance(
-        self, match: Match, seen: Seen, wanted: Seen, mask: torch.Tensor | None
+        self,
+        match: Match,
+        student_outputs: LayerOutputs,
+        teacher_outputs: LayerOutputs,
+        mask: torch.Tensor | None,
     ) -> torch.Tensor:
         assert self._inner is not None, "what is matched is inside"
         terms = []
         for number, pair in enumerate(self._inner.pairs):
             if match == "attention":
-                terms.append(attention_loss(seen.attention[number], wanted.attention[pair], mask))
-            else:
-                projected = self.projections[number](seen.hidden[number])
                 terms.append(
-                    hidden_loss(projected, wanted.hidden[pair], mask if projected.ndim == 3 else None)
+                    attention_loss(student_outputs.attention[number], teacher_outputs.attention[pair], mask)
+                )
+            else:
+                projected = self.projections[number](student_outputs.hidden[number])
+                terms.append(
+                    hidden_loss(
+                        projected, teacher_outputs.hidden[pair], mask if projected.ndim == 3 else None
+                    )
                 )
         return torch.stack(terms).mean()
 
@@ -136,23 +144,29 @@ class _Inner:
         self._layers = layers_of(made.module, made.surgery)
         self.pairs = pair_layers(len(self._layers), len(self._teacher_layers), made.surgery)
 
-    def run(self, module: torch.nn.Module, inputs: Tensors) -> tuple[torch.Tensor, Seen, Seen]:
+    def run(
+        self, module: torch.nn.Module, inputs: Tensors
+    ) -> tuple[torch.Tensor, LayerOutputs, LayerOutputs]:
         """Return the module's first output, and the layer outputs of it and of the baseline."""
-        with watch(self._layers) as seen:
+        with watch(self._layers) as student_outputs:
             output = forward(module, inputs)[0]
-        with torch.no_grad(), watch(self._teacher_layers) as wanted:
+        with torch.no_grad(), watch(self._teacher_layers) as teacher_outputs:
             forward(self.teacher, inputs)
-        return output, seen, wanted
+        return output, student_outputs, teacher_outputs
 
     def fit(self, module: torch.nn.Module, settings: Distill, rows: Split) -> torch.nn.ModuleList:
         """Make a projection for each layer. Raises StepFailed if shapes are incompatible."""
         with torch.no_grad():
-            _, seen, wanted = self.run(module, to_tensors(rows.take(np.arange(2, dtype=np.int64))))
+            _, student_outputs, teacher_outputs = self.run(
+                module, to_tensors(rows.take(np.arange(2, dtype=np.int64)))
+            )
         projections = torch.nn.ModuleList()
         for number, pair in enumerate(self.pairs):
             if "attention" in settings.match:
-                _refuse_attention(seen.attention.get(number), wanted.attention.get(pair), number, pair)
-            here, there = seen.hidden[number].shape, wanted.hidden[pair].shape
+                _refuse_attention(
+                    student_outputs.attention.get(number), teacher_outputs.attention.get(pair), number, pair
+                )
+            here, there = student_outputs.hidden[number].shape, teacher_outputs.hidden[pair].shape
             if here[:-1] != there[:-1]:
                 raise StepFailed(
                     f"`match: hidden`: layer {number} puts out {[*here]}, the baseline's layer {pair} "

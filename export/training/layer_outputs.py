@@ -13,7 +13,7 @@ from export.pruning.stack import find_stack
 
 
 @dataclass(frozen=True)
-class Seen:
+class LayerOutputs:
     """Outputs of the layers of a stack in one run, by layer number."""
 
     # [rows, ..., width]: channels are last.
@@ -50,9 +50,9 @@ def _drops(surgery: Sequence[Note]) -> list[Note]:
 
 
 @contextmanager
-def watch(layers: Sequence[torch.nn.Module]) -> Iterator[Seen]:
+def watch(layers: Sequence[torch.nn.Module]) -> Iterator[LayerOutputs]:
     """Record the outputs of these layers while the context lasts."""
-    seen = Seen()
+    seen = LayerOutputs()
     hooks = []
     try:
         for number, layer in enumerate(layers):
@@ -93,7 +93,7 @@ def _find_transformers(module: torch.nn.Module) -> Any:
     )
 
 
-def _keep_hidden(seen: Seen, number: int) -> Any:
+def _keep_hidden(seen: LayerOutputs, number: int) -> Any:
     def keep(_: torch.nn.Module, __: Any, output: Any) -> None:
         state = output if isinstance(output, torch.Tensor) else output[0]
         seen.hidden[number] = state.movedim(1, -1) if state.ndim == 4 else state
@@ -101,7 +101,7 @@ def _keep_hidden(seen: Seen, number: int) -> Any:
     return keep
 
 
-def _keep_attention(seen: Seen, number: int) -> Any:
+def _keep_attention(seen: LayerOutputs, number: int) -> Any:
     def keep(_: torch.nn.Module, __: Any, output: Any) -> None:
         second = output[1] if isinstance(output, tuple) and len(output) > 1 else None
         if isinstance(second, torch.Tensor) and second.ndim == 4:

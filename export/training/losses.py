@@ -28,8 +28,8 @@ def logits_loss(
     T^2 so that gradients keep their size (Hinton et al., 2015).
 
     The mean is over rows, or over the tokens [rows, tokens] whose `mask` is not 0."""
-    student, wanted = (log_softmax(as_logits(side) / temperature, dim=-1) for side in (scores, teacher))
-    each = kl_div(student, wanted, reduction="none", log_target=True).sum(-1)
+    student, target = (log_softmax(as_logits(side) / temperature, dim=-1) for side in (scores, teacher))
+    each = kl_div(student, target, reduction="none", log_target=True).sum(-1)
     return temperature**2 * _mean(each, mask)
 
 

@@ -16,15 +16,15 @@ _TINY = torch.finfo(torch.float32).tiny
 
 @contextmanager
 def simulate_8bit(
-    module: torch.nn.Module, calibration: Split, wanted: bool = True
+    module: torch.nn.Module, calibration: Split, selected: bool = True
 ) -> Iterator[Callable[[], None]]:
     """Round weights and inputs of every Linear, Conv1d and Conv2d while the context lasts.
 
     Weights are rounded to int8, symmetric per output channel; inputs to uint8 over the range of the
     calibration rows, and gradients pass through unrounded (straight-through estimator). The yielded function
     observes these ranges again. Parameters and names do not change. Raises StepFailed if there is nothing to
-    round; does nothing unless `wanted`."""
-    if not wanted:
+    round; does nothing unless `selected`."""
+    if not selected:
         yield lambda: None
         return
     layers = [layer for layer in module.modules() if isinstance(layer, _Layer)]

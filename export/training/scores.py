@@ -53,23 +53,25 @@ def read_teacher(
     return read_meaning(task, _without_padding(answers, split), labelled=labelled, named=named)
 
 
-def likeness(task: Task, meaning: Meaning, wanted: Answers, came: Answers, split: Split) -> float:
+def likeness(task: Task, meaning: Meaning, expected: Answers, actual: Answers, split: Split) -> float:
     """Return the share of rows (or tokens) that do not differ; for embeddings the mean cosine."""
-    differences = compare(task, _without_padding(wanted, split), came, meaning)
+    differences = compare(task, _without_padding(expected, split), actual, meaning)
     if meaning.kind == "vectors" and differences.cosine is not None:
         return float(differences.cosine.mean())
     return 1 - float(differences.differing.sum() / differences.pairs.sum())
 
 
-def distance(task: Task, meaning: Meaning, wanted: Answers, came: Answers, split: Split) -> float:
+def distance(task: Task, meaning: Meaning, expected: Answers, actual: Answers, split: Split) -> float:
     """Return the mean distance over rows: KL(wanted || came) between classes (of each row's mean over its
     tokens), 1 - cosine of embeddings, or the mean squared difference of numbers over their variance."""
     if meaning.kind == "numbers":
         spread = np.maximum(np.asarray(meaning.spread), np.finfo(np.float32).tiny)
-        return float(np.nanmean(np.square((_without_padding(wanted, split) - came) / spread)))
+        return float(np.nanmean(np.square((_without_padding(expected, split) - actual) / spread)))
     if meaning.kind == "vectors":
-        return 1 - likeness(task, meaning, wanted, came, split)
-    differences = compare(task, _without_padding(wanted, split), came, meaning.model_copy(update=_OF_CLASSES))
+        return 1 - likeness(task, meaning, expected, actual, split)
+    differences = compare(
+        task, _without_padding(expected, split), actual, meaning.model_copy(update=_OF_CLASSES)
+    )
     assert differences.row_kl is not None, "classes have one, but for chances"
     return float(differences.row_kl.mean())
 
@@ -82,8 +84,8 @@ def _without_padding(answers: Answers, split: Split) -> Answers:
     return np.where(real[..., None], answers, np.float32(np.nan))
 
 
-def _agreement(top: NDArray[np.int64], wanted: NDArray[np.int64]) -> float:
-    if wanted.ndim == 2:
-        wanted = wanted[:, : top.shape[1]]
-    counted = wanted != IGNORE
-    return float((top == wanted)[counted].mean())
+def _agreement(top: NDArray[np.int64], expected: NDArray[np.int64]) -> float:
+    if expected.ndim == 2:
+        expected = expected[:, : top.shape[1]]
+    counted = expected != IGNORE
+    return float((top == expected)[counted].mean())

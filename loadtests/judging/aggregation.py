@@ -80,8 +80,8 @@ def _curve(values: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
         return ()
     steps = int(10 * np.log10(len(values)) + 1e-9)
     quantiles = 1 - 10 ** (-np.arange(steps + 1) / 10)
-    found = np.quantile(values, quantiles, method="inverted_cdf")
-    return tuple((float(q), float(ms)) for q, ms in zip(quantiles, found, strict=True))
+    latencies = np.quantile(values, quantiles, method="inverted_cdf")
+    return tuple((float(q), float(ms)) for q, ms in zip(quantiles, latencies, strict=True))
 
 
 def make_timeline(variants: Mapping[str, Samples], duration_s: float) -> LoadTimeline | None:

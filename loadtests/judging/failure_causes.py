@@ -15,8 +15,8 @@ def count_causes(measured: Iterable[Samples]) -> dict[str, int]:
 
     Causes that differ only in their numbers are merged under the most frequent wording."""
     words = Counter(samples.words[number] for samples in measured for number in samples.error[~samples.right])
-    told: dict[str, str] = {}
+    details: dict[str, str] = {}
     counts: Counter[str] = Counter()
     for text, times in words.most_common():
-        counts[told.setdefault(_NUMBER.sub("", text), text)] += times
+        counts[details.setdefault(_NUMBER.sub("", text), text)] += times
     return dict(counts.most_common())

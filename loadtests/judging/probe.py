@@ -104,12 +104,12 @@ def _judge_load(
         return CheckOutcome.FAIL, breach
     if invalid is not None:
         return CheckOutcome.INVALID, f"{invalid.name}: {invalid.seen}"
-    said = f"{late.value:.2%} over {limits.p99_ms:g} ms"
+    description = f"{late.value:.2%} over {limits.p99_ms:g} ms"
     if _below(late, OVER_LIMIT) and _below(failed, limits.errors):
-        return CheckOutcome.PASS, said
+        return CheckOutcome.PASS, description
     if trial.stage == "search" and late.value <= OVER_LIMIT and failed.value <= limits.errors:
-        return CheckOutcome.PASS, f"{said}, not yet proven"
-    return CheckOutcome.FAIL, f"not shown to be good: {said}"
+        return CheckOutcome.PASS, f"{description}, not yet proven"
+    return CheckOutcome.FAIL, f"not shown to be good: {description}"
 
 
 def _breach(limits: Limits, measured: Measurement, late: Interval, *, excused: bool) -> str | None:

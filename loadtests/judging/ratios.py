@@ -85,9 +85,9 @@ def _figures(samples: Samples, block_s: float, weights: Weights, figures: Sequen
     # For each draw, the number of samples up to each value.
     up_to = np.cumsum(weights.take(block, axis=1), axis=1, dtype=np.int32)
     total = up_to[:, -1:]
-    wanted = total * [_QUANTILES[figure] for figure in figures if figure != "mean"]
-    places = [np.searchsorted(row, least) for row, least in zip(up_to, wanted, strict=True)]
+    ranks = total * [_QUANTILES[figure] for figure in figures if figure != "mean"]
+    places = [np.searchsorted(row, least) for row, least in zip(up_to, ranks, strict=True)]
     sums = weights @ np.bincount(block, values, minlength=weights.shape[1])
-    found = np.column_stack([values[np.array(places)], sums / np.maximum(total[:, 0], 1)])
+    estimates = np.column_stack([values[np.array(places)], sums / np.maximum(total[:, 0], 1)])
     # A draw without samples has no latency.
-    return np.where(total > 0, found, np.nan)
+    return np.where(total > 0, estimates, np.nan)

@@ -51,15 +51,15 @@ class SearchResult:
 
 def next_trial(probes: Sequence[Probe], start_per_s: float) -> RateTrial | SearchResult:
     """Return the next trial from the probes of one variant so far, or the result."""
-    found = stand(probes)
-    passed, breach = found.passed, found.breach
-    if found.trouble is not None or _is_over(probes, found):
-        return found
+    result = stand(probes)
+    passed, breach = result.passed, result.breach
+    if result.trouble is not None or _is_over(probes, result):
+        return result
     if probes and _fate(probes, probes[-1].rate_per_s) is None:
         pause_s = PAUSES_S[count - 1] if (count := _invalid_in_a_row(probes)) else 0.0
         return RateTrial(stage=probes[-1].stage, rate_per_s=probes[-1].rate_per_s, pause_s=pause_s)
     if passed is not None and breach is not None and breach.rate_per_s / passed.rate_per_s <= GAP:
-        if found.confirmed >= CONFIRMATIONS:
+        if result.confirmed >= CONFIRMATIONS:
             return RateTrial(stage="search", rate_per_s=breach.rate_per_s)
         return RateTrial(stage="confirm", rate_per_s=passed.rate_per_s)
     return RateTrial(stage="search", rate_per_s=_next_rate(passed, breach, start_per_s))
@@ -81,13 +81,13 @@ def _next_rate(passed: Probe | None, breach: Probe | None, start_per_s: float) -
     return math.sqrt(breach.rate_per_s * passed.rate_per_s)
 
 
-def _is_over(probes: Sequence[Probe], found: SearchResult) -> bool:
-    passed, breach = found.passed, found.breach
+def _is_over(probes: Sequence[Probe], result: SearchResult) -> bool:
+    passed, breach = result.passed, result.breach
     if passed is None:
         return breach is not None and breach.rate_per_s / 2 < _LEAST_PER_S
     if breach is None:
         return passed.rate_per_s * 2 > _MOST_PER_S
-    settled = breach.rate_per_s / passed.rate_per_s <= GAP and found.confirmed >= CONFIRMATIONS
+    settled = breach.rate_per_s / passed.rate_per_s <= GAP and result.confirmed >= CONFIRMATIONS
     # The lowest failed rate was tried again after the first confirmation.
     confirms = [number for number, probe in enumerate(probes) if probe.stage == "confirm"]
     return settled and any(

@@ -156,8 +156,8 @@ def _probe(
 
 
 def _describe(variant: _Variant) -> Capacity:
-    found = variant.found or stand(variant.probes)
-    passed, breach = found.passed, found.breach
+    result = variant.found or stand(variant.probes)
+    passed, breach = result.passed, result.breach
     cliff = breach is not None and (
         breach.over_limit.value >= _CLIFF
         or breach.completed < COMPLETED
@@ -168,24 +168,24 @@ def _describe(variant: _Variant) -> Capacity:
         infeasible_per_s=None if breach is None else breach.rate_per_s,
         first_breach=None if breach is None else breach.reason,
         boundary=None if breach is None or passed is None else "cliff" if cliff else "smooth",
-        confirmed=found.confirmed,
+        confirmed=result.confirmed,
         confirmations=CONFIRMATIONS,
         cost=variant.cost,
     )
 
 
 def _check(name: str, variant: _Variant) -> Check:
-    found = variant.found or stand(variant.probes)
-    trouble = found.trouble if variant.found else "the search was ended early"
+    result = variant.found or stand(variant.probes)
+    trouble = result.trouble if variant.found else "the search was ended early"
     if trouble is not None:
         outcome, seen = CheckOutcome.INVALID, trouble
-        if found.passed is not None:
-            seen += f"; at least {found.passed.rate_per_s:,.4g}/s passed"
-    elif found.passed is None:
-        reason = "" if found.breach is None else f": {found.breach.reason}"
+        if result.passed is not None:
+            seen += f"; at least {result.passed.rate_per_s:,.4g}/s passed"
+    elif result.passed is None:
+        reason = "" if result.breach is None else f": {result.breach.reason}"
         outcome, seen = CheckOutcome.FAIL, f"no rate keeps the limits{reason}"
     else:
-        outcome, seen = CheckOutcome.PASS, f"{found.passed.rate_per_s:,.4g} requests/s"
+        outcome, seen = CheckOutcome.PASS, f"{result.passed.rate_per_s:,.4g} requests/s"
     return Check(
         name=f"capacity of {name}",
         kind="gate" if trouble is not None else "guard",

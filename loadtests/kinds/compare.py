@@ -95,8 +95,8 @@ def _weigh(
 
 def _judged(figures: Mapping[str, dict[str, Any]], limits: Limits) -> tuple[WeighedEvents, ...]:
     """Return the guards' figures that have a limit."""
-    asked = [name for name in _FIGURES if name == "errors" or limits.p99_ms is not None]
-    return tuple(_weighed(figures[name]) for name in asked)
+    required = [name for name in _FIGURES if name == "errors" or limits.p99_ms is not None]
+    return tuple(_weighed(figures[name]) for name in required)
 
 
 def _check_split(candidate: str, figure: Mapping[str, Any]) -> Check:

@@ -100,8 +100,8 @@ def describe_run(
         samples=samples,
         by_variant=by_variant,
         variants={
-            name: describe(mine, limits.p99_ms, answered).model_copy(update={"cost": costs.get(name)})
-            for name, mine in by_variant.items()
+            name: describe(own_samples, limits.p99_ms, answered).model_copy(update={"cost": costs.get(name)})
+            for name, own_samples in by_variant.items()
         },
         total=describe(samples, limits.p99_ms, answered),
         timeline=make_timeline(by_variant, min(plan.duration_s, measured.sent_until_s)),
@@ -118,9 +118,9 @@ def check_run(run: LoadRun) -> list[Check]:
     plan, limits, measured = run.plan, run.limits, run.measured
     sender = describe_sender(measured)
     used = {
-        name: mine
-        for name, mine in run.by_variant.items()
-        if int(mine.timed.sum()) and name not in run.newcomers
+        name: samples
+        for name, samples in run.by_variant.items()
+        if int(samples.timed.sum()) and name not in run.newcomers
     }
     checks = check_sender(
         plan,

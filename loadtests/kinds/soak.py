@@ -8,6 +8,7 @@ from loadtests.judging.aggregation import estimate_quantile
 from loadtests.judging.checks import excuse
 from loadtests.judging.limits import Limits
 from loadtests.judging.request_cost import read_meter
+from loadtests.judging.run_length import say_longer, times_for_interval
 from loadtests.kinds.load import LoadRun, check_run, load, report_run
 from loadtests.load_plan import LoadPlan
 from loadtests.report import Check, CheckOutcome, Interval, LoadReport, LoadTimeline
@@ -70,8 +71,8 @@ def _guard_latency(run: LoadRun) -> Check:
 def _guard_memory(readings: Sequence[tuple[float, int]], run: LoadRun) -> Check:
     """Check the highest reading of the last third relative to the first."""
     end_s = run.measured.sent_until_s
-    first = max((held for at_s, held in readings if at_s < end_s / 3), default=0)
-    last = max((held for at_s, held in readings if at_s >= end_s * 2 / 3), default=0)
+    first = max((memory for at_s, memory in readings if at_s < end_s / 3), default=0)
+    last = max((memory for at_s, memory in readings if at_s >= end_s * 2 / 3), default=0)
     if not first or not last:
         return _drift("memory", "too few readings", run.limits, None)
     growth = last / first
@@ -82,13 +83,14 @@ def _guard_memory(readings: Sequence[tuple[float, int]], run: LoadRun) -> Check:
 def _drift(what: str, seen: str, limits: Limits, growth: Interval | None) -> Check:
     allowed = 1 + limits.drift
     if growth is None or growth.low is None or growth.high is None:
-        outcome, used = CheckOutcome.INVALID, None
+        outcome, used, longer = CheckOutcome.INVALID, None, "run longer"
     else:
         used = growth.high / allowed
         seen += f": {growth.value:.3f} times [{growth.low:.3f}, {growth.high:.3f}]"
         bad = CheckOutcome.FAIL if growth.low > allowed else CheckOutcome.INVALID
         outcome = CheckOutcome.PASS if growth.high <= allowed else bad
-    more = "; undecided: run longer" if outcome is CheckOutcome.INVALID else ""
+        longer = say_longer(times_for_interval(growth, allowed, allowed))
+    more = f"; undecided: {longer}" if outcome is CheckOutcome.INVALID else ""
     return Check(
         name=f"drift of {what}",
         kind="guard",
@@ -101,7 +103,7 @@ def _drift(what: str, seen: str, limits: Limits, growth: Interval | None) -> Che
 
 def _with_memory(timeline: LoadTimeline, readings: Sequence[tuple[float, int]]) -> LoadTimeline:
     """Return the timeline with the last memory reading before the end of each window."""
-    held = tuple(
+    memory = tuple(
         next((size for at_s, size in reversed(readings) if at_s <= end_s), None) for end_s in timeline.at_s
     )
-    return timeline.model_copy(update={"memory_bytes": held})
+    return timeline.model_copy(update={"memory_bytes": memory})

@@ -81,10 +81,10 @@ def check_answers(server: Server, url: str, truth: Onnxruntime, baseline: str) -
             )
 
 
-def _differ(came: NDArray[np.float64], right: NDArray[np.float64]) -> float:
-    if came.shape != (1, *right.shape):
-        raise ValueError(f"shape {list(came.shape)} instead of {[1, *right.shape]}")
-    difference = float(np.abs(came[0] - right).max())
+def _differ(actual: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
+    if actual.shape != (1, *expected.shape):
+        raise ValueError(f"shape {list(actual.shape)} instead of {[1, *expected.shape]}")
+    difference = float(np.abs(actual[0] - expected).max())
     # NaN is always wrong.
     return difference if np.isfinite(difference) else np.inf
 

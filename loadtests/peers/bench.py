@@ -36,16 +36,19 @@ _TOGETHER = ("--placement", "together")
 def make_digits(models: Path, scratch: Path) -> BenchRound:
     """Compare servers on a model that costs less than the serving around it; our traffic is split."""
     repository = copy_repository(models, DIGITS, scratch)
-    mine = [ours(where, repository, DIGITS, "--placement", where) for where in ("together", "apart")]
+    own_servers = [ours(where, repository, DIGITS, "--placement", where) for where in ("together", "apart")]
     return BenchRound(
-        name="digits", workload=DIGITS, servers=[*mine, *peers(models, DIGITS)], connections=_CONNECTIONS
+        name="digits",
+        workload=DIGITS,
+        servers=[*own_servers, *peers(models, DIGITS)],
+        connections=_CONNECTIONS,
     )
 
 
 def make_minilm(models: Path, scratch: Path) -> BenchRound:
     """Compare servers on a model that costs more than the serving around it, also at a steady rate."""
-    mine = ours("together", copy_repository(models, MINILM, scratch), MINILM, *_TOGETHER)
-    servers = [mine, *peers(models, MINILM)]
+    own_server = ours("together", copy_repository(models, MINILM, scratch), MINILM, *_TOGETHER)
+    servers = [own_server, *peers(models, MINILM)]
     return BenchRound(name="minilm", workload=MINILM, servers=servers, connections=_CONNECTIONS, steady=True)
 
 

@@ -21,9 +21,9 @@ _PANEL, _ROW = 1.3, 0.26
 def draw_costs(report: ServingReport) -> str:
     """Draw a panel of CPU time and a panel of p99 latency for each part, on logarithmic axes."""
     panels = [panel for part in report.parts for panel in _panels(part)]
-    said = "; ".join(each for _, _, words in panels for each in words)
+    description = "; ".join(each for _, _, words in panels for each in words)
     svg = draw(
-        f"Cost per request of servers side by side. {said}",
+        f"Cost per request of servers side by side. {description}",
         [drawer for drawer, _, _ in panels],
         height=sum(height for _, height, _ in panels),
         width=_WIDTH,
@@ -61,12 +61,12 @@ def _panel(
     def drawer(axes: Axes) -> None:
         axes.set_xscale("log")
         for load, colour in zip(dict.fromkeys(map(load_name, rows)), COLOURS, strict=False):
-            mine = [row for row in kept if load_name(row) == load]
-            places = [servers.index(row.server) for row in mine]
-            axes.scatter([value(row) for row in mine], places, color=colour, label=load, zorder=2)
+            bars = [row for row in kept if load_name(row) == load]
+            places = [servers.index(row.server) for row in bars]
+            axes.scatter([value(row) for row in bars], places, color=colour, label=load, zorder=2)
         if floor:
-            said = f"onnxruntime alone, {_figure(floor)}"
-            axes.axvline(floor, color=INK, linestyle=(0, (2, 2)), linewidth=1, label=said)
+            label = f"onnxruntime alone, {_figure(floor)}"
+            axes.axvline(floor, color=INK, linestyle=(0, (2, 2)), linewidth=1, label=label)
         for place, server in enumerate(servers):
             largest = max((value(row) for row in kept if row.server == server), default=None)
             at = (

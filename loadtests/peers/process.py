@@ -72,16 +72,16 @@ class ServerProcess:
             ports.add(find_free_port())
         self.port, grpc_port, metrics_port = sorted(ports)
         self.url = f"http://127.0.0.1:{self.port}"
-        given = {
+        environment = {
             "port": self.port,
             "grpc_port": grpc_port,
             "metrics_port": metrics_port,
             "scratch": self._scratch.name,
         }
-        variables = {name: value.format(**given) for name, value in self._variables.items()}
+        variables = {name: value.format(**environment) for name, value in self._variables.items()}
         self._log = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            [part.format(**given) for part in self._command],
+            [part.format(**environment) for part in self._command],
             cwd=self._scratch.name,
             env={**os.environ, "PYTHONPATH": str(_ROOT), **variables, _MARK: self._mark},
             stdin=subprocess.DEVNULL,
@@ -146,11 +146,11 @@ class ServerProcess:
     def processes(self) -> list[psutil.Process]:
         """Return the server and everything that it started, including orphans."""
         own = f"{_MARK}={self._mark}".encode()
-        found = {process.pid: process for process in psutil.process_iter() if _holds(process, own)}
+        processes = {process.pid: process for process in psutil.process_iter() if _holds(process, own)}
         if self._process.poll() is None:
             server = psutil.Process(self._process.pid)
-            found |= {process.pid: process for process in (server, *server.children(recursive=True))}
-        return list(found.values())
+            processes |= {process.pid: process for process in (server, *server.children(recursive=True))}
+        return list(processes.values())
 
     def cpu_s(self) -> dict[tuple[int, float], float]:
         """Return the CPU seconds used so far, by process."""

@@ -19,13 +19,13 @@ def make_environment(folder: Path, requirements: tuple[str, ...]) -> Path:
     """Create the environment and return its folder of programs; an environment with the same requirements is
     reused. Raises LoadTestError."""
     ready = folder / "ready.txt"
-    wanted = "\n".join(requirements)
-    if not ready.exists() or ready.read_text() != wanted:
+    content = "\n".join(requirements)
+    if not ready.exists() or ready.read_text() != content:
         sys.stderr.write(f"{folder.name}: making its environment, a minute or two the first time\n")
         _run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder)])
         python = str(folder / "bin" / "python")
         _run([sys.executable, "-m", "pip", "--python", python, "install", "--quiet", *requirements])
-        ready.write_text(wanted)
+        ready.write_text(content)
     return folder / "bin"
 
 
@@ -36,5 +36,5 @@ def _run(command: list[str]) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LoadTestError(f"{what} did not run: {error}") from None
     if ended.returncode:
-        said = "\n".join((ended.stdout + ended.stderr).strip().splitlines()[-5:])
-        raise LoadTestError(f"{what} ended with {ended.returncode}: {said}")
+        output = "\n".join((ended.stdout + ended.stderr).strip().splitlines()[-5:])
+        raise LoadTestError(f"{what} ended with {ended.returncode}: {output}")

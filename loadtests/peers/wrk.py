@@ -106,8 +106,8 @@ def run_wrk(
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(text)
         script.flush()
-        said = _run(["-t1", f"-c{connections}", "-s", script.name, url], int(seconds + _TIMEOUT_S + 1))
-    result = WrkResult.model_validate({**said, "cpu_s": _children_cpu_s() - before_s})
+        lines = _run(["-t1", f"-c{connections}", "-s", script.name, url], int(seconds + _TIMEOUT_S + 1))
+    result = WrkResult.model_validate({**lines, "cpu_s": _children_cpu_s() - before_s})
     if result.refused or result.broken or result.slow or not result.requests:
         raise LoadTestError(
             f"invalid run on {url} with {connections} connections: of {result.requests} requests "
@@ -130,12 +130,12 @@ def _run(arguments: list[str], longest_s: int) -> dict[str, float]:
         )
     except subprocess.TimeoutExpired:
         raise LoadTestError(f"wrk on {arguments[-1]} did not end within {longest_s + 60} s") from None
-    said = [line.removeprefix(_MARK) for line in ended.stdout.splitlines() if line.startswith(_MARK)]
-    if not said:
+    lines = [line.removeprefix(_MARK) for line in ended.stdout.splitlines() if line.startswith(_MARK)]
+    if not lines:
         raise LoadTestError(
             f"wrk on {arguments[-1]} ended with {ended.returncode}: {ended.stdout}{ended.stderr}"
         )
-    figures: dict[str, float] = json.loads(said[0])
+    figures: dict[str, float] = json.loads(lines[0])
     return figures
 
 

@@ -9,23 +9,23 @@ from loadtests.report import Check, CheckOutcome, LoadReport
 def check_capacity(report: LoadReport, baseline: str, candidate: str, limits: Limits) -> StageRecord:
     """Check the second stage, from the search for both capacities."""
     checks = list(report.checks)
-    found = [
+    rates = [
         report.capacities[name].rate_per_s for name in (baseline, candidate) if name in report.capacities
     ]
     # If the search did not settle, the rate is only the highest that has passed so far.
     settled = report.complete and all(check.outcome is CheckOutcome.PASS for check in checks)
-    if settled and len(found) == 2 and found[0] is not None and found[1] is not None:
-        ratio, wanted = found[1] / found[0], limits.capacity_ratio
+    if settled and len(rates) == 2 and rates[0] is not None and rates[1] is not None:
+        ratio, minimum = rates[1] / rates[0], limits.capacity_ratio
         checks.append(
             Check(
                 name="capacity ratio",
                 kind="guard",
                 # The search finds each capacity within a twentieth, so equal capacities may differ by that
                 # factor.
-                outcome=CheckOutcome.PASS if ratio * GAP >= wanted else CheckOutcome.FAIL,
-                seen=f"{candidate} {found[1]:,.4g} requests/s, {baseline} {found[0]:,.4g}: {ratio:.2f}x",
-                wanted=f"at least {wanted:g}x, within a twentieth",
-                used=wanted / (ratio * GAP),
+                outcome=CheckOutcome.PASS if ratio * GAP >= minimum else CheckOutcome.FAIL,
+                seen=f"{candidate} {rates[1]:,.4g} requests/s, {baseline} {rates[0]:,.4g}: {ratio:.2f}x",
+                wanted=f"at least {minimum:g}x, within a twentieth",
+                used=minimum / (ratio * GAP),
             )
         )
     return make_stage("capacity", checks, report)

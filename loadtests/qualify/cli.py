@@ -37,25 +37,25 @@ def _qualify(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     check_paths(json=options.json, html=options.html)
     client = Client(url=check_url(find_url(options)), token=read_token(options.token_file))
-    found = _run(options, client).model_copy(update={"command": ("counterweight", "qualify", *arguments)})
+    record = _run(options, client).model_copy(update={"command": ("counterweight", "qualify", *arguments)})
     if options.json is not None:
-        write_text(options.json, found.model_dump_json(indent=2) + "\n")
+        write_text(options.json, record.model_dump_json(indent=2) + "\n")
     if options.html is not None:
         from loadtests.qualify.qualification_page import page  # slow to import, since it draws
 
-        write_text(options.html, page(found))
-    sys.stdout.write(table(found) + "\n")
-    if not found.complete:
+        write_text(options.html, page(record))
+    sys.stdout.write(table(record) + "\n")
+    if not record.complete:
         return INTERRUPTED
     from loadtests.qualify.stages import write_down
 
     try:
-        write_down(client, found)
+        write_down(client, record)
     except LoadTestError as error:
         raise LoadTestError(
             f"the record could not be written to the server's trail, so no rollout will find it: {error}"
         ) from None
-    return _CODES[found.outcome]
+    return _CODES[record.outcome]
 
 
 def _run(options: argparse.Namespace, client: Client) -> QualificationRecord:

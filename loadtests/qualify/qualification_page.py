@@ -25,25 +25,25 @@ _MEANING = {
 _LIMITS = ("p99_ms", "errors", "rate_per_s", "duration_s", "agreement", "accuracy_drop", "capacity_ratio")
 
 
-def page(found: QualificationRecord) -> str:
+def page(record: QualificationRecord) -> str:
     """Render the page: the outcome with its reasons, the stages, and the checks and charts of each stage."""
-    found = make_plain(found)
-    reports = {stage.name: stage.report for stage in found.stages if stage.report is not None}
+    record = make_plain(record)
+    reports = {stage.name: stage.report for stage in record.stages if stage.report is not None}
     return (
         open_templates(Path(__file__).parent)
         .get_template("page.html.jinja")
         .render(
-            found=found,
+            found=record,
             names=get_args(Name),
-            stages={stage.name: stage for stage in found.stages},
+            stages={stage.name: stage for stage in record.stages},
             asked=_ASKED,
-            meaning=_MEANING[found.outcome],
+            meaning=_MEANING[record.outcome],
             pictures={name: draw_all(report) for name, report in reports.items()},
             grids={name: make_grids(report) for name, report in reports.items()},
             percent=percent,
             limits={
-                name: f"{value:g}" for name in _LIMITS if (value := getattr(found.limits, name)) is not None
+                name: f"{value:g}" for name in _LIMITS if (value := getattr(record.limits, name)) is not None
             },
-            command=shlex.join(found.command),
+            command=shlex.join(record.command),
         )
     )

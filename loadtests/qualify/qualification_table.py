@@ -7,21 +7,21 @@ from loadtests.render.format import make_plain
 from loadtests.render.report_table import table as table_of
 
 
-def table(found: QualificationRecord) -> str:
+def table(record: QualificationRecord) -> str:
     """Render the outcome, then the stages, the reasons, and the load tests behind them."""
-    found = make_plain(found)
-    rows = [[stage.name, stage.outcome.value, _say(stage)] for stage in found.stages]
+    record = make_plain(record)
+    rows = [[stage.name, stage.outcome.value, _say(stage)] for stage in record.stages]
     lines = [
-        f"{found.outcome.value}: {found.candidate} against {found.baseline} of {found.model}"
-        + ("" if found.complete else " (ended early)"),
-        f"binding: {found.binding}" if found.binding else "",
+        f"{record.outcome.value}: {record.candidate} against {record.baseline} of {record.model}"
+        + ("" if record.complete else " (ended early)"),
+        f"binding: {record.binding}" if record.binding else "",
         "",
         tabulate(
             rows, ["stage", "outcome", "what was seen"], disable_numparse=True, maxcolwidths=[None, None, 90]
         ),
-        *(f"- {reason}" for reason in found.reasons),
+        *(f"- {reason}" for reason in record.reasons),
     ]
-    for stage in found.stages:
+    for stage in record.stages:
         if stage.report is not None:
             lines += ["", f"--- {stage.name}", table_of(stage.report)]
     return "\n".join(lines)

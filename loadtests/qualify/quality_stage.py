@@ -75,12 +75,12 @@ def _check_accuracy(accuracy: Mapping[str, float] | None, allowed: float) -> Che
 
 def _describe(quality: Mapping[str, Any]) -> str:
     """Describe the bundle's metrics in words."""
-    said = []
+    sentences = []
     for name, traits in FIGURES.items():
         figure = quality.get(name)
         if figure is not None and traits.column is not None:
-            said.append(f"{name.replace('_', ' ')} {figure['value']:.4f}")
-    return f"{', '.join(said)} on {quality['rows']:,} held-out rows"
+            sentences.append(f"{name.replace('_', ' ')} {figure['value']:.4f}")
+    return f"{', '.join(sentences)} on {quality['rows']:,} held-out rows"
 
 
 def _check(name: str, seen: str, wanted: str, outcome: CheckOutcome, used: float | None = None) -> Check:

@@ -139,8 +139,8 @@ def trial(
             # weight.
             nobody = dict.fromkeys(before["weights"], 0.0)
             client.put(path, {"weights": {**nobody, before["baseline"]: 1.0}, "shadows": {}})
-            wanted = {"candidate": candidate, "policy": policy_of(limits), "trial": True}
-            follower = Follower(client, client.post(f"/control/models/{model}/rollouts", wanted))
+            request = {"candidate": candidate, "policy": policy_of(limits), "trial": True}
+            follower = Follower(client, client.post(f"/control/models/{model}/rollouts", request))
             stack.enter_context(_undone(follower.abort, say))
         yield follower
 

@@ -77,9 +77,9 @@ def _measure(subject: Subject, baseline: str, stages: list[StageRecord], say: Sa
     candidate, limits = subject.candidate, subject.limits
     say(f"2/4  capacity of {baseline} and {candidate}: some minutes")
     plan = _plan(subject, _START_PER_S, _PROBE_S).model_copy(update={"pinned": (baseline, candidate)})
-    found = find_capacity(subject.client, subject.target, plan, limits, say)
-    stages.append(check_capacity(found, baseline, candidate, limits))
-    if not found.complete:
+    result = find_capacity(subject.client, subject.target, plan, limits, say)
+    stages.append(check_capacity(result, baseline, candidate, limits))
+    if not result.complete:
         return False
     say(f"3/4  shadow under load, 4/4  canary under load: {limits.rate_per_s:g}/s for some minutes")
     with trial(subject.client, subject.model, candidate, limits, say) as follower:
@@ -91,13 +91,13 @@ def _measure(subject: Subject, baseline: str, stages: list[StageRecord], say: Sa
     return run.measured.complete
 
 
-def write_down(client: Client, found: QualificationRecord) -> None:
+def write_down(client: Client, record: QualificationRecord) -> None:
     """Store the record on the server, where rollouts look for it. Raises LoadTestError."""
-    content = found.model_dump(
+    content = record.model_dump(
         mode="json", include={"candidate", "baseline", "digests", "outcome", "binding", "reasons", "limits"}
     )
-    stages = [stage.model_dump(mode="json", exclude={"report"}) for stage in found.stages]
-    client.post(f"/control/models/{found.model}/qualifications", {**content, "stages": stages})
+    stages = [stage.model_dump(mode="json", exclude={"report"}) for stage in record.stages]
+    client.post(f"/control/models/{record.model}/qualifications", {**content, "stages": stages})
 
 
 def _plan(subject: Subject, rate_per_s: float, duration_s: float) -> LoadPlan:

@@ -17,20 +17,20 @@ from loadtests.report import CandidateComparison, CheckOutcome, LoadReport
 
 def list_capacities(report: LoadReport) -> Grid:
     """Make a row for each variant whose capacity was searched."""
-    first = next((found.rate_per_s for found in report.capacities.values()), None)
+    first = next((capacity.rate_per_s for capacity in report.capacities.values()), None)
     rows = []
-    for name, found in report.capacities.items():
-        rate = found.rate_per_s
+    for name, capacity in report.capacities.items():
+        rate = capacity.rate_per_s
         rows.append(
             (
                 name,
                 _rate(rate),
                 f"{rate / first:.2f}x" if rate is not None and first else "-",
-                f"{found.confirmed} of {found.confirmations}",
-                _rate(found.infeasible_per_s),
-                found.boundary or "-",
-                f"{server_s(found.cost):.2f}" if found.cost else "-",
-                found.first_breach or "-",
+                f"{capacity.confirmed} of {capacity.confirmations}",
+                _rate(capacity.infeasible_per_s),
+                capacity.boundary or "-",
+                f"{server_s(capacity.cost):.2f}" if capacity.cost else "-",
+                capacity.first_breach or "-",
             )
         )
     head = (
@@ -132,12 +132,14 @@ def compare_latency(report: LoadReport, comparison: CandidateComparison) -> Grid
 
 def latency_of(report: LoadReport, variant: str, figure: str) -> str:
     """Return one latency of one variant in ms, or "-"."""
-    found = report.variants.get(variant)
-    if found is None:
+    variant_report = report.variants.get(variant)
+    if variant_report is None:
         return "-"
     if figure == "mean":
-        return ms(found.mean_ms)
-    return value_ms({"p50": found.p50_ms, "p95": found.p95_ms, "p99": found.p99_ms}[figure])
+        return ms(variant_report.mean_ms)
+    return value_ms(
+        {"p50": variant_report.p50_ms, "p95": variant_report.p95_ms, "p99": variant_report.p99_ms}[figure]
+    )
 
 
 def compare_rates(comparison: CandidateComparison) -> Grid:

@@ -15,50 +15,50 @@ from loadtests.report import CandidateComparison, LoadReport, VariantReport
 
 def list_findings(report: LoadReport) -> list[str]:
     """List the results, the decisive ones first, with their intervals."""
-    found = _say_capacities(report)
+    findings = _say_capacities(report)
     for comparison in report.comparisons:
-        found += _say_comparison(comparison)
+        findings += _say_comparison(comparison)
     if report.kind in ("run", "soak"):
-        found += [_say_latency(name, variant) for name, variant in report.variants.items()]
-    return found + _say_costs(report)
+        findings += [_say_latency(name, variant) for name, variant in report.variants.items()]
+    return findings + _say_costs(report)
 
 
 def _say_capacities(report: LoadReport) -> list[str]:
-    rates = {name: found.rate_per_s for name, found in report.capacities.items()}
+    rates = {name: capacity.rate_per_s for name, capacity in report.capacities.items()}
     first = next(iter(rates), "")
     base = rates.get(first)
-    said = []
-    for name, found in report.capacities.items():
-        if found.rate_per_s is None:
-            said.append(f"{name}: none of the rates tried keeps the limits.")
+    sentences = []
+    for name, capacity in report.capacities.items():
+        if capacity.rate_per_s is None:
+            sentences.append(f"{name}: none of the rates tried keeps the limits.")
             continue
-        sentence = f"{name} sustains {found.rate_per_s:.4g} requests per second within the limits"
+        sentence = f"{name} sustains {capacity.rate_per_s:.4g} requests per second within the limits"
         if name != first and base:
-            sentence += f", {found.rate_per_s / base:.2f} times as many as {first}"
-        if found.first_breach is not None and found.infeasible_per_s is not None:
-            sentence += f"; at {found.infeasible_per_s:.4g} it fails: {found.first_breach}"
-        said.append(f"{sentence}.")
-    return said
+            sentence += f", {capacity.rate_per_s / base:.2f} times as many as {first}"
+        if capacity.first_breach is not None and capacity.infeasible_per_s is not None:
+            sentence += f"; at {capacity.infeasible_per_s:.4g} it fails: {capacity.first_breach}"
+        sentences.append(f"{sentence}.")
+    return sentences
 
 
 def _say_comparison(comparison: CandidateComparison) -> list[str]:
     baseline, candidate = comparison.baseline, comparison.candidate
-    said = []
+    sentences = []
     for ratio in comparison.ratios:
         if ratio.figure not in ("p50", "p99"):
             continue
         change = interval((ratio.low - 1) * 100, (ratio.high - 1) * 100, "+.1f")
         shown = judge_ratio(ratio)
         verb = f"is {shown} than {baseline}" if shown in ("faster", "slower") else "shows no difference"
-        said.append(
+        sentences.append(
             f"At the {ratio.figure} {candidate} {verb}: latency {(ratio.value - 1) * 100:+.1f} % {change}."
         )
-    said += [
+    sentences += [
         f"{candidate} is shown to be worse: {weighed.figure}: {weighed.seen}."
         for weighed in comparison.weighed
         if judge_weighed(weighed) == "harm shown"
     ]
-    return said
+    return sentences
 
 
 def _say_latency(name: str, variant: VariantReport) -> str:

@@ -114,12 +114,12 @@ def find_missed(report: LoadReport) -> list[Check]:
 def list_causes(report: LoadReport) -> list[tuple[int, str]]:
     """List the causes of errors with their counts, the most frequent first; rare causes are merged."""
     causes = sorted(report.errors_by_cause.items(), key=lambda item: -item[1])
-    told = [
+    lines = [
         (count, cause if len(cause) <= _MOST_CHARACTERS else f"{cause[:_MOST_CHARACTERS]}...")
         for cause, count in causes[:_MOST_CAUSES]
     ]
     rest = [count for _, count in causes[_MOST_CAUSES:]]
-    return [*told, (sum(rest), f"{len(rest)} other causes (see the JSON)")] if rest else told
+    return [*lines, (sum(rest), f"{len(rest)} other causes (see the JSON)")] if rest else lines
 
 
 def find_costs(report: LoadReport) -> dict[str, RequestCost]:
@@ -150,7 +150,8 @@ def warn_thin(report: LoadReport) -> str | None:
     if not thin:
         return None
     few = f"the p99 of {', '.join(thin)} rests on fewer than {SAMPLES_FOR_P99:,} answers"
-    return f"{few}; run longer to trust it"
+    fewest = min(item.requests - item.errors for item in report.variants.values() if is_thin(item))
+    return f"{few}; run about {SAMPLES_FOR_P99 / fewest:.2g} times as long to trust it"
 
 
 def judge_ratio(ratio: Ratio) -> str:

@@ -106,10 +106,10 @@ def _rows(grid: Grid) -> str:
 
 def _fold_checks(report: LoadReport, kind: str, title: str) -> str:
     checks = [check for check in report.checks if check.kind == kind]
-    held = sum(check.outcome is CheckOutcome.PASS for check in checks)
+    passed = sum(check.outcome is CheckOutcome.PASS for check in checks)
     head, rows = ("check", "outcome", "seen", "wanted", "used"), tuple(map(_describe, checks))
     grid = Grid(title=title, head=head, worded=frozenset({"outcome", "seen", "wanted"}), rows=rows)
-    return _fold(f"{title} {held} of {len(checks)} held", _rows(grid)) if checks else ""
+    return _fold(f"{title} {passed} of {len(checks)} held", _rows(grid)) if checks else ""
 
 
 def _describe(check: Check) -> tuple[str, ...]:

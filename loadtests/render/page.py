@@ -105,14 +105,14 @@ def draw_all(report: LoadReport) -> list[Picture]:
     compared = [comparison.candidate for comparison in report.comparisons]
     probed = [probe.variant for probe in report.probes]
     keys = make_keys(dict.fromkeys([*report.variants, *report.capacities, *probed, *timed, *compared]))
-    found = [
+    charts = [
         draw_search(report, keys),
         draw_ratios(report, keys),
         draw_tail(report, keys),
         draw_costs(report),
         draw_course(report, keys),
     ]
-    return [picture for picture in found if picture is not None]
+    return [picture for picture in charts if picture is not None]
 
 
 def _fold(report: LoadReport) -> list[Grid]:
@@ -125,12 +125,12 @@ def _fold(report: LoadReport) -> list[Grid]:
 
 def _list_facts(report: LoadReport) -> dict[str, str]:
     plan, limits, where = report.plan, report.limits, report.environment
-    asked = f"{percent(limits.errors)} errors"
-    asked += "" if limits.p99_ms is None else f", {limits.p99_ms:g} ms for 99 of 100 requests"
-    asked += f", slower by {percent(limits.slower_by)}" if report.kind == "compare" else ""
-    asked += f", a drift of {percent(limits.drift)}" if report.kind == "soak" else ""
+    requirements = f"{percent(limits.errors)} errors"
+    requirements += "" if limits.p99_ms is None else f", {limits.p99_ms:g} ms for 99 of 100 requests"
+    requirements += f", slower by {percent(limits.slower_by)}" if report.kind == "compare" else ""
+    requirements += f", a drift of {percent(limits.drift)}" if report.kind == "soak" else ""
     if limits.price_per_cpu_hour is not None:
-        asked += f"; a core for an hour is {limits.price_per_cpu_hour:g} {limits.currency}"
+        requirements += f"; a core for an hour is {limits.price_per_cpu_hour:g} {limits.currency}"
     turn = "one at a time" if report.kind == "capacity" else "in turn at random"
     return {
         "began": report.started_at,
@@ -144,7 +144,7 @@ def _list_facts(report: LoadReport) -> dict[str, str]:
         "tensors": "binary" if plan.binary else "JSON",
         "warm-up": f"{plan.warmup_s:g} s, not counted",
         "seed": str(plan.seed),
-        "limits": f"at most {asked}",
+        "limits": f"at most {requirements}",
         "sender": describe_sender(report),
         "machine": f"{where.cpu}, {where.cores} cores; the figures hold for this machine",
         "versions": f"Python {where.python}, Locust {where.locust}; schema version {report.schema_version}",

@@ -47,7 +47,7 @@ def draw_tail(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
         axes.set(xlabel="share of requests that were at least as fast", ylabel="latency, ms")
         mark_limit(axes, report.limits.p99_ms)
 
-    said = "; ".join(f"{name}: {_say(variant)}" for name, variant in drawn.items())
+    description = "; ".join(f"{name}: {_say(variant)}" for name, variant in drawn.items())
     caption = (
         "Latency from the scheduled start of a request. Each mark on the lower axis is about ten times "
         "rarer than the previous one, which shows the slowest requests; the bar at 99 % is the "
@@ -57,13 +57,13 @@ def draw_tail(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
         caption += " At 99 %, a line must be below the limit."
     if long:
         caption += " Because of the long tail, the vertical axis is logarithmic and does not begin at 0."
-    svg = draw(f"Latency by percentile. {said}", [drawer])
+    svg = draw(f"Latency by percentile. {description}", [drawer])
     return Picture(svg=svg, keys=tuple(keys[name] for name in drawn), caption=caption)
 
 
 def _say(variant: VariantReport) -> str:
-    found = (("p50", variant.p50_ms), ("p95", variant.p95_ms), ("p99", variant.p99_ms))
-    return ", ".join(f"{name} {ms(item.value)} ms" for name, item in found if item is not None)
+    quantiles = (("p50", variant.p50_ms), ("p95", variant.p95_ms), ("p99", variant.p99_ms))
+    return ", ".join(f"{name} {ms(item.value)} ms" for name, item in quantiles if item is not None)
 
 
 def _draw_curve(axes: Axes, variant: VariantReport, key: Key) -> None:
@@ -97,13 +97,13 @@ def draw_ratios(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
         axes.set(xlabel="faster than the baseline  <  1  >  slower: ratio of latencies")
         axes.grid(visible=False, axis="y")
 
-    said = "; ".join(
+    description = "; ".join(
         f"{comparison.candidate} {ratio.figure} {ratio.value:.3f} "
         f"{interval(ratio.low, ratio.high, '.3f')}, {judge_ratio(ratio)}"
         for comparison, ratio in rows
     )
     return Picture(
-        svg=draw(f"Ratio of latencies. {said}", [drawer], height=1.2 + 0.4 * len(rows)),
+        svg=draw(f"Ratio of latencies. {description}", [drawer], height=1.2 + 0.4 * len(rows)),
         keys=tuple(keys[comparison.candidate] for comparison in report.comparisons),
         caption=f"Latency over the baseline's, with {percent(RATIO_CONFIDENCE)} intervals. One that touches "
         "the line at 1 shows no difference.",
@@ -131,9 +131,9 @@ def draw_costs(report: LoadReport) -> Picture | None:
         axes.grid(visible=False, axis="y")
         axes.set(xlabel="CPU ms of the server for a request")
 
-    said = "; ".join(f"{name} {server_s(cost):.2f} ms" for name, cost in costs.items())
+    description = "; ".join(f"{name} {server_s(cost):.2f} ms" for name, cost in costs.items())
     return Picture(
-        svg=draw(f"CPU time for a request. {said}", [drawer], height=1.1 + 0.5 * len(costs)),
+        svg=draw(f"CPU time for a request. {description}", [drawer], height=1.1 + 0.5 * len(costs)),
         keys=_PARTS,
         caption="CPU time that the server spends on a request. A lighter variant reduces the model's part; "
         "the rest "

@@ -8,8 +8,8 @@ from loadtests.report import LoadReport
 
 def make_grids(report: LoadReport) -> list[Grid]:
     """Return every table that has a row, the decisive ones first."""
-    found = [list_capacities(report)]
+    grids = [list_capacities(report)]
     for comparison in report.comparisons:
-        found += [compare_latency(report, comparison), compare_rates(comparison)]
-    found += [list_drift(report), list_variants(report), list_costs(report)]
-    return [grid for grid in found if grid.rows]
+        grids += [compare_latency(report, comparison), compare_rates(comparison)]
+    grids += [list_drift(report), list_variants(report), list_costs(report)]
+    return [grid for grid in grids if grid.rows]

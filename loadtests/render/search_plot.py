@@ -25,21 +25,22 @@ def draw_search(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
 
     def drawer(axes: Axes) -> None:
         for name, key in keys.items():
-            mine = sorted(
+            measured = sorted(
                 (probe for probe in probes if probe.variant == name), key=lambda probe: probe.rate_per_s
             )
-            _draw_probes(axes, mine, key, 0.97 * top_ms)
-            found = report.capacities.get(name)
-            if found is not None and found.rate_per_s is not None:
-                axes.axvline(found.rate_per_s, linewidth=1.4, ymax=0.9, **key.line)
+            _draw_probes(axes, measured, key, 0.97 * top_ms)
+            capacity = report.capacities.get(name)
+            if capacity is not None and capacity.rate_per_s is not None:
+                axes.axvline(capacity.rate_per_s, linewidth=1.4, ymax=0.9, **key.line)
         axes.set_ylim(0, top_ms)
         axes.set_xlim(0, 1.1 * max(probe.rate_per_s for probe in probes))
         axes.set(xlabel="requests per second", ylabel="p99 latency, ms")
         mark_limit(axes, limit_ms)
 
-    said = "; ".join(
-        f"{name}: {'none was found' if found.rate_per_s is None else f'{found.rate_per_s:.4g} per second'}"
-        for name, found in report.capacities.items()
+    description = "; ".join(
+        f"{name}: "
+        + ("none was found" if capacity.rate_per_s is None else f"{capacity.rate_per_s:.4g} per second")
+        for name, capacity in report.capacities.items()
     )
     caption = (
         "Every rate tried. A dot passed, a cross failed, a ring is undecided; the vertical "
@@ -48,7 +49,7 @@ def draw_search(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
     )
     drawn = {probe.variant for probe in probes}
     return Picture(
-        svg=draw(f"Throughput against latency. Capacity of {said}", [drawer]),
+        svg=draw(f"Throughput against latency. Capacity of {description}", [drawer]),
         keys=tuple(key for name, key in keys.items() if name in drawn),
         caption=caption,
     )

@@ -106,7 +106,9 @@ def _check_tensor(tensor: Mapping[str, Any], tail: bytes, spec: TensorMetadata) 
     if not isinstance(shape, list) or not all(type(dim) is int and dim >= 0 for dim in shape):
         raise WrongAnswer(f"{where} has shape {shape!r:.80}, expected a list of whole numbers")
     fits = len(shape) == len(spec.shape)
-    if not fits or any(want not in {-1, came} for came, want in zip(shape, spec.shape, strict=True)):
+    if not fits or any(
+        expected not in {-1, actual} for actual, expected in zip(shape, spec.shape, strict=True)
+    ):
         raise WrongAnswer(f"{where} has shape {shape!r:.80}, expected {list(spec.shape)}")
     parameters = tensor.get("parameters")
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
@@ -178,7 +180,7 @@ def _said(body: bytes) -> str:
     """Return the server's own message, or else the beginning of the body."""
     try:
         content = json.loads(body)
-        said = content["error"]
+        message = content["error"]
     except (ValueError, KeyError, TypeError):
-        said = body[:120].decode(errors="replace").strip()
-    return f"{said!s:.200}" or "an empty body"
+        message = body[:120].decode(errors="replace").strip()
+    return f"{message!s:.200}" or "an empty body"

@@ -41,9 +41,12 @@ class Schedule:
 
     def share(self, part: int, parts: int) -> "Schedule":
         """Return every `parts`-th request, the share of one of several senders."""
-        mine = slice(part, None, parts)
+        part_of_schedule = slice(part, None, parts)
         return Schedule(
-            at_s=self.at_s[mine], pin=self.pin[mine], payload=self.payload[mine], variants=self.variants
+            at_s=self.at_s[part_of_schedule],
+            pin=self.pin[part_of_schedule],
+            payload=self.payload[part_of_schedule],
+            variants=self.variants,
         )
 
 

@@ -66,16 +66,16 @@ class Client:
             if status not in _CLOSED:
                 return self._stranger(path, status, media_type)
             content = HTTPStatus(status).phrase
-        said = content.get("error", content) if isinstance(content, dict) else content
-        told = f"{self.url}{path} answered {status}: {said!s:.300}"
+        reason = content.get("error", content) if isinstance(content, dict) else content
+        message = f"{self.url}{path} answered {status}: {reason!s:.300}"
         # A conflict with the server's state explains the fix itself.
-        return told if status == HTTPStatus.CONFLICT else f"{told}; {_fix(status, path)}"
+        return message if status == HTTPStatus.CONFLICT else f"{message}; {_fix(status, path)}"
 
     def _stranger(self, path: str, status: int, media_type: str) -> str:
-        said = f"{self.url}{path} answered {status} with {media_type or 'no content type'} instead of JSON"
+        message = f"{self.url}{path} answered {status} with {media_type or 'no content type'} instead of JSON"
         if path.startswith(_CONTROL):
-            return f"{said}; {_NO_CONTROL}"
-        return f"{said}; is this the address of a server that speaks the Open Inference Protocol?"
+            return f"{message}; {_NO_CONTROL}"
+        return f"{message}; is this the address of a server that speaks the Open Inference Protocol?"
 
     def _exchange(self, method: str, path: str, body: bytes | None, accept: str) -> tuple[int, str, bytes]:
         """Exchange one request; return status, media type and body."""

@@ -75,7 +75,7 @@ def _fit(path: Path, stored: Arrays, spec: TensorMetadata) -> NDArray[Any]:
     where = f"{path}: {spec.name!r}"
     fits = len(array.shape) == len(spec.shape) > 0 and spec.shape[0] in {-1, 1}
     if not fits or any(
-        want not in {-1, came} for came, want in zip(array.shape[1:], spec.shape[1:], strict=True)
+        expected not in {-1, actual} for actual, expected in zip(array.shape[1:], spec.shape[1:], strict=True)
     ):
         raise LoadTestError(f"{where} has shape {list(array.shape)}, expected rows of {list(spec.shape)}")
     return _convert(where, array, spec.datatype)

@@ -114,13 +114,13 @@ def _walk(url: str, load: UserLoad) -> bool:
 def _ready() -> Iterator[None]:
     """Avoid pauses caused by this process itself, and running out of file descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONCURRENCY + 256
+    file_limit = CONCURRENCY + 256
     if (
         soft != resource.RLIM_INFINITY
-        and soft < wanted
-        and (hard == resource.RLIM_INFINITY or hard >= wanted)
+        and soft < file_limit
+        and (hard == resource.RLIM_INFINITY or hard >= file_limit)
     ):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (file_limit, hard))
     gc.collect()
     # Objects that exist already need not be searched for garbage during the run.
     gc.freeze()

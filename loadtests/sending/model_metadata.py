@@ -46,8 +46,8 @@ class ModelMetadata(BaseModel):
 
     @field_validator("parameters", "unserved", mode="before")
     @classmethod
-    def _null_is_empty(cls, told: Any) -> Any:
-        return told if isinstance(told, dict) else {}
+    def _null_is_empty(cls, metadata: Any) -> Any:
+        return metadata if isinstance(metadata, dict) else {}
 
     @field_validator("versions", mode="before")
     @classmethod

@@ -45,12 +45,12 @@ class Payloads:
         return body
 
     def _too_large(self, index: int, size: int, limit: int, *, binary: bool) -> str:
-        said = f"one request to {self.metadata.name} has {size:,} bytes, the server takes {limit:,}"
+        problem = f"one request to {self.metadata.name} has {size:,} bytes, the server takes {limit:,}"
         if not binary:
             size = len(encode_binary(self.arrays(index), self.metadata).rest)
             if size <= limit:
-                return f"{said}; add --binary, which makes it {size:,}"
-        return f"{said}; start the server with --set max_body_bytes={size + 1024} or more"
+                return f"{problem}; add --binary, which makes it {size:,}"
+        return f"{problem}; start the server with --set max_body_bytes={size + 1024} or more"
 
 
 def make_payloads(metadata: ModelMetadata, seed: int) -> Payloads:
@@ -93,8 +93,8 @@ def _draw(spec: TensorMetadata, rng: np.random.Generator) -> NDArray[Any]:
     # inputs.
     example = spec.example_shape if len(spec.example_shape or ()) == len(spec.shape) else None
     shape = [
-        came if dim == -1 else dim
-        for dim, came in zip(spec.shape, example or [1] * len(spec.shape), strict=True)
+        size if dim == -1 else dim
+        for dim, size in zip(spec.shape, example or [1] * len(spec.shape), strict=True)
     ]
     dtype = DTYPES[spec.datatype]
     if dtype.kind == "f":

@@ -57,8 +57,8 @@ class Node:
         """Make the reporter; None if the requested load is not possible, in which case the test is
         stopped."""
         try:
-            asked = read_asked(self.environment.host, self.options)
-            return Reporter(asked, Path(self.options.report) if self.options.report else None)
+            load_request = read_asked(self.environment.host, self.options)
+            return Reporter(load_request, Path(self.options.report) if self.options.report else None)
         except CounterweightError as error:
             logging.error("%s", error)
             self.environment.process_exit_code = error.exit_code
@@ -181,8 +181,8 @@ class Worker(Node):
             return
         self._share = None
         part = self._sender.finish()
-        told = {"part": part and asdict(part), "samples": pack(self._sender.take())}
-        self.runner.send_message("walked", told)
+        message = {"part": part and asdict(part), "samples": pack(self._sender.take())}
+        self.runner.send_message("walked", message)
         # Wrong answers are handled in the report, which the master makes.
         self.environment.process_exit_code = 0
 

@@ -25,13 +25,13 @@ from loadtests.swarm.sender import SenderResult
 class Reporter:
     """Collects the samples of one test."""
 
-    def __init__(self, asked: SwarmOptions, path: Path | None) -> None:
+    def __init__(self, load_request: SwarmOptions, path: Path | None) -> None:
         """Start a test; `path` is the file of the JSON report, or None. Raises LoadTestError."""
         check_paths(json=path)
-        self.asked = asked
+        self.asked = load_request
         self._path = path
         self._samples: list[Samples] = []
-        self._meter = read_meter(asked.client)
+        self._meter = read_meter(load_request.client)
         self._steal = StealClock()
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -42,12 +42,12 @@ class Reporter:
     def end(self, parts: Sequence[SenderResult | None]) -> int:
         """Print and write the report, and return the exit code. A part of None is a sender that did not
         report."""
-        told = [part for part in parts if part is not None]
-        until_s = min((part.sent_until_s for part in told), default=0.0)
+        parts_sent = [part for part in parts if part is not None]
+        until_s = min((part.sent_until_s for part in parts_sent), default=0.0)
         if until_s <= 0:
             logging.error("Nothing was measured: the test was stopped within its warm-up")
             return EXIT_CODES[CheckOutcome.INVALID]
-        report = self._report(told, until_s, of=len(parts))
+        report = self._report(parts_sent, until_s, of=len(parts))
         sys.stdout.write(f"{table(report)}\n\n")
         try:
             write_all(report, json=self._path)
@@ -57,8 +57,8 @@ class Reporter:
         return EXIT_CODES[report.verdict.outcome]
 
     def _report(self, parts: Sequence[SenderResult], until_s: float, of: int) -> LoadReport:
-        asked = self.asked
-        plan = asked.plan.model_copy(update={"profile": steady(asked.plan.rate_per_s, until_s)})
+        load_request = self.asked
+        plan = load_request.plan.model_copy(update={"profile": steady(load_request.plan.rate_per_s, until_s)})
         samples = join(self._samples)
         cpu_s = sum(part.cpu_s for part in parts)
         busiest = max(part.cpu_s / part.wall_s for part in parts)
@@ -74,19 +74,19 @@ class Reporter:
             pool_full=sum(part.pool_full for part in parts),
             steal=self._steal.share(),
         )
-        costs = find_costs(asked.client, self._meter, measured, plan, asked.limits)
-        run = describe_run(plan, asked.limits, asked.target.metadata, measured, costs)
+        costs = find_costs(load_request.client, self._meter, measured, plan, load_request.limits)
+        run = describe_run(plan, load_request.limits, load_request.target.metadata, measured, costs)
         checks = check_run(run)
         if of > 1:
             checks.insert(0, _check_senders(len(parts), of))
         return report_run("run", run, checks)
 
 
-def _check_senders(told: int, of: int) -> Check:
+def _check_senders(parts_sent: int, of: int) -> Check:
     return Check(
         name="senders",
         kind="gate",
-        outcome=CheckOutcome.PASS if told == of else CheckOutcome.INVALID,
-        seen=f"{told} of {of} reported what they sent",
+        outcome=CheckOutcome.PASS if parts_sent == of else CheckOutcome.INVALID,
+        seen=f"{parts_sent} of {of} reported what they sent",
         wanted="all of them: look into the log of the missing one",
     )

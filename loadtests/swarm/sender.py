@@ -30,19 +30,22 @@ class Sender:
         self._user_class = user_class
         self._load: UserLoad | None = None
 
-    def prepare(self, asked: SwarmOptions, part: int, parts: int) -> None:
+    def prepare(self, load_request: SwarmOptions, part: int, parts: int) -> None:
         """Let the next user send every `parts`-th request of the load, starting with number `part`."""
-        payloads = asked.target.payloads
+        payloads = load_request.target.payloads
         self._load = self._user_class.load = UserLoad(
-            schedules=(schedule.share(part, parts) for schedule in make_endless(asked.plan, payloads.count)),
-            begin_s=-asked.plan.warmup_s,
+            schedules=(
+                schedule.share(part, parts) for schedule in make_endless(load_request.plan, payloads.count)
+            ),
+            begin_s=-load_request.plan.warmup_s,
             bodies={
-                index: payloads.encode(index, binary=asked.plan.binary) for index in range(payloads.count)
+                index: payloads.encode(index, binary=load_request.plan.binary)
+                for index in range(payloads.count)
             },
-            metadata=asked.target.metadata,
-            headers=asked.target.headers,
+            metadata=load_request.target.metadata,
+            headers=load_request.target.headers,
             drain_s=DRAIN_S,
-            live=Live(limit_ms=asked.limits.p99_ms),
+            live=Live(limit_ms=load_request.limits.p99_ms),
             on_sent=lambda: None,
         )
 

@@ -136,11 +136,13 @@ def _body(document: Document, operation: Mapping[str, Any]) -> Iterator[str]:
 def _answers(document: Document, operation: Mapping[str, Any]) -> Iterator[str]:
     yield '<h4>Answers</h4>\n<table class="answers">'
     for status, response in operation["responses"].items():
-        said = resolve(document, response)
+        answer_object = resolve(document, response)
         error = " error" if status >= "400" else ""
-        shown = "" if error else _media(document, said["content"]) + _example(said["content"])
+        shown = (
+            "" if error else _media(document, answer_object["content"]) + _example(answer_object["content"])
+        )
         yield f'<tr><td><span class="status{error}">{status}</span></td>'
-        yield f"<td>{_marked(said['description'])}{shown}</td></tr>"
+        yield f"<td>{_marked(answer_object['description'])}{shown}</td></tr>"
     yield "</table>"
 
 

@@ -221,13 +221,13 @@ def _server() -> dict[str, Any]:
     }
 
 
-def _on_model(path: str, method: str, given: Operation) -> dict[str, Any]:
+def _on_model(path: str, method: str, operation_object: Operation) -> dict[str, Any]:
     """The operation on a model, and the same operation on one of its variants."""
-    rest = given.get("parameters", [])
-    of_model = given | {"parameters": [*shared("Model"), *rest]}
-    of_variant = given | {
+    rest = operation_object.get("parameters", [])
+    of_model = operation_object | {"parameters": [*shared("Model"), *rest]}
+    of_variant = operation_object | {
         "parameters": [*shared("Model", "Variant"), *rest],
-        "summary": f"{given['summary'].rstrip('?')}: one variant",
+        "summary": f"{operation_object['summary'].rstrip('?')}: one variant",
     }
     return {
         f"/v2/models/{{model}}{path}": {method: of_model},

@@ -97,14 +97,14 @@ class Access(Record):
         return grant.name
 
     def _find(self, token: str) -> Grant:
-        digest, found = _digest_of(token), None
+        digest, match = _digest_of(token), None
         # The loop never ends early, so that its duration reveals nothing.
         for grant in self.grants or ():
             if hmac.compare_digest(grant.digest, digest):
-                found = grant
-        if found is None:
+                match = grant
+        if match is None:
             raise UnknownToken("this server does not know the token; ask its operator for one")
-        return found
+        return match
 
 
 def is_loopback(host: str) -> bool:
@@ -175,8 +175,10 @@ def _explain(error: ValidationError, what: str) -> str:
         return f"{f'entry {int(entry) + 1}' if entry != '' else 'it'} is not what was expected: {what}"
     if fault["type"] == "extra_forbidden":
         return f"entry {int(entry) + 1} has an unknown key; known: {', '.join(_Entry.model_fields)}"
-    said = fault["msg"].removeprefix("Value error, ")
-    return f"entry {int(entry) + 1}: {key[0]}: {said}" + ("; write it in quotes" if "string" in said else "")
+    reason = fault["msg"].removeprefix("Value error, ")
+    return f"entry {int(entry) + 1}: {key[0]}: {reason}" + (
+        "; write it in quotes" if "string" in reason else ""
+    )
 
 
 def _digest_of(token: str) -> str:

@@ -54,6 +54,6 @@ def explain(error: ValidationError) -> str:
     for fault in error.errors(include_url=False):
         place = ".".join(str(part) for part in fault["loc"])
         message = fault["msg"].removeprefix("Value error, ")
-        came = f" (got: {fault['input']!r:.80})" if fault["type"] != "value_error" else ""
-        faults.append(f"{place}: {message}{came}" if place else f"{message}{came}")
+        received = f" (got: {fault['input']!r:.80})" if fault["type"] != "value_error" else ""
+        faults.append(f"{place}: {message}{received}" if place else f"{message}{received}")
     return "; ".join(faults)

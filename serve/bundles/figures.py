@@ -79,6 +79,8 @@ class OutputFigures(Record):
     agreement: Estimate
     # For outputs with a spread: 1 - mean squared difference from the baseline / the baseline's variance.
     r2: float | None = None
+    # The lower end of its interval, over the rows. None: there is no R2, or the export is older.
+    r2_low: float | None = None
     # With the baseline's numbers, over the rows. Set only if a constant would pass the floor.
     correlation: Estimate | None = None
 
@@ -109,6 +111,8 @@ class Quality(Record):
     cosine: Estimate | None = None
     # Spearman's rank correlation between the similarities of all pairs of rows.
     rank_correlation: Estimate | None = None
+    # Share of the rows whose nearest other row, by the cosine, is the baseline's. None: the export is older.
+    neighbours: Estimate | None = None
     classes: tuple[ClassChange, ...] = ()
     # The first few rows that disagree.
     disagreements: tuple[DisagreeingRow, ...] = ()

@@ -42,14 +42,14 @@ class Commands:
         self._store = store
         self._timeline = timeline
 
-    def set_routes(self, model: str, wanted: RoutesWanted, by: str) -> Routes:
+    def set_routes(self, model: str, request: RoutesWanted, by: str) -> Routes:
         """Set the routes. Raises UnknownModel, UnknownVariant, InvalidRequest, StaleRevision; RefusedAction
         while the model has a rollout in progress."""
         state = self._at(model)
         now = state.routes
-        if wanted.revision is not None and wanted.revision != now.revision:
+        if request.revision is not None and request.revision != now.revision:
             raise StaleRevision(
-                f"{model}: the routes were read with revision {wanted.revision}, but {now.revision} is in "
+                f"{model}: the routes were read with revision {request.revision}, but {now.revision} is in "
                 "force; read them again and decide again",
                 now.revision,
             )
@@ -59,10 +59,10 @@ class Commands:
                 f"rollout {rollout.rollout} is moving the traffic of {model!r}; abort it before you set "
                 "routes"
             )
-        for variant in {**(wanted.weights or {}), **(wanted.shadows or {})}:
+        for variant in {**(request.weights or {}), **(request.shadows or {})}:
             _require(variant, state)
         try:
-            routes = wanted.onto(now)
+            routes = request.onto(now)
         except InvalidRecord as error:
             raise InvalidRequest(str(error)) from None
         self._end_watch(state, by, "the watch ended because routes were set")
@@ -72,39 +72,39 @@ class Commands:
         self._controller.append(state, change)
         return routes
 
-    def start(self, model: str, wanted: RolloutWanted, by: str) -> RolloutView:
+    def start(self, model: str, request: RolloutWanted, by: str) -> RolloutView:
         """Start a rollout. Raises UnknownModel, UnknownVariant, InvalidRequest; RefusedAction while another
         one is in progress."""
         state = self._at(model)
-        require_startable(state, wanted)
-        variants = (state.baseline, wanted.candidate)
+        require_startable(state, request)
+        variants = (state.baseline, request.candidate)
         plan = RolloutPlan(
             model=model,
             baseline=variants[0],
             candidate=variants[1],
             digests={name: state.digests[name] for name in variants},
-            policy=wanted.policy,
+            policy=request.policy,
             replicas=state.replicas,
-            trial=wanted.trial,
+            trial=request.trial,
         )
         now_s = self._controller.clock.now_s()
         name = new_name(model, now_s)
         begun = fix_limits(start(name, plan, None, by, now_s), *steady_of(self._timeline, plan))
-        change = begin(begun, self._store.trail(model), fresh=wanted.fresh)
+        change = begin(begun, self._store.trail(model), fresh=request.fresh)
         self._controller.append(state, change)
         return self._controller.view(state)
 
-    def qualify(self, model: str, found: Qualification, by: str) -> QualificationView:
+    def qualify(self, model: str, qualification: Qualification, by: str) -> QualificationView:
         """Store a qualification result. Raises UnknownModel, UnknownVariant; RefusedAction if it belongs to
         other versions than the loaded ones."""
         state = self._at(model)
-        _require_loaded(state, found)
+        _require_loaded(state, qualification)
         change = Change(
             model=model,
             action=Action.QUALIFY,
             by=by,
             at_s=self._controller.clock.now_s(),
-            qualification=found,
+            qualification=qualification,
         )
         self._controller.append(state, change)
         return state.qualifications[-1]
@@ -116,28 +116,28 @@ class Commands:
         self._require_known(model)
         return tuple(reversed(qualifications_of(self._store.trail(model))))
 
-    def act(self, rollout: str, act: Act, wanted: ActWanted, by: str) -> RolloutView:
+    def act(self, rollout: str, act: Act, request: ActWanted, by: str) -> RolloutView:
         """Apply an act of a person. Raises UnknownRollout, RefusedAction, StaleRevision."""
         state = self._at(self._store.model_of(rollout))
         before = state.present.rollout
         if before is None or before.rollout != rollout:
             raise RefusedAction(f"rollout {rollout} is over; it cannot be changed any more")
-        require_current(state, wanted)
+        require_current(state, request)
         now_s = self._controller.clock.now_s()
         match act:
             case "promote":
-                after = advance.promote(before, by, now_s, wanted.reason)
+                after = advance.promote(before, by, now_s, request.reason)
             case "pause":
-                after = advance.pause(before, by, wanted.reason or "paused")
+                after = advance.pause(before, by, request.reason or "paused")
             case "resume":
-                after = advance.resume(before, by, wanted.reason or "resumed")
+                after = advance.resume(before, by, request.reason or "resumed")
             case "abort":
-                after = advance.abort(before, by, reason := wanted.reason or "aborted")
+                after = advance.abort(before, by, reason := request.reason or "aborted")
                 if self._controller.withdraw(rollout, by, reason) is not None:
                     self._controller.save()
                     return self._controller.view(state)
             case "accept":
-                after = advance.accept(before, by, wanted.reason or "accepted as the baseline")
+                after = advance.accept(before, by, request.reason or "accepted as the baseline")
                 require_acceptable(state, before)
         self._controller.change(state, Action(act), after, now_s)
         return self._controller.view(state)
@@ -173,9 +173,9 @@ class Commands:
         self._at(model)
         return self._timeline.curves(model)
 
-    def feedback(self, model: str, told: Outcomes, by: str) -> Feedback:
+    def feedback(self, model: str, outcomes: Outcomes, by: str) -> Feedback:
         """Add labels of answered requests. Raises UnknownModel."""
-        return self._controller.learn(self._at(model), told.outcomes)
+        return self._controller.learn(self._at(model), outcomes.outcomes)
 
     def _end_watch(self, state: ModelState, by: str, reason: str) -> None:
         """End the watch after the last step, because something else begins."""
@@ -195,16 +195,16 @@ class Commands:
             self._at(model)
 
 
-def _require_loaded(state: ModelState, found: Qualification) -> None:
+def _require_loaded(state: ModelState, qualification: Qualification) -> None:
     """Raise RefusedAction unless the result belongs to the loaded versions."""
-    for variant in (found.baseline, found.candidate):
+    for variant in (qualification.baseline, qualification.candidate):
         _require(variant, state)
-    if found.baseline != state.baseline:
+    if qualification.baseline != state.baseline:
         raise RefusedAction(
             f"the baseline of {state.model!r} is {state.baseline!r}, but the result is against "
-            f"{found.baseline!r}; qualify the candidate against the present baseline"
+            f"{qualification.baseline!r}; qualify the candidate against the present baseline"
         )
-    for variant, digest in found.digests.items():
+    for variant, digest in qualification.digests.items():
         if (loaded := state.digests[variant]) != digest:
             raise RefusedAction(
                 f"{variant!r} of {state.model!r} is loaded with the digest {loaded[:12]}..., but the "

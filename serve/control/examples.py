@@ -191,8 +191,8 @@ def _trail_line() -> TrailLine:
 
 
 def _qualification() -> QualificationView:
-    found = Qualification.model_validate(next(iter(QUALIFY_EXAMPLES.values())))
-    return view_of(found, 1, "ann", _STARTED_S - 3600)
+    qualification = Qualification.model_validate(next(iter(QUALIFY_EXAMPLES.values())))
+    return view_of(qualification, 1, "ann", _STARTED_S - 3600)
 
 
 def _curves() -> Curves:

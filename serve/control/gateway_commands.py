@@ -33,20 +33,20 @@ class GatewayCommands:
 
     async def model(self, model: str) -> dict[str, Any]:
         """The routes and counts of a model. Raises UnknownModel."""
-        found = find_model(self._registry.models, model)
-        running = None if found.census is None else found.census.watch.rollout
-        return {**_describe(found, self._registry.counted()), "rollout": running}
+        served_model = find_model(self._registry.models, model)
+        running = None if served_model.census is None else served_model.census.watch.rollout
+        return {**_describe(served_model, self._registry.counted()), "rollout": running}
 
     async def routes(self, model: str) -> Routes:
         """The routes in force. Raises UnknownModel."""
         return find_model(self._registry.models, model).routes
 
-    async def feedback(self, model: str, told: Outcomes, by: str) -> Feedback:
+    async def feedback(self, model: str, labels: Outcomes, by: str) -> Feedback:
         """Convert class names to numbers and pass labels to the keeper. Raises InvalidRequest and its
         errors."""
         served = self._registry.models.get(model)
         classes = () if served is None else served.labels
-        outcomes = [_numbered(outcome, model, classes) for outcome in told.outcomes]
+        outcomes = [_numbered(outcome, model, classes) for outcome in labels.outcomes]
         return await self._control.ask(FEEDBACK, model, Outcomes(outcomes=tuple(outcomes)), by)
 
     async def weigh(self, weighing: Weighing) -> Weighed:

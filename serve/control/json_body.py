@@ -29,8 +29,10 @@ async def read_json(reader: BodyReader, request: Request, *, curl: bool = False)
     # For security: a page of another site can send a form, but JSON only with permission.
     media_type = request.headers.get("content-type", "")
     if media_type.partition(";")[0].strip().lower() != _JSON:
-        came = f"is {shorten(media_type)!r}" if media_type else "is missing"
-        raise UnsupportedMediaType(f"the header content-type {came}; send JSON, and content-type: {_JSON}")
+        received = f"is {shorten(media_type)!r}" if media_type else "is missing"
+        raise UnsupportedMediaType(
+            f"the header content-type {received}; send JSON, and content-type: {_JSON}"
+        )
     return await reader.body(request)
 
 

@@ -9,7 +9,7 @@ from serve.rollout.decision_writer import require_whole
 from serve.rollout.model_state import ModelState
 
 
-class AtOnce:
+class MemoryOperations:
     """The methods of `Commands` that work without the store, under the same names. None means: use
     `Commands`."""
 
@@ -20,13 +20,13 @@ class AtOnce:
         """Answer the command of that name; None means: use `Commands`."""
         return getattr(self, name)(*arguments) if name in ("act", "view", "rollouts") else None
 
-    def act(self, rollout: str, act: Act, wanted: ActWanted, by: str) -> RolloutView | None:
+    def act(self, rollout: str, act: Act, request: ActWanted, by: str) -> RolloutView | None:
         """Abort a rollout that is in progress. Raises StaleRevision."""
         state = self._last(rollout)
         if act != "abort" or state is None:
             return None
-        require_current(state, wanted)
-        if self._controller.withdraw(rollout, by, wanted.reason or "aborted") is None:
+        require_current(state, request)
+        if self._controller.withdraw(rollout, by, request.reason or "aborted") is None:
             return None
         return self._controller.view(state)
 
@@ -52,12 +52,12 @@ class AtOnce:
         return None
 
 
-def require_current(state: ModelState, wanted: ActWanted) -> None:
+def require_current(state: ModelState, request: ActWanted) -> None:
     """Raise StaleRevision if the rollout has changed since the person read it."""
     last = state.present.rollout
-    if last is not None and wanted.number is not None and wanted.number < state.changed:
+    if last is not None and request.number is not None and request.number < state.changed:
         raise StaleRevision(
-            f"you read entry {wanted.number}, but entry {state.changed} has changed {last.rollout} "
+            f"you read entry {request.number}, but entry {state.changed} has changed {last.rollout} "
             f"since: it is {last.phase} at step {last.step}; read it again and decide again",
             state.changed,
         )

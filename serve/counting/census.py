@@ -12,7 +12,7 @@ from serve.counting.breaker import Breaker
 from serve.counting.ledger import Ledger
 from serve.counting.quantiles import NO_LIMITS, Limits
 from serve.counting.run_costs import Sizes, subtract_sizes
-from serve.counting.shadow_results import Copies
+from serve.counting.shadow_results import ShadowResults
 
 # The most answers that a gateway keeps while no keeper takes them.
 _MOST_ANSWERED = 100_000
@@ -101,7 +101,7 @@ class Sheet:
     # Variant -> its runs.
     runs: Mapping[str, VariantRun]
     # For the candidate of the rollout.
-    copies: Copies
+    copies: ShadowResults
     disagreements: tuple[Disagreement, ...]
     # Request ids and how the requests were routed.
     answered: tuple[tuple[str, Choice], ...]
@@ -193,7 +193,7 @@ class Census:
 
         `ran` has the rows and CPU milliseconds of all runs so far, by variant, and `sizes` the same by size
         of run. `revision` is the revision of the routes in force."""
-        if self._sent is None and (self._counts or self._answered or self.copies != Copies()):
+        if self._sent is None and (self._counts or self._answered or self.copies != ShadowResults()):
             self._number += 1
             self._sent = Sheet(
                 rollout=self.watch.rollout,
@@ -245,5 +245,5 @@ class Census:
         self._answered: deque[tuple[str, Choice]] = deque(maxlen=_MOST_ANSWERED)
         # Request ids and the top classes of their answers.
         self.tops: deque[tuple[str, int]] = deque(maxlen=_MOST_ANSWERED)
-        self.copies = Copies()
+        self.copies = ShadowResults()
         self.disagreements: deque[Disagreement] = deque(maxlen=_MOST_DISAGREEMENTS)

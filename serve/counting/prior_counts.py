@@ -24,7 +24,7 @@ class _Window:
         self.errors = array("q", bytes(8 * BUCKETS))
 
 
-class Past:
+class PriorCounts:
     """The recent past of one model's keys in one gateway; always 32 KiB."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -62,7 +62,7 @@ class Recalled:
 
     __slots__ = ("_bucket", "_past")
 
-    def __init__(self, past: Past, bucket: int | None) -> None:
+    def __init__(self, past: PriorCounts, bucket: int | None) -> None:
         self._past = past
         self._bucket = bucket
 

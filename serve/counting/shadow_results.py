@@ -26,7 +26,7 @@ class Drop(StrEnum):
 
 
 @dataclass(kw_only=True, slots=True)
-class Copies:
+class ShadowResults:
     """The results of the copies for one shadow."""
 
     pairs: Comparison = field(default_factory=Comparison)
@@ -41,7 +41,7 @@ class Copies:
     classes: int = 0
 
 
-def add_copies(total: Copies, more: Copies) -> None:
+def add_copies(total: ShadowResults, more: ShadowResults) -> None:
     """Add `more` to `total`. The first slices are counted separately, all others together."""
     if more.pairs.pairs:
         total.pairs += more.pairs

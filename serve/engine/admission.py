@@ -54,7 +54,7 @@ class Ticket:
     census: Census | None
 
 
-class Asked(NamedTuple):
+class AdmittedRequest(NamedTuple):
     """A request as a variant gets it."""
 
     arrays: Arrays

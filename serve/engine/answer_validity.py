@@ -20,40 +20,41 @@ T = TypeVar("T")
 Encode = Callable[[Answer], T]
 
 
-def lost_outputs(signature: Signature, asked: Iterable[RequestedOutput], outputs: Outputs) -> list[str]:
+def lost_outputs(signature: Signature, requested: Iterable[RequestedOutput], outputs: Outputs) -> list[str]:
     """The requested outputs that contain NaN or infinity."""
     specs = signature.output_by_name
     return [
-        wanted.name
-        for wanted in asked
-        if wanted.name in outputs and not specs[wanted.name].is_finite(outputs[wanted.name])
+        output_request.name
+        for output_request in requested
+        if output_request.name in outputs
+        and not specs[output_request.name].is_finite(outputs[output_request.name])
     ]
 
 
-def misfits(signature: Signature, asked: Iterable[RequestedOutput], ran: Ran) -> list[str]:
+def misfits(signature: Signature, requested: Iterable[RequestedOutput], ran: Ran) -> list[str]:
     """The requested outputs that are missing, or do not match the signature and the number of rows."""
     specs, outputs = signature.output_by_name, ran.outputs
-    strange = []
-    for wanted in asked:
-        array = outputs.get(wanted.name)
-        fits = array is not None and specs[wanted.name].fits(array)
-        if not fits or (signature.batches and len(outputs[wanted.name]) != ran.rows):
-            strange.append(wanted.name)
-    return strange
+    faulty = []
+    for output_request in requested:
+        array = outputs.get(output_request.name)
+        fits = array is not None and specs[output_request.name].fits(array)
+        if not fits or (signature.batches and len(outputs[output_request.name]) != ran.rows):
+            faulty.append(output_request.name)
+    return faulty
 
 
-def faults_of(signature: Signature, asked: Iterable[RequestedOutput], ran: Ran) -> tuple[bool, bool]:
+def faults_of(signature: Signature, requested: Iterable[RequestedOutput], ran: Ran) -> tuple[bool, bool]:
     """Whether the answer violates the signature, and whether it contains NaN or infinity."""
-    return bool(misfits(signature, asked, ran)), bool(lost_outputs(signature, asked, ran.outputs))
+    return bool(misfits(signature, requested, ran)), bool(lost_outputs(signature, requested, ran.outputs))
 
 
 def encode_sound(
-    signature: Signature, asked: Iterable[RequestedOutput], answer: Answer, encode: Encode[T]
+    signature: Signature, requested: Iterable[RequestedOutput], answer: Answer, encode: Encode[T]
 ) -> T:
     """The encoded answer. Raises ModelFailed if the answer is not valid."""
-    if strange := misfits(signature, asked, answer.ran):
-        raise ModelFailed(f"variant {answer.variant!r} answered {_said(signature, strange, answer.ran)}")
-    if lost := lost_outputs(signature, asked, answer.ran.outputs):
+    if faulty := misfits(signature, requested, answer.ran):
+        raise ModelFailed(f"variant {answer.variant!r} answered {_said(signature, faulty, answer.ran)}")
+    if lost := lost_outputs(signature, requested, answer.ran.outputs):
         raise ModelFailed(f"variant {answer.variant!r} answered NaN or infinity in {', '.join(lost)}")
     try:
         return encode(answer)
@@ -67,9 +68,9 @@ def encode_sound(
 
 def _said(signature: Signature, names: Iterable[str], ran: Ran) -> str:
     """Describe what is wrong with these outputs."""
-    said = []
+    faults = []
     for name in names:
         spec, array = signature.output_by_name[name], ran.outputs.get(name)
-        found = "nothing" if array is None else f"{array.dtype} {list(array.shape)}"
-        said.append(f"{found} as {name}, which is {spec.datatype} {list(spec.shape)}")
-    return f"{', '.join(said)}, to {ran.rows} rows"
+        actual = "nothing" if array is None else f"{array.dtype} {list(array.shape)}"
+        faults.append(f"{actual} as {name}, which is {spec.datatype} {list(spec.shape)}")
+    return f"{', '.join(faults)}, to {ran.rows} rows"

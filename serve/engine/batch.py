@@ -60,9 +60,9 @@ class Joining:
         if len(requests) == 1:
             return [outputs]
         ends = list(accumulate(map(self.rows_of, requests)))
-        if strange := {name for name, rows in outputs.items() if len(rows) != ends[-1]}:
+        if uneven := {name for name, rows in outputs.items() if len(rows) != ends[-1]}:
             raise ModelFailed(
-                f"{', '.join(sorted(strange))}: the output does not have one row for each input row"
+                f"{', '.join(sorted(uneven))}: the output does not have one row for each input row"
             )
         shares = [
             {name: rows[start:end] for name, rows in outputs.items()}

@@ -63,8 +63,8 @@ def _explain(session: Session, arrays: Arrays, error: ModelFailed) -> RefusedInp
     message = str(error)
     if NO_MEMORY in message:
         return None
-    if found := _find_index(arrays, message):
-        return found
+    if position := _find_index(arrays, message):
+        return position
     plain = {spec.name: zeros(spec, arrays[spec.name].shape) for spec in session.signature.inputs}
     if _runs(session, plain):
         return RefusedInput(
@@ -73,22 +73,23 @@ def _explain(session: Session, arrays: Arrays, error: ModelFailed) -> RefusedInp
         )
     example = session.example()
     if _runs(session, example):
-        came, taken = (
+        actual, accepted = (
             ", ".join(f"{name} {list(array.shape)}" for name, array in inputs.items())
             for inputs in (arrays, example)
         )
         return RefusedInput(
-            f"{session.name} does not accept inputs of shape {came}: {_reason(message)}; it accepts {taken}"
+            f"{session.name} does not accept inputs of shape {actual}: {_reason(message)}; it accepts "
+            f"{accepted}"
         )
     return None
 
 
 def _find_index(arrays: Arrays, message: str) -> RefusedInput | None:
     """The input with the index that onnxruntime reports as outside its table."""
-    said = _INDEX.search(message)
-    if said is None:
+    match = _INDEX.search(message)
+    if match is None:
         return None
-    value, low, high = map(int, said.groups())
+    value, low, high = map(int, match.groups())
     for name, array in arrays.items():
         if array.dtype.kind in "iu" and (array == value).any():
             return RefusedInput(_out_of_range(name, value, low, high))
@@ -124,5 +125,5 @@ def _out_of_range(name: str, value: int, low: int, high: int) -> str:
 
 def _reason(message: str) -> str:
     """onnxruntime's message without the location in its source."""
-    said = _STATUS.search(message)
-    return message if said is None else f"{said[1]}: {_SOURCE.sub('', said[2]).strip()}"
+    match = _STATUS.search(message)
+    return message if match is None else f"{match[1]}: {_SOURCE.sub('', match[2]).strip()}"

@@ -18,9 +18,9 @@ from serve.bundles.meaning import Task
 from serve.bundles.unserved import Unserved
 from serve.counting.breaker import Trip
 from serve.counting.census import Census, Sheet, Watch
-from serve.counting.prior_counts import Past, Recalled
+from serve.counting.prior_counts import PriorCounts, Recalled
 from serve.counting.tally import Tally, ran_of
-from serve.engine.admission import Admission, Asked, Parameters, Ticket
+from serve.engine.admission import Admission, AdmittedRequest, Parameters, Ticket
 from serve.engine.answer_validity import Encode
 from serve.engine.answering import respond
 from serve.engine.request import InferRequest
@@ -67,7 +67,7 @@ class ServedModel:
         # Creates the census of a rollout; with a journal, its counts survive a crash of the gateway.
         self.begin_census: Callable[[Watch], Census] = Census
         # The outcomes of sticky keys at the baseline while no rollout was running.
-        self.past = Past()
+        self.past = PriorCounts()
         self._settings = settings
 
     @property
@@ -77,11 +77,11 @@ class ServedModel:
 
     def serve(self, served: Mapping[str, ServedVariant], routes: Routes) -> list[ServedVariant]:
         """Replace the variants and routes. Returns the variants to retire."""
-        gone = [old for name, old in self.served.items() if served.get(name) is not old]
+        replaced = [old for name, old in self.served.items() if served.get(name) is not old]
         self.served = dict(served)
         self.tallies |= {name: variant.queue.tally for name, variant in served.items()}
         self.route(routes, None if self.census is None else self.census.watch)
-        return gone
+        return replaced
 
     def route(self, routes: Routes, watch: Watch | None) -> None:
         """Replace the routes, and count for the rollout of `watch`, if any."""
@@ -91,7 +91,7 @@ class ServedModel:
             self._end_census()
             self.census = None if watch is None else self._begin_census(watch)
         if routes.baseline != self.routes.baseline:
-            self.past = Past()
+            self.past = PriorCounts()
         self.routes = routes if self.census is None else self.census.protected(routes)
         self.shadows.cast(routes.shadows, self.served, self.census)
 
@@ -170,8 +170,8 @@ class ServedModel:
 
     async def ready(self, variant: str | None = None) -> bool:
         """Whether the variant, or by default every variant, can answer now. Raises UnknownVariant."""
-        asked = self.served.values() if variant is None else [self.require(variant)]
-        return all(await asyncio.gather(*(served.ready() for served in asked)))
+        variants = self.served.values() if variant is None else [self.require(variant)]
+        return all(await asyncio.gather(*(served.ready() for served in variants)))
 
     async def answer(self, request: InferRequest, ticket: Ticket, encode: Encode[T]) -> T:
         """The variant's answer, encoded. If the variant fails, or its answer cannot be encoded or has NaN or
@@ -187,12 +187,12 @@ class ServedModel:
             encoded = await self.text.encode_async(arrays[TEXT])
             arrays = encoded.arrays
             parameters |= encoded.parameters
-        asked = Asked(arrays, request.outputs, deadline, ticket)
+        admitted = AdmittedRequest(arrays, request.outputs, deadline, ticket)
         if ticket.census is None:
             with Recalled(self.past, self._bucket_at_baseline(ticket)):
-                return (await respond(self, asked, parameters, encode))[1]
+                return (await respond(self, admitted, parameters, encode))[1]
         with Admission(ticket.census, ticket, start) as admission:
-            admission.answer, content = await respond(self, asked, parameters, encode)
+            admission.answer, content = await respond(self, admitted, parameters, encode)
         return content
 
     def _bucket_at_baseline(self, ticket: Ticket) -> int | None:

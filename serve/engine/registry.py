@@ -159,20 +159,20 @@ class Registry:
         if loaded.routes.baseline not in served:
             await asyncio.gather(*(variant.retire() for variant in served.values()))
             raise CounterweightError(failures[f"{loaded.name}/{loaded.routes.baseline}"])
-        gone = model.serve(served, loaded.routes)
+        removed = model.serve(served, loaded.routes)
         self._route(model, loaded)
         model.labels, model.sizes, model.longest = labels, bundle.sizes, bundle.longest
         model.unserved = replace(loaded.unserved, missing=_missing(loaded, served, failures))
         if old is not None and old is not model:
             old.close()
-            gone = list(old.served.values())
+            removed = list(old.served.values())
         self.models[loaded.name] = model
         if len(failures) == failed:
             self._versions[loaded.name] = loaded
         else:
             # Failed variants are tried again with the next catalog.
             self._versions.pop(loaded.name, None)
-        return gone
+        return removed
 
     def _route(self, model: ServedModel, loaded: LoadedModel) -> None:
         """Apply the newest routes, which may be newer than `loaded`."""

@@ -99,8 +99,8 @@ class Session:
     def take_cold(self, most: int | None = None) -> list[Shape]:
         """The shapes of the model's runs that have not been used for warm-up; the largest first, at most
         `most`. Marks them as used."""
-        found = () if self._shapes is None else read_shapes(self._shapes)
-        cold = [shape for shape in found if shape not in self.warmed and self._takes(shape)][:most]
+        shapes = () if self._shapes is None else read_shapes(self._shapes)
+        cold = [shape for shape in shapes if shape not in self.warmed and self._takes(shape)][:most]
         self.warmed.update(cold)
         return cold
 

@@ -17,7 +17,7 @@ from serve.base.settings import Settings
 from serve.bundles.meaning import Meaning, Task
 from serve.counting.census import Census, Disagreement
 from serve.counting.comparison import Clusters, Comparison
-from serve.counting.shadow_results import Copies, Drop, add_copies
+from serve.counting.shadow_results import Drop, ShadowResults, add_copies
 from serve.engine.batch import Outputs
 from serve.engine.pairing import Paired, pair, require_whole
 from serve.engine.shadow_copy import Copy, match_classes
@@ -62,16 +62,16 @@ class Shadow:
         most = self._settings.max_shadow_rows
         free = most - self._rows
         # A request that is larger than the queue is compared in part, if enough of it fits.
-        taken = copy.rows if copy.rows <= most or free < most / 4 else free
+        accepted = copy.rows if copy.rows <= most or free < most / 4 else free
         if not self.variant.up:
             self._drop(copy.rows, Drop.DOWN)
         elif backlog_rows >= _BACKLOG * self._joining.full_rows:
             self._drop(copy.rows, Drop.BUSY)
-        elif taken > free:
+        elif accepted > free:
             self._drop(copy.rows, Drop.FULL)
         else:
-            self._waiting.append(copy if taken == copy.rows else copy.part(taken))
-            self._rows += taken
+            self._waiting.append(copy if accepted == copy.rows else copy.part(accepted))
+            self._rows += accepted
             self._filled.set()
 
     def close(self) -> None:
@@ -138,7 +138,7 @@ class Shadow:
         mine, theirs, outputs = self._pair(batch, answers)
         whole = worst(list(outputs.values()))
         sizes = [copy.rows for copy in batch]
-        copies = Copies(
+        copies = ShadowResults(
             pairs=whole.sums(sizes), outputs={name: part.sums(sizes) for name, part in outputs.items()}
         )
         if self.census is not None and self.census.watch.feedback:
@@ -150,7 +150,7 @@ class Shadow:
             rows = slice(start, start + copy.rows)
             start += copy.rows
             if copy.slice is not None:
-                add_copies(copies, Copies(slices={copy.slice: whole.part(rows).sums([copy.rows])}))
+                add_copies(copies, ShadowResults(slices={copy.slice: whole.part(rows).sums([copy.rows])}))
             if len(shown) < _SHOWN:
                 for name, differences in outputs.items():
                     # Names are of the first output's classes.
@@ -179,7 +179,7 @@ class Shadow:
             )
             sums = Comparison(pairs=pairs, disagreements=pairs, failures=pairs, clusters=clusters)
             slices = {} if copy.slice is None else {copy.slice: sums}
-            copies = Copies(pairs=sums, outputs=dict.fromkeys(copy.outputs, sums), slices=slices)
+            copies = ShadowResults(pairs=sums, outputs=dict.fromkeys(copy.outputs, sums), slices=slices)
             self._tell(copies, [self._show(copy, ", ".join(copy.outputs), "answered", words)])
 
     def _show(self, copy: Copy, output: str, baseline: str, candidate: str) -> Disagreement:
@@ -193,9 +193,9 @@ class Shadow:
         )
 
     def _drop(self, rows: int, why: Drop) -> None:
-        self._tell(Copies(dropped=rows, drops={why: rows}))
+        self._tell(ShadowResults(dropped=rows, drops={why: rows}))
 
-    def _tell(self, copies: Copies, shown: Sequence[Disagreement] = ()) -> None:
+    def _tell(self, copies: ShadowResults, shown: Sequence[Disagreement] = ()) -> None:
         tally = self.variant.queue.tally
         tally.copies += copies.pairs.pairs
         tally.disagreements += copies.pairs.disagreements

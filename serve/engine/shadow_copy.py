@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, replace
 
 from serve.base.tensor import Arrays
-from serve.counting.shadow_results import Copies
+from serve.counting.shadow_results import ShadowResults
 from serve.engine.batch import Outputs
 from serve.engine.top_class import sound_class
 
@@ -27,7 +27,7 @@ class Copy:
         return replace(self, arrays=arrays, outputs=outputs, rows=rows)
 
 
-def match_classes(copies: Copies, copy: Copy, answer: Outputs) -> None:
+def match_classes(copies: ShadowResults, copy: Copy, answer: Outputs) -> None:
     """Add the top classes of both answers to `copies`, if both have one, for labels that may come later."""
     baseline, candidate = sound_class(copy.outputs), sound_class(answer)
     if copy.request_id and baseline is not None and candidate is not None:

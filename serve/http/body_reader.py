@@ -21,10 +21,11 @@ class BodyReader:
     async def body(self, request: Request, advise: Callable[[], str] = fewer_rows) -> bytes:
         """The decompressed body. Raises RequestTooLarge, with this advice, as soon as it exceeds the limit;
         InvalidRequest; UnsupportedEncoding."""
-        came = int(request.headers.get("content-length", 0))
-        if came > self._limit_bytes:
+        content_length = int(request.headers.get("content-length", 0))
+        if content_length > self._limit_bytes:
             raise RequestTooLarge(
-                f"the body has {came} bytes, but at most {self._limit_bytes} are allowed; {advise()}"
+                f"the body has {content_length} bytes, but at most {self._limit_bytes} are allowed; "
+                f"{advise()}"
             )
         chunks: list[bytes] = []
         size = 0

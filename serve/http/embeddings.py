@@ -124,8 +124,8 @@ def embeddings_route(models: Models, gate: Gate, reader: BodyReader) -> Route:
 
     async def embed(request: Request) -> Response:
         timeout_s = reader.timeout_s(request)
-        asked = decode_embeddings(await reader.body(request))
-        body = await _answer(models, asked, request.headers, timeout_s, request.state.exchange)
+        query = decode_embeddings(await reader.body(request))
+        body = await _answer(models, query, request.headers, timeout_s, request.state.exchange)
         return Response(body, media_type="application/json")
 
     guarded = gate.infer(embed)
@@ -142,25 +142,25 @@ def embeddings_route(models: Models, gate: Gate, reader: BodyReader) -> Route:
 
 async def _answer(
     models: Models,
-    asked: EmbeddingsRequest,
+    query: EmbeddingsRequest,
     headers: Mapping[str, str],
     timeout_s: float | None,
     exchange: Exchange,
 ) -> bytes:
-    exchange.model = asked.model
-    model = find_model(models, asked.model)
-    text, output = _check_fit(model, asked)
+    exchange.model = query.model
+    model = find_model(models, query.model)
+    text, output = _check_fit(model, query)
     ticket = model.admit(
-        pinned=asked.variant,
+        pinned=query.variant,
         key=headers.get(model.routes.sticky),
         timeout_s=timeout_s,
         request_id=exchange.request_id,
         slice_=headers.get(SLICE),
     )
     exchange.variant = ticket.variant
-    encoded = await _encode(asked, text)
-    wanted = (RequestedOutput(name=output.name),)
-    request = InferRequest(id=None, arrays=encoded.arrays, outputs=wanted, timeout_s=None)
+    encoded = await _encode(query, text)
+    requested = (RequestedOutput(name=output.name),)
+    request = InferRequest(id=None, arrays=encoded.arrays, outputs=requested, timeout_s=None)
 
     def encode(answer: Answer) -> bytes:
         exchange.variant, exchange.ran = answer.variant, answer.ran
@@ -168,31 +168,31 @@ async def _answer(
         # same variant again.
         name = f"{model.name}:{answer.variant}"
         parameters = {**encoded.parameters, **answer.parameters}
-        return encode_embeddings(asked, answer.ran.outputs[output.name], name, encoded.tokens, parameters)
+        return encode_embeddings(query, answer.ran.outputs[output.name], name, encoded.tokens, parameters)
 
     return await model.answer(request, ticket, encode)
 
 
-def _check_fit(model: ServedModel, asked: EmbeddingsRequest) -> tuple[TextInput, TensorSpec]:
+def _check_fit(model: ServedModel, query: EmbeddingsRequest) -> tuple[TextInput, TensorSpec]:
     """The tokenizer of the model, and the output with its embeddings. Raises InvalidRequest."""
     if model.text is None or model.text.embedding is None:
         raise InvalidRequest(
             f"model {model.name!r} has no text embeddings; use /v2/models/{model.name}/infer"
         )
     width = model.text.embedding.shape[1]
-    if asked.dimensions not in (None, width):
+    if query.dimensions not in (None, width):
         raise InvalidRequest(
-            f"'dimensions' is {asked.dimensions}, but the embeddings of {model.name!r} have {width}; leave "
+            f"'dimensions' is {query.dimensions}, but the embeddings of {model.name!r} have {width}; leave "
             "it out, or truncate them yourself if the model was trained for that"
         )
     return model.text, model.text.embedding
 
 
-async def _encode(asked: EmbeddingsRequest, text: TextInput) -> Encoded:
-    if asked.texts is not None:
-        return await text.encode_async(asked.texts)
-    assert asked.tokens is not None
-    return text.accept_tokens(asked.tokens)
+async def _encode(query: EmbeddingsRequest, text: TextInput) -> Encoded:
+    if query.texts is not None:
+        return await text.encode_async(query.texts)
+    assert query.tokens is not None
+    return text.accept_tokens(query.tokens)
 
 
 def _refuse(error: CounterweightError) -> Response:
@@ -203,11 +203,11 @@ def _refuse(error: CounterweightError) -> Response:
     return Response(content, error.status, headers_of(error), "application/json")
 
 
-def _read_input(given: Any) -> tuple[NDArray[np.generic] | None, list[list[int]] | None]:
+def _read_input(content: Any) -> tuple[NDArray[np.generic] | None, list[list[int]] | None]:
     """The texts, or the tokens."""
-    items = [given] if isinstance(given, str) else given
+    items = [content] if isinstance(content, str) else content
     if not isinstance(items, list):
-        raise InvalidRequest(f"'input' is {kind(given)}, expected {_EXPECTED}")
+        raise InvalidRequest(f"'input' is {kind(content)}, expected {_EXPECTED}")
     kinds = set(map(type, items))
     if kinds == {str}:
         return np.fromiter((item.encode() for item in items), object, len(items)), None
@@ -217,5 +217,5 @@ def _read_input(given: Any) -> tuple[NDArray[np.generic] | None, list[list[int]]
         kinds = {type(token) for row in items for token in row}
         if kinds <= {int}:
             return None, items
-    came = " and ".join(sorted(map(name_kind, kinds))) or "nothing"
-    raise InvalidRequest(f"'input' is a list that contains {came}, expected {_EXPECTED}")
+    received = " and ".join(sorted(map(name_kind, kinds))) or "nothing"
+    raise InvalidRequest(f"'input' is a list that contains {received}, expected {_EXPECTED}")

@@ -46,18 +46,18 @@ class InferEndpoint:
         )
         # Look it up again: another version may have been loaded while the body was read.
         model = find_model(self._models, name)
-        asked = decode_request(body, json_bytes, model.forms, self._max_elements)
+        request_body = decode_request(body, json_bytes, model.forms, self._max_elements)
         accept = request.headers.get("accept-encoding")
 
         def encode(answer: Answer) -> Response:
             exchange.variant, exchange.ran = answer.variant, answer.ran
             outputs, parameters = answer.ran.outputs, answer.parameters
             content, json_bytes = encode_answer(
-                name, answer.variant, asked, outputs, model.signature, parameters, model.labels
+                name, answer.variant, request_body, outputs, model.signature, parameters, model.labels
             )
             return _respond(content, json_bytes, accept)
 
-        return await model.answer(asked, ticket, encode)
+        return await model.answer(request_body, ticket, encode)
 
 
 def _respond(content: bytes, json_bytes: int | None, accept: str | None) -> Response:

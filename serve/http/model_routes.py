@@ -54,8 +54,8 @@ class _ModelsApi:
     async def model_metadata(self, request: Request) -> Response:
         model, variants = self._asked(request)
         whole = "variant" not in request.path_params
-        told = describe_model(model, variants, self._settings.max_body_bytes, whole=whole)
-        return answer_json(told)
+        metadata = describe_model(model, variants, self._settings.max_body_bytes, whole=whole)
+        return answer_json(metadata)
 
     async def model_ready(self, request: Request) -> Response:
         model, _ = self._asked(request)

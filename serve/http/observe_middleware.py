@@ -18,9 +18,9 @@ class Observed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI interface."""
-        given = dict(scope["headers"])
+        headers = dict(scope["headers"])
         exchange = Exchange(
-            scope["method"], scope["path"], _text(given, b"x-request-id"), _text(given, b"traceparent")
+            scope["method"], scope["path"], _text(headers, b"x-request-id"), _text(headers, b"traceparent")
         )
         exchange.client = scope["client"][0] if scope["client"] else None
         exchange.status = _CLIENT_GONE

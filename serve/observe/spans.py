@@ -116,10 +116,10 @@ def _context(parent: TraceContext | None) -> Context:
 
 def _resource() -> Resource:
     ours = Resource({SERVICE_VERSION: importlib.metadata.version("counterweight")})
-    given = Resource.create()
-    if str(given.attributes[SERVICE_NAME]).startswith("unknown_service"):
-        given = given.merge(Resource({SERVICE_NAME: "counterweight"}))
-    return ours.merge(given)
+    resource = Resource.create()
+    if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
+        resource = resource.merge(Resource({SERVICE_NAME: "counterweight"}))
+    return ours.merge(resource)
 
 
 def _ns(time_s: float) -> int:

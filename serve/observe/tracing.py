@@ -25,9 +25,11 @@ def make_tracer() -> "Tracer | None":
     try:
         from serve.observe.spans import Tracer
     except ModuleNotFoundError as error:
-        asked = f"OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}" if endpoint else f"OTEL_TRACES_EXPORTER={exporter}"
+        setting = (
+            f"OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}" if endpoint else f"OTEL_TRACES_EXPORTER={exporter}"
+        )
         raise ServerFailed(
-            f"{asked} asks for traces, but {error.name} is not installed; pip install "
+            f"{setting} asks for traces, but {error.name} is not installed; pip install "
             "opentelemetry-exporter-otlp-proto-http, or unset the variable"
         ) from None
     return Tracer()

@@ -85,15 +85,15 @@ def _flatten(data: list[Any], shape: tuple[int, ...], spec: TensorSpec) -> list[
 
 
 def _convert(elements: list[Any], spec: TensorSpec) -> NDArray[np.generic]:
-    if strange := set(map(type, elements)) - _ACCEPTED[spec.dtype.kind]:
-        came = " and ".join(sorted(map(name_kind, strange)))
+    if unexpected := set(map(type, elements)) - _ACCEPTED[spec.dtype.kind]:
+        received = " and ".join(sorted(map(name_kind, unexpected)))
         # The JSON parser turns integers of more than 64 bits into floats.
         large = next(
             (element for element in elements if type(element) is float and abs(element) >= 2**63), None
         )
         more = "" if large is None or spec.dtype.kind not in "iu" else f"; {large:g} is out of its range"
         raise InvalidRequest(
-            f"input {spec.name!r} has {came} in 'data', expected {spec.datatype} elements{more}"
+            f"input {spec.name!r} has {received} in 'data', expected {spec.datatype} elements{more}"
         )
     if spec.datatype == "BYTES":
         return np.array([element.encode() for element in elements], np.object_)

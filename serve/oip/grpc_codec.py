@@ -63,11 +63,11 @@ def encode_answer(  # noqa: PLR0913, PLR0917 - the parts of an answer
     answer = ModelInferResponse(model_name=model, model_version=variant, id=request.id or "")
     for name, value in parameters.items():
         _write_parameter(answer.parameters[name], value)
-    for wanted in request.outputs:
-        array, datatype = outputs[wanted.name], signature.output_by_name[wanted.name].datatype
-        if wanted.classes:
-            array, datatype = classify(array, wanted.classes, labels, batches=signature.batches), "BYTES"
-        answer.outputs.add(name=wanted.name, datatype=datatype, shape=array.shape)
+    for requested in request.outputs:
+        array, datatype = outputs[requested.name], signature.output_by_name[requested.name].datatype
+        if requested.classes:
+            array, datatype = classify(array, requested.classes, labels, batches=signature.batches), "BYTES"
+        answer.outputs.add(name=requested.name, datatype=datatype, shape=array.shape)
         answer.raw_output_contents.append(write_binary(array))
     return answer
 

@@ -87,15 +87,15 @@ class GrpcInfer:
             slice_=metadata.get(SLICE),
         )
         exchange.variant = ticket.variant
-        asked = decode_request(request, model.forms, self._max_elements)
+        decoded = decode_request(request, model.forms, self._max_elements)
 
         def encode(answer: Answer) -> wire.ModelInferResponse:
             exchange.variant, exchange.ran = answer.variant, answer.ran
             outputs, parameters = answer.ran.outputs, answer.parameters
             message = encode_answer(
-                model.name, answer.variant, asked, outputs, model.signature, parameters, model.labels
+                model.name, answer.variant, decoded, outputs, model.signature, parameters, model.labels
             )
             exchange.bytes_out = message.ByteSize()
             return message
 
-        return await model.answer(asked, ticket, encode)
+        return await model.answer(decoded, ticket, encode)

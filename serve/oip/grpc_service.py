@@ -103,9 +103,11 @@ class _Service:
     ) -> wire.ModelMetadataResponse:
         model = self._model(request.name)
         variants, whole = _versions(model, request.version), not request.version
-        told = describe_model(model, variants, self._settings.max_body_bytes, whole=whole)
-        told["parameters"] = {name: {"int64_param": value} for name, value in told["parameters"].items()}
-        return ParseDict(told, wire.ModelMetadataResponse())
+        metadata = describe_model(model, variants, self._settings.max_body_bytes, whole=whole)
+        metadata["parameters"] = {
+            name: {"int64_param": value} for name, value in metadata["parameters"].items()
+        }
+        return ParseDict(metadata, wire.ModelMetadataResponse())
 
     async def _model_config(
         self, request: wire.ModelConfigRequest, context: Context

@@ -93,16 +93,16 @@ def encode_answer(  # noqa: PLR0913, PLR0917 - the parts of an answer
         answer["parameters"] = parameters
     tensors: list[OutputTensor] = []
     tail = []
-    for wanted in request.outputs:
-        array, datatype = outputs[wanted.name], signature.output_by_name[wanted.name].datatype
-        if wanted.classes:
-            array, datatype = classify(array, wanted.classes, labels, batches=signature.batches), "BYTES"
-        tensor: OutputTensor = {"name": wanted.name, "datatype": datatype, "shape": array.shape}
-        if wanted.binary:
+    for requested in request.outputs:
+        array, datatype = outputs[requested.name], signature.output_by_name[requested.name].datatype
+        if requested.classes:
+            array, datatype = classify(array, requested.classes, labels, batches=signature.batches), "BYTES"
+        tensor: OutputTensor = {"name": requested.name, "datatype": datatype, "shape": array.shape}
+        if requested.binary:
             tail.append(write_binary(array))
             tensor["parameters"] = {"binary_data_size": len(tail[-1])}
         else:
-            tensor["data"] = write_elements(array, wanted.name, f"{model}/{variant}")
+            tensor["data"] = write_elements(array, requested.name, f"{model}/{variant}")
         tensors.append(tensor)
     answer["outputs"] = tensors
     body = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -145,10 +145,10 @@ class _Tail:
 
     def refuse_rest(self) -> None:
         if self._position < len(self._body):
-            taken = self._position - (self._json_bytes or 0)
+            consumed = self._position - (self._json_bytes or 0)
             raise InvalidRequest(
                 f"{len(self._body) - (self._json_bytes or 0)} bytes follow the JSON, "
-                f"expected {taken}: the sum of the inputs' binary_data_size"
+                f"expected {consumed}: the sum of the inputs' binary_data_size"
             )
 
 
@@ -173,23 +173,23 @@ def _decode_inputs(tensors: list[Any], inputs: Inputs, tail: _Tail) -> Arrays:
     return inputs.complete()
 
 
-def _select_outputs(asked: Any, parameters: Parameters, signature: Signature) -> tuple[RequestedOutput, ...]:
+def _select_outputs(items: Any, parameters: Parameters, signature: Signature) -> tuple[RequestedOutput, ...]:
     binary = read_switch(parameters, "binary_data_output") or False
-    if not asked and (asked is None or isinstance(asked, list)):
+    if not items and (items is None or isinstance(items, list)):
         return want_all(signature, binary=binary)
-    if not isinstance(asked, list):
-        raise InvalidRequest(f"'outputs' is {kind(asked)}, expected a list of objects with a 'name'")
-    return each_once(_select_output(item, signature, binary=binary) for item in asked)
+    if not isinstance(items, list):
+        raise InvalidRequest(f"'outputs' is {kind(items)}, expected a list of objects with a 'name'")
+    return each_once(_select_output(item, signature, binary=binary) for item in items)
 
 
 def _select_output(item: Any, signature: Signature, *, binary: bool) -> RequestedOutput:
     if not isinstance(item, dict):
         raise InvalidRequest(f"'outputs' has {kind(item)} in it, expected objects with a 'name'")
     name = item.get("name")
-    given = item.get("parameters")
-    if given is None:
+    item_parameters = item.get("parameters")
+    if item_parameters is None:
         return want(name, None, signature, binary=binary)
-    parameters = _object(given, name)
+    parameters = _object(item_parameters, name)
     own = read_switch(parameters, "binary_data")
     return want(name, parameters.get("classification"), signature, binary=binary if own is None else own)
 

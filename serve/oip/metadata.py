@@ -45,20 +45,20 @@ def describe_model(
     model: "ServedModel", variants: list[str], max_body_bytes: int, *, whole: bool
 ) -> dict[str, Any]:
     """The metadata of a model (`whole`), or of the variant that a call names."""
-    told = model_metadata(model.name, model.forms, variants)
+    metadata = model_metadata(model.name, model.forms, variants)
     shapes = example_shapes(model.forms, model.sizes)
-    for tensor in told["inputs"]:
+    for tensor in metadata["inputs"]:
         if tensor["name"] in shapes:
             tensor["example_shape"] = shapes[tensor["name"]]
-    told["parameters"] = wire_parameters(model.forms, max_body_bytes)
+    metadata["parameters"] = wire_parameters(model.forms, max_body_bytes)
     longest = {f"max_{dim}": most for dim, most in model.longest.items()}
     if model.text is not None:
         # A longer text is truncated.
         longest["max_tokens"] = model.text.max_tokens
-    told["parameters"] |= longest
+    metadata["parameters"] |= longest
     if whole and model.unserved.reasons:
-        told["unserved"] = model.unserved.reasons
-    return told
+        metadata["unserved"] = model.unserved.reasons
+    return metadata
 
 
 def example_shapes(forms: tuple[Signature, ...], sizes: Mapping[str, int]) -> dict[str, list[int]]:

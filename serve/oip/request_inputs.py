@@ -88,15 +88,15 @@ def _check_shape(shape: Any, spec: TensorSpec, lengths: dict[str, tuple[int, str
             f"input {spec.name!r} has shape {brief(shape)} of rank {len(shape)}, "
             f"expected rank {len(spec.shape)}: {spec.wire_shape}"
         )
-    for came, expected in zip(shape, spec.shape, strict=True):
+    for actual, expected in zip(shape, spec.shape, strict=True):
         if isinstance(expected, int):
-            if came != expected:
+            if actual != expected:
                 raise InvalidRequest(f"input {spec.name!r} has shape {shape}, expected {spec.wire_shape}")
             continue
-        length, owner = lengths.setdefault(expected, (came, spec.name))
-        if came != length:
+        length, owner = lengths.setdefault(expected, (actual, spec.name))
+        if actual != length:
             raise InvalidRequest(
-                f"input {spec.name!r} has {came} as its dimension {expected!r}, "
+                f"input {spec.name!r} has {actual} as its dimension {expected!r}, "
                 f"expected {length} as in input {owner!r}"
             )
     return tuple(shape)

@@ -44,10 +44,10 @@ def want_all(signature: Signature, *, binary: bool) -> tuple[RequestedOutput, ..
 def each_once(outputs: Iterable[RequestedOutput]) -> tuple[RequestedOutput, ...]:
     """The outputs, without duplicates. Raises InvalidRequest for the first duplicate."""
     by_name: dict[str, RequestedOutput] = {}
-    for wanted in outputs:
-        if wanted.name in by_name:
-            raise InvalidRequest(f"'outputs' names {wanted.name!r} twice, expected once")
-        by_name[wanted.name] = wanted
+    for output in outputs:
+        if output.name in by_name:
+            raise InvalidRequest(f"'outputs' names {output.name!r} twice, expected once")
+        by_name[output.name] = output
     return tuple(by_name.values())
 
 

@@ -12,10 +12,10 @@ _WIDTH = 76
 def resolve(document: Document, node: Mapping[str, Any]) -> Mapping[str, Any]:
     """The node, or the node that it refers to."""
     while "$ref" in node:
-        found: Any = document
+        target: Any = document
         for key in node["$ref"].removeprefix("#/").split("/"):
-            found = found[key]
-        node = found
+            target = target[key]
+        node = target
     return node
 
 

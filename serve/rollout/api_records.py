@@ -35,10 +35,10 @@ class RoutesWanted(Record):
 
     def onto(self, before: Routes) -> Routes:
         """Apply the change to `before`. Raises InvalidRecord."""
-        given = self.model_dump(exclude={"revision"}, exclude_none=True)
+        changes = self.model_dump(exclude={"revision"}, exclude_none=True)
         if self.weights is not None:
-            given["weights"] = {**before.weights, **self.weights}
-        fields = {**before.model_dump(), **given, "revision": before.revision + 1}
+            changes["weights"] = {**before.weights, **self.weights}
+        fields = {**before.model_dump(), **changes, "revision": before.revision + 1}
         return Routes.parse(fields, f"routes of {before.model!r}")
 
 

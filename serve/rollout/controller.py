@@ -102,21 +102,21 @@ class Controller:
 
     def warnings(self, state: ModelState) -> tuple[str, ...]:
         """Warnings for people that the rollout itself does not contain; can be called from any thread."""
-        now_s, said = self.clock.now_s(), []
+        now_s, messages = self.clock.now_s(), []
         if state.faults:
-            said.append(describe_broken_trail(state.model, state.faults))
+            messages.append(describe_broken_trail(state.model, state.faults))
         if (silent_s := now_s - self._saved_s) > _LATE_S:
-            said.append(
+            messages.append(
                 f"nothing could be written to the store for {silent_s:,.0f} s: harm still takes traffic "
                 "away, but nothing is promoted until the store is back"
             )
         if self.unjudged_s > _LATE_S:
-            said.append(f"nobody has judged for {self.unjudged_s:,.0f} s")
+            messages.append(f"nobody has judged for {self.unjudged_s:,.0f} s")
         if not self._acting:
-            said.append(f"another keeper has the store's lease: {_FOLLOWS[self._rival]}")
+            messages.append(f"another keeper has the store's lease: {_FOLLOWS[self._rival]}")
         if (ahead := state.ahead) is not None:
-            said.append(f"the {ahead.action} by {ahead.by} is in force, but not written to the store yet")
-        return tuple(said)
+            messages.append(f"the {ahead.action} by {ahead.by} is in force, but not written to the store yet")
+        return tuple(messages)
 
     def settle(
         self, model: str, baseline: str, digests: Mapping[str, str], weights: Mapping[str, float] | None

@@ -36,15 +36,15 @@ class PendingAborts:
 
     def find(self, rollouts: Iterable[str]) -> list[Trip]:
         """The notices for these rollouts."""
-        found = []
+        trips = []
         for rollout in rollouts:
             try:
-                found.append(Trip(**json.loads(self._path(rollout).read_text())))
+                trips.append(Trip(**json.loads(self._path(rollout).read_text())))
             except FileNotFoundError:
                 continue
             except (OSError, ValueError, TypeError) as error:
                 _log.error("the abort of %s cannot be read: %s", rollout, error)
-        return found
+        return trips
 
     def _path(self, rollout: str) -> Path:
         return self._folder / f"{quote(rollout, safe='')}.json"

@@ -10,10 +10,10 @@ def reconcile(state: ModelState) -> Routes:
     server."""
     baseline, loaded, before = state.baseline, state.digests, state.present.routes
     start = before is None or (not state.decided and state.weights is not None)
-    asked = state.weights if start else before and before.weights
+    requested = state.weights if start else before and before.weights
     if not start and _promoted_another(state):
-        asked = {baseline: 100.0}
-    weights = {baseline: 0.0} | {name: weight for name, weight in (asked or {}).items() if name in loaded}
+        requested = {baseline: 100.0}
+    weights = {baseline: 0.0} | {name: weight for name, weight in (requested or {}).items() if name in loaded}
     if not any(weights.values()):
         weights[baseline] = 100.0
     if before is None:

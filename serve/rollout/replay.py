@@ -52,8 +52,8 @@ def recompute(trail: tuple[Entry, ...], rollout: str) -> Replay:
             change = entry.change
             if entry.rollout == rollout:
                 keyed = ":" in entry.digest
-                found = _compare(before, change, routes) + (_times(before, change) if keyed else [])
-                faults += [f"entry {entry.number}: {fault}" for fault in found]
+                differences = _compare(before, change, routes) + (_times(before, change) if keyed else [])
+                faults += [f"entry {entry.number}: {fault}" for fault in differences]
         except CounterweightError as error:
             faults.append(f"entry {entry.number}: {error}")
             # The entries after a broken one depend on it.

@@ -7,9 +7,9 @@ from serve.rollout.state.rollout import Phase
 from serve.rollout.trail.qualification import unqualified
 
 
-def require_startable(state: ModelState, wanted: RolloutWanted) -> None:
+def require_startable(state: ModelState, request: RolloutWanted) -> None:
     """Raise UnknownVariant, InvalidRequest or RefusedAction if it cannot start."""
-    model, baseline, candidate = state.model, state.baseline, wanted.candidate
+    model, baseline, candidate = state.model, state.baseline, request.candidate
     if (running := state.running) is not None:
         raise RefusedAction(
             f"rollout {running.rollout} to {running.plan.candidate!r} of {model!r} "
@@ -24,13 +24,13 @@ def require_startable(state: ModelState, wanted: RolloutWanted) -> None:
     if candidate == baseline:
         raise InvalidRequest(f"the candidate {candidate!r} is the baseline; name another variant")
     _require_all_at_baseline(state)
-    if wanted.policy.shadow.skip and candidate in state.unproven:
+    if request.policy.shadow.skip and candidate in state.unproven:
         raise RefusedAction(
             f"{candidate!r} of {model!r} is unproven: it has not been measured on held-out rows, so its "
             "rollout must begin in the shadow; leave `skip` out of the policy's shadow, or add the variant "
             "with its recipe"
         )
-    if wanted.policy.qualified:
+    if request.policy.qualified:
         _require_qualified(state, candidate)
 
 

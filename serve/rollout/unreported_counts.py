@@ -7,7 +7,7 @@ from pathlib import Path
 from serve.counting.census import Choice, Count, Sheet
 from serve.counting.journal import delete_journal, find_dead, read_accounts, read_running, stands
 from serve.counting.ledger import Account, Line
-from serve.counting.shadow_results import Copies
+from serve.counting.shadow_results import ShadowResults
 
 _log = logging.getLogger("counterweight.leftovers")
 # Accepts a sheet for a model and a gateway. Returns whether it must be sent again.
@@ -75,7 +75,7 @@ def recover(account: Account, running: Collection[str]) -> Iterator[Sheet]:
                 number=number,
                 counts=counts,
                 runs={},
-                copies=Copies(),
+                copies=ShadowResults(),
                 disagreements=(),
                 answered=(),
                 died=died,

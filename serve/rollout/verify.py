@@ -66,10 +66,10 @@ def _faults(
     model: str, trail: tuple[Entry, ...], reader: StoreReader, key: SealKey | None, anchor: Anchor | None
 ) -> Iterator[str]:
     last, accepted = (None, None) if anchor is None else (anchor.last(model), anchor.accepted(model))
-    found = audit(trail, reader.rows(model), last, accepted, key)
-    if not found and key is not None and trail and last is None:
-        found = (f"{unanchored(anchor, model, len(trail))}; name a copy with --anchor",)
-    yield from found
+    faults = audit(trail, reader.rows(model), last, accepted, key)
+    if not faults and key is not None and trail and last is None:
+        faults = (f"{unanchored(anchor, model, len(trail))}; name a copy with --anchor",)
+    yield from faults
     yield from reader.label_faults(model, trail, accepted, key)
     trusted = 0 if accepted is None else accepted.number
     for rollout in dict.fromkeys(entry.rollout for entry in trail if entry.number > trusted):

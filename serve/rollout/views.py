@@ -99,10 +99,10 @@ def qualifications_of(trail: Iterable[Entry]) -> tuple[QualificationView, ...]:
 
 def past(trail: Sequence[Entry], rollout: str) -> RolloutView:
     """The state of a past rollout, from its last entries."""
-    mine = [(entry.number, entry.change) for entry in trail if entry.rollout == rollout]
-    routes = [change.routes for _, change in mine if change.routes is not None]
-    judged = [(change.judged, change.at_s) for _, change in mine if change.judged is not None]
-    number, last = mine[-1]
+    changes = [(entry.number, entry.change) for entry in trail if entry.rollout == rollout]
+    routes = [change.routes for _, change in changes if change.routes is not None]
+    judged = [(change.judged, change.at_s) for _, change in changes if change.judged is not None]
+    number, last = changes[-1]
     evidence = judged[-1][0].evidence if judged else Evidence()
     present = Present(number=number, routes=routes[-1], rollout=last.rollout, evidence=evidence)
     return view_of(present, (judged[-1][0].verdict, judged[-1][1]) if judged else None)

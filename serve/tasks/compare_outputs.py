@@ -145,8 +145,8 @@ def describe(
             scores = output.reshape(-1, output.shape[-1]).astype(np.float64)
             tops, shares = scores.argmax(-1), np.exp(log_shares(scores, are_shares(scores))).max(-1)
         names = [name[:_LONGEST_NAME] for name in classes] if len(classes) == scores.shape[-1] else None
-        told = [top if names is None else names[top] for top in tops[:4]]
-        shown = ", ".join(f"{top} ({share:.2f})" for top, share in zip(told, shares[:4], strict=True))
+        class_names = [top if names is None else names[top] for top in tops[:4]]
+        shown = ", ".join(f"{top} ({share:.2f})" for top, share in zip(class_names, shares[:4], strict=True))
         return shown + (", ..." if len(tops) > 4 else "")
     return f"{output.tolist()}"[:60]
 

@@ -15,6 +15,12 @@ CLOSE = 0.05
 APART = 1.0
 # Two embeddings differ if their cosine is lower than this.
 ALIKE = 0.95
+# A variant of embeddings that keeps fewer nearest neighbours than this share finds other things in a search.
+_KEPT = 0.8
+_NEIGHBOURS = (
+    "neighbours: the share of the rows whose nearest other held-out row, by the cosine of their embeddings, "
+    "is the same as with the baseline"
+)
 _CENTRED = ", each minus the mean of the baseline's, because those share most of their direction"
 
 
@@ -27,6 +33,8 @@ def explain_likeness(quality: Quality) -> list[str]:
     words = [
         _explain_cosine(outputs[0].meaning) if quality.agreement is None else _explain_agreement(quality)
     ]
+    if quality.neighbours is not None:
+        words.append(_NEIGHBOURS)
     followed = [item.name for item in outputs if item.correlation is not None]
     if followed:
         words.append(
@@ -35,6 +43,18 @@ def explain_likeness(quality: Quality) -> list[str]:
             "the floor"
         )
     return words
+
+
+def warn_of_neighbours(quality: Quality) -> str | None:
+    """Say that a variant's embeddings have other nearest neighbours, which the cosine may not show; None if
+    they have not."""
+    kept = quality.neighbours
+    if kept is None or kept.high >= _KEPT:
+        return None
+    return (
+        f"only {kept.value:.1%} of the rows keep their nearest neighbour, so a search finds other rows than "
+        "with the baseline, whatever the cosine is; limit rank_correlation in the floor, too"
+    )
 
 
 def _explain_cosine(meaning: Meaning) -> str:
@@ -46,10 +66,10 @@ def _explain_agreement(quality: Quality) -> str:
     what = TASKS[quality.task].item
     if len(quality.outputs) == 1:
         return f"agreement: the share of {what} with {_explain(quality.outputs[0].meaning)}"
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for item in quality.outputs:
-        found.setdefault(_explain(item.meaning), []).append(item.name)
-    each = "; ".join(f"of {_list(names)} {words}" for words, names in found.items())
+        groups.setdefault(_explain(item.meaning), []).append(item.name)
+    each = "; ".join(f"of {_list(names)} {words}" for words, names in groups.items())
     return f"agreement: the share of {what} on which all outputs agree: {each}"
 
 

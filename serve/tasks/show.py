@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from serve.bundles.figures import Compared, Estimate, Figures, Speed, find_common_rows
 from serve.bundles.repository import StoredModel, read_model
-from serve.tasks.criterion import explain_likeness
+from serve.tasks.criterion import explain_likeness, warn_of_neighbours
 from serve.tasks.task_table import FIGURES
 
 
@@ -99,6 +99,11 @@ def _notes(figures: Mapping[str, Figures], baseline: Figures) -> list[str]:
             ["integers: the integer share of the multiply-adds, and of the bytes of weights"]
             if any(item.integers for item in figures.values())
             else []
+        ),
+        *(
+            f"!  {name}: {words}"
+            for name, item in figures.items()
+            if (words := warn_of_neighbours(item.quality))
         ),
         *(f"!  {name}: {item.mostly_float}" for name, item in figures.items() if item.mostly_float),
         *(f"!  {name}: {item.speed.warning}" for name, item in figures.items() if item.speed.warning),

@@ -33,6 +33,7 @@ FIGURES: Mapping[str, QualityFigure] = {
     "kl": QualityFigure(heading="KL divergence", column=None, limit="most"),
     "cosine": QualityFigure(heading="cosine", column="cosine", limit="least"),
     "rank_correlation": QualityFigure(heading="rank correlation", column="rank", limit="least"),
+    "neighbours": QualityFigure(heading="same nearest neighbour", column="neighbours", limit=None),
 }
 
 
@@ -96,7 +97,7 @@ TASKS: Mapping[Task, TaskTraits] = {
         item="tokens",
     ),
     "embedding": TaskTraits(
-        rule="vectors", dims=("batch", "width"), by_answers=("cosine", "rank_correlation")
+        rule="vectors", dims=("batch", "width"), by_answers=("cosine", "rank_correlation", "neighbours")
     ),
     "regression": TaskTraits(rule="numbers", dims=None),
 }

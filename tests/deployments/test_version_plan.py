@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.version_plan import line_up, plan_lineup
+from deployments.version_plan import line_up, plan_versions
 from serve.base.errors import RejectedBundle
 from serve.base.routing import Routes
 from serve.base.tensor import Signature
@@ -43,19 +43,19 @@ def test_a_model_that_is_not_loaded_begins_with_all_it_has(
     stored: StoredModel, wanted: list[str], whole: bool, brought_up: list[str]
 ) -> None:
     """A model that is not loaded is loaded whole, unless only its baseline or exactly these are wanted."""
-    assert plan_lineup(stored, wanted, None, whole=whole) == (brought_up, None)
+    assert plan_versions(stored, wanted, None, whole=whole) == (brought_up, None)
 
 
 def test_a_variant_joins_those_that_are_loaded(stored: StoredModel, current: LoadedModel) -> None:
     """A single variant is loaded beside the loaded ones."""
-    assert plan_lineup(stored, ["light"], current, whole=False) == (["light"], current)
+    assert plan_versions(stored, ["light"], current, whole=False) == (["light"], current)
 
 
 def test_other_inputs_are_another_model(stored: StoredModel, current: LoadedModel) -> None:
     """A variant with another signature is loaded as a new model."""
     signature = Signature(inputs=SIGNATURE.outputs, outputs=SIGNATURE.outputs)
     other = current.model_copy(update={"signature": signature})
-    assert plan_lineup(stored, ["light"], other, whole=False) == (["base", "light"], None)
+    assert plan_versions(stored, ["light"], other, whole=False) == (["base", "light"], None)
 
 
 def test_no_model_is_loaded_without_its_baseline(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_no_model_is_loaded_without_its_baseline(tmp_path: Path) -> None:
     make_bundle(tmp_path, "base", rejected="too slow")
     make_bundle(tmp_path, "light")
     with pytest.raises(RejectedBundle, match="variant 'base' of 'linear' was rejected"):
-        plan_lineup(read_model(tmp_path / "linear"), ["light"], None, whole=False)
+        plan_versions(read_model(tmp_path / "linear"), ["light"], None, whole=False)
 
 
 def test_all_traffic_begins_at_the_baseline(current: LoadedModel) -> None:

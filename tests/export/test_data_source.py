@@ -1,4 +1,4 @@
-"""The data of a recipe are a function or files, and say how files are divided."""
+"""The data of a recipe are a factory or files, and say how files are divided."""
 
 from typing import Any
 
@@ -29,18 +29,18 @@ RECIPE: dict[str, Any] = {
     ],
 )
 def test_the_key_decides(data: Any, kind: type) -> None:
-    """A recipe names a factory or files."""
+    """The key `factory` or `files` decides the kind of the data."""
     assert isinstance(Recipe.parse({**RECIPE, "data": data}, "recipe").data, kind)
 
 
 def test_what_is_written_of_a_factory_stays_the_same() -> None:
-    """Fingerprints of older bundles depend on it."""
+    """The JSON of a factory stays the same, because the fingerprints of older bundles depend on it."""
     read = TypeAdapter[Any](DataSource).validate_python({"factory": "a:b", "arguments": {"seed": 1}})
     assert read.model_dump(mode="json") == {"factory": "a:b", "arguments": {"seed": 1}}
 
 
 def test_nothing_is_trained_unless_a_share_says_so() -> None:
-    """The train split has the share 0."""
+    """Without a share for training, its share is 0."""
     assert Shares.parse(SPLIT, "split").by_split == {"train": 0, **SPLIT}
 
 
@@ -67,6 +67,6 @@ def test_nothing_is_trained_unless_a_share_says_so() -> None:
     ],
 )
 def test_refuses(data: Any, message: str) -> None:
-    """Data that contradict themselves are refused when the recipe is read."""
+    """Data settings that contradict each other are refused when the recipe is read."""
     with pytest.raises(InvalidRecord, match=message):
         Recipe.parse({**RECIPE, "data": data}, "recipe")

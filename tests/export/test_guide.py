@@ -13,6 +13,9 @@ from typing import get_args
 import pytest
 import yaml
 
+from export.data.datasets import Split, read_data, read_split
+from export.data.files.load_files import Pair, load_files
+from export.data_source import DataFiles
 from export.step import Distill, DropLayers, Finetune, Fuse, Half, Prune, Quantize
 from serve.base.record import Record
 
@@ -85,7 +88,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]
             said = dict(line.split() for line in block.text.splitlines()[1:])
             if verdicts(last) != said:
                 wrong.append(f"the guide says {said}, the export {verdicts(last)}:\n{last}")
-        elif not block.about.startswith("file="):
+        elif block.about != "data" and not block.about.startswith("file="):
             done = run_all(block.text, folder)
             last = done.stdout
             if done.returncode != int(block.about.removeprefix("exit=") or 0):
@@ -103,6 +106,24 @@ def test_the_guide_leaves_bundles_and_a_report(followed: tuple[Path, list[str]])
     assert (followed[0] / "models" / "scans" / "report.html").is_file()
     bundle = json.loads((followed[0] / "models" / "scans" / "int8" / "bundle.json").read_text())
     assert bundle["variant"] == "int8"
+
+
+def test_the_guides_data_are_read(followed: tuple[Path, list[str]]) -> None:
+    """Every example of files has rows in all splits, with labels where it names them."""
+    found = []
+    for block in read_blocks():
+        if block.about == "data":
+            source = DataFiles.parse(yaml.safe_load(block.text)["data"], block.text)
+            raw, _ = load_files(source, followed[0], (), read_file_rows)
+            data = read_data(raw, block.text, of_file=True)
+            assert data.labelled == (source.files.labels is not None)
+            found.append(Path(source.files.path or source.files.by_split["held_out"]).suffix)
+    assert found == [".npz", ".npy", ".csv", ".parquet", ".jsonl", ""]
+
+
+def read_file_rows(place: str, pair: Pair) -> Split:
+    """Check the rows of a file, whose texts a tokenizer would read."""
+    return read_split(place, pair, None, of_file=True)
 
 
 def test_the_table_of_settings_is_that_of_the_code() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from export.max_length import find_longest
+from export.max_length import find_max_length
 from serve.base.tensor import Signature, TensorSpec
 from serve.engine.session import Session
 from tests.export.graphs import Builder, split_of, value
@@ -40,29 +40,29 @@ def session(positions: int | None, heads: int = 1) -> Session:
 @pytest.mark.parametrize("positions", [9, 10, 64, 77])
 def test_positions_are_a_limit(positions: int) -> None:
     """The limit equals the size of the position table exactly."""
-    assert find_longest(session(positions), ROWS) == {"tokens": positions}
+    assert find_max_length(session(positions), ROWS) == {"tokens": positions}
 
 
 def test_without_a_limit_there_is_none() -> None:
     """There is no limit if the graph has none up to the largest size tried."""
-    assert find_longest(session(None), ROWS) == {}
-    assert find_longest(session(5000), ROWS) == {}
+    assert find_max_length(session(None), ROWS) == {}
+    assert find_max_length(session(5000), ROWS) == {}
 
 
 def test_a_slow_graph_is_not_taken_for_one_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """If a run is slow, the search for the longest input stops without a wrong limit."""
     monkeypatch.setattr("export.max_length._SLOW_S", 0.0)
-    assert find_longest(session(9), ROWS) == {"tokens": 9}
-    assert find_longest(session(77), ROWS) == {}
+    assert find_max_length(session(9), ROWS) == {"tokens": 9}
+    assert find_max_length(session(77), ROWS) == {}
 
 
 def test_a_graph_that_takes_some_lengths_only_has_no_longest() -> None:
     """A graph that accepts some lengths below its limit and not others has no longest."""
-    assert find_longest(session(77, heads=4), ROWS) == {}
+    assert find_max_length(session(77, heads=4), ROWS) == {}
 
 
 def test_a_dimension_of_fixed_size_has_none() -> None:
     """An input without free sizes has no longest."""
     fixed = session(9)
     fixed.sizes = {}
-    assert find_longest(fixed, ROWS) == {}
+    assert find_max_length(fixed, ROWS) == {}

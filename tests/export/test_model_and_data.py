@@ -1,4 +1,4 @@
-"""The data of a recipe count in its variants, and name the classes of a model that does not."""
+"""The data of a recipe are part of the fingerprint, and may name the classes of its model."""
 
 import json
 from collections.abc import Callable
@@ -23,14 +23,14 @@ SPLIT = {"train": 0.4, "calibration": 0.1, "search": 0.1, "held_out": 0.4}
 
 
 def save_splits(folder: Path, splits: dict[str, Any]) -> dict[str, str]:
-    """An .npz file for each split, by the name of the split."""
+    """Save an .npz file for each split. Returns the name of the file by split."""
     for name, (inputs, labels) in splits.items():
         np.savez(folder / f"{name}.npz", **inputs, label=labels)
     return {name: f"{name}.npz" for name in splits}
 
 
 def save_images(folder: Path, rows: int = 60) -> None:
-    """Images of random pixels, in the folders of ten classes whose names are no numbers."""
+    """Save images of random pixels in the folders of ten classes, whose names are no numbers."""
     random = np.random.default_rng(0)
     for row in range(rows):
         home = folder / f"class {'abcdefghij'[row % 10]}"
@@ -39,21 +39,21 @@ def save_images(folder: Path, rows: int = 60) -> None:
 
 
 def describe(path: Path) -> Provenance:
-    """Where the baseline of a recipe comes from."""
+    """Return the origin of a recipe's baseline."""
     recipe = load_recipe(path)
     origin = describe_origin(recipe, path.parent, *read_model_and_data(recipe, path.parent))
     return describe_variants(recipe, origin)["fp32"]
 
 
 def images(**changes: Any) -> dict[str, Any]:
-    """The data of a recipe with images beside it."""
+    """Return the `data` of a recipe that reads a folder of images."""
     form = {"size": [8, 8], "mean": [0], "scale": [255]}
     files = {"path": "images", "inputs": ["image"], "labels": "folder", "images": form}
     return {"files": {**files, **changes}, "split": SPLIT}
 
 
 def test_the_content_of_a_file_counts(write_recipe: Write) -> None:
-    """One other pixel, label or split is another variant; the same content written again is the same."""
+    """Another pixel or label changes the fingerprint; the same content written again keeps it."""
     path = write_recipe(data={"files": {**{name: f"{name}.npz" for name in SPLITS}, "labels": "label"}})
     splits = make()
     save_splits(path.parent, splits)
@@ -70,7 +70,7 @@ def test_the_content_of_a_file_counts(write_recipe: Write) -> None:
 
 
 def test_the_seed_of_the_split_counts(write_recipe: Write) -> None:
-    """Other rows are held out."""
+    """Another seed of the split gives another held-out split."""
     fingerprints = []
     for seed in (0, 1):
         path = write_recipe(
@@ -82,7 +82,7 @@ def test_the_seed_of_the_split_counts(write_recipe: Write) -> None:
 
 
 def test_folders_name_the_classes(write_recipe: Write, tmp_path: Path) -> None:
-    """The names of the subfolders are those of the bundle's classes."""
+    """The names of the subfolders become the class names of the bundle."""
     path = write_recipe(data=images(), floor={"agreement": 0.1})
     save_images(path.parent / "images")
     trained, data = read_model_and_data(load_recipe(path), path.parent)
@@ -93,7 +93,7 @@ def test_folders_name_the_classes(write_recipe: Write, tmp_path: Path) -> None:
 
 
 def test_the_names_of_the_model_decide(write_recipe: Write) -> None:
-    """A label of the data is an index in the model's order."""
+    """If the model names its classes, a label becomes an index in the model's order."""
     source = {
         "factory": "export.recipes.digits:digits_model",
         "arguments": {"widths": [4, 4, 4], "hidden": 8},
@@ -113,7 +113,7 @@ def test_the_names_of_the_model_decide(write_recipe: Write) -> None:
 
 
 def test_names_are_no_labels_of_an_embedding(write_recipe: Write) -> None:
-    """The task has no classes, so the recipe must leave them out."""
+    """For the task embedding, labels that are names are refused."""
     path = write_recipe(data=images(), task="embedding", floor={"agreement": 0.9})
     save_images(path.parent / "images")
     with pytest.raises(InvalidData, match="names of classes, such as 'class a', which the task embedding"):

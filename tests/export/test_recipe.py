@@ -84,7 +84,7 @@ def test_reads_the_older_name_of_a_limit() -> None:
     ],
 )
 def test_refuses(write_recipe: Callable[..., Path], changes: dict[str, object], message: str) -> None:
-    """A recipe that says something senseless is refused with the place and the way out."""
+    """An invalid recipe is refused, and the error names the file, the place and the fix."""
     path = write_recipe(**changes)
     with pytest.raises(InvalidRecord, match=message) as refusal:
         load_recipe(path)

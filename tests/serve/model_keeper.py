@@ -7,7 +7,7 @@ from sqlalchemy import func, update
 
 from serve.bundles.bundle import sha256
 from serve.control.commands import Commands
-from serve.control.memory_operations import AtOnce
+from serve.control.memory_operations import MemoryOperations
 from serve.rollout.api_records import Act, ActWanted, RolloutView
 from serve.rollout.clock import SteadyClock
 from serve.rollout.controller import Controller
@@ -60,7 +60,7 @@ class ModelKeeper(KeptModel):
         outbox = Outbox(folder)
         self.controller = Controller(self.store, self._timeline, lambda *_: None, outbox, self.clock)
         self.commands = Commands(self.controller, self.store, self._timeline)
-        self._at_once = AtOnce(self.controller)
+        self._at_once = MemoryOperations(self.controller)
         self.controller.settle(plan.model, plan.baseline, plan.digests, None)
 
     @property

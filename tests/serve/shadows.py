@@ -10,7 +10,7 @@ import numpy as np
 from serve.base.errors import ModelFailed, RefusedInput
 from serve.base.tensor import Arrays
 from serve.counting.census import Watch
-from serve.counting.shadow_results import Copies
+from serve.counting.shadow_results import ShadowResults
 from serve.engine.model import ServedModel
 from serve.engine.placement import Run
 from tests.serve.clock import run
@@ -53,16 +53,16 @@ async def shadowed(
         yield model
 
 
-def copies_of(model: ServedModel) -> Copies:
+def copies_of(model: ServedModel) -> ShadowResults:
     """Return the copies that the rollout has counted."""
     assert model.census is not None
     return model.census.copies
 
 
-def compared(light: Host, requests: int = 1) -> Copies:
+def compared(light: Host, requests: int = 1) -> ShadowResults:
     """Return the copies of `requests` consecutive requests."""
 
-    async def scenario() -> Copies:
+    async def scenario() -> ShadowResults:
         async with shadowed({"base": Host(), "light": light}) as model:
             for number in range(requests):
                 answer = await ask(model, request_of(number))

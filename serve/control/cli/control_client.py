@@ -41,8 +41,8 @@ class ControlClient:
         )
         answer = self._ask(operation.method, f"{path}?after={after}" if operation.after else path, body)
         try:
-            found = answer if operation.key is None else answer[operation.key]
-            return TypeAdapter(operation.answer).validate_python(found)
+            result = answer if operation.key is None else answer[operation.key]
+            return TypeAdapter(operation.answer).validate_python(result)
         except KeyError:
             fault = f"no key {operation.key!r}"
         except ValidationError as error:
@@ -81,8 +81,8 @@ class ControlClient:
         if status >= 500:
             raise ServerFailed(f"{self.url}: {printable(str(answer['error']))}")
         if status >= 300:
-            said, current = printable(str(answer["error"])), answer.get("current")
-            raise StaleRevision(said, current) if isinstance(current, int) else Refused(said)
+            message, current = printable(str(answer["error"])), answer.get("current")
+            raise StaleRevision(message, current) if isinstance(current, int) else Refused(message)
         return answer
 
     def _exchange(

@@ -37,8 +37,8 @@ def rollout(arguments: list[str]) -> int:
 
 def _start(client: ControlClient, options: argparse.Namespace) -> int:
     policy = load_policy(options.policy) if options.policy else Policy()
-    wanted = RolloutWanted(candidate=options.to, policy=policy, fresh=options.fresh)
-    view = client.ask(START, options.model, body=wanted)
+    request = RolloutWanted(candidate=options.to, policy=policy, fresh=options.fresh)
+    view = client.ask(START, options.model, body=request)
     if options.watch:
         return _watch(client, view)
     _say([summary(view), f"to watch it: counterweight rollout status {options.model} --watch"])
@@ -74,12 +74,12 @@ def _overview(client: ControlClient, *, as_json: bool) -> int:
 def _abort(client: ControlClient, options: argparse.Namespace) -> int:
     # The gateway knows the rollout itself, so this works without a keeper.
     running = client.ask(MODEL, options.name)["rollout"] if options.name in _models(client) else None
-    wanted = ActWanted.parse({"reason": options.reason}, "rollout abort")
+    request = ActWanted.parse({"reason": options.reason}, "rollout abort")
     try:
-        said = summary(client.ask(ACTS["abort"], running or _find(client, options.name), body=wanted))
+        line = summary(client.ask(ACTS["abort"], running or _find(client, options.name), body=request))
     except Unwritten as done:
-        said = str(done)
-    _say([said])
+        line = str(done)
+    _say([line])
     return 0
 
 
@@ -88,8 +88,8 @@ def _act(client: ControlClient, options: argparse.Namespace) -> int:
     # The server refuses if the rollout has changed since this number was read. A pause is always safe, so it
     # is unconditional.
     number = None if options.command == "pause" else client.ask(VIEW, name).number
-    wanted = ActWanted.parse({"number": number, "reason": options.reason}, f"rollout {options.command}")
-    _say([summary(client.ask(ACTS[options.command], name, body=wanted))])
+    request = ActWanted.parse({"number": number, "reason": options.reason}, f"rollout {options.command}")
+    _say([summary(client.ask(ACTS[options.command], name, body=request))])
     return 0
 
 
@@ -103,15 +103,17 @@ def _history(client: ControlClient, options: argparse.Namespace) -> int:
 
 
 def _replay(client: ControlClient, options: argparse.Namespace) -> int:
-    found = client.ask(REPLAY, _find(client, options.name))
+    replay = client.ask(REPLAY, _find(client, options.name))
     if options.json:
-        _say([found.model_dump_json(indent=2)])
+        _say([replay.model_dump_json(indent=2)])
     else:
-        outcome = f"{len(found.faults)} faults" if found.faults else "all are the same"
-        older = f"; {found.older} were computed by an older method and are not checked" if found.older else ""
-        _say([f"{found.rollout}: {found.verdicts} verdicts computed again, {outcome}{older}"])
-        _say([f"  {fault}" for fault in found.faults])
-    return 1 if found.faults else 0
+        outcome = f"{len(replay.faults)} faults" if replay.faults else "all are the same"
+        older = (
+            f"; {replay.older} were computed by an older method and are not checked" if replay.older else ""
+        )
+        _say([f"{replay.rollout}: {replay.verdicts} verdicts computed again, {outcome}{older}"])
+        _say([f"  {fault}" for fault in replay.faults])
+    return 1 if replay.faults else 0
 
 
 def _watch(client: ControlClient, view: RolloutView) -> int:

@@ -40,8 +40,8 @@ def render(view: RolloutView, now_s: float, width: int) -> list[str]:
 def summary(view: RolloutView) -> str:
     """One line that changes only when something happened."""
     rollout = view.rollout
-    asked = f"{percent(rollout.share)} asked"
-    return printable(f"{rollout.rollout}: {place(rollout)}, {asked}; {rollout.by}: {rollout.reason}")
+    target = f"{percent(rollout.share)} asked"
+    return printable(f"{rollout.rollout}: {place(rollout)}, {target}; {rollout.by}: {rollout.reason}")
 
 
 def place(rollout: Rollout) -> str:

@@ -26,33 +26,33 @@ def routes(arguments: list[str]) -> int:
     """Run the command; returns exit code 0. Raises InvalidRecord, Refused, StaleRevision and ServerFailed."""
     options = _parser().parse_args(arguments)
     client = open_client(options)
-    wanted = _wanted(options)
-    if wanted != RoutesWanted():
+    change = _wanted(options)
+    if change != RoutesWanted():
         try:
-            revision = _change(client, options, wanted)
+            revision = _change(client, options, change)
         except StaleRevision as error:
             # The gateway that answered did not have the newest routes yet.
             _await(client, options.model, error.current)
-            revision = _change(client, options, wanted)
+            revision = _change(client, options, change)
         _await(client, options.model, revision)
     shown = client.ask(MODEL, options.model)
     sys.stdout.write((json.dumps(shown, indent=2) if options.json else table(shown)) + "\n")
     return 0
 
 
-def _change(client: ControlClient, options: argparse.Namespace, wanted: RoutesWanted) -> int:
+def _change(client: ControlClient, options: argparse.Namespace, change: RoutesWanted) -> int:
     """Set the routes. Returns their new revision. Raises InvalidRecord, Refused and
     StaleRevision."""
-    if wanted.weights is not None:
+    if change.weights is not None:
         shown = client.ask(MODEL, options.model)
         before = Routes.parse(shown["routes"], client.url)
-        after = wanted.onto(before)
+        after = change.onto(before)
         # The server reports variants that are not served.
-        if set(wanted.weights) <= set(shown["variants"]):
+        if set(change.weights) <= set(shown["variants"]):
             _refuse_much(before, after, options)
         # Send all weights: a server of an older version sets unnamed ones to 0.
-        wanted = wanted.model_copy(update={"weights": after.weights, "revision": before.revision})
-    return client.ask(SET_ROUTES, options.model, body=wanted).revision
+        change = change.model_copy(update={"weights": after.weights, "revision": before.revision})
+    return client.ask(SET_ROUTES, options.model, body=change).revision
 
 
 def _refuse_much(before: Routes, after: Routes, options: argparse.Namespace) -> None:
@@ -115,8 +115,8 @@ def _agreement(variants: Mapping[str, Any]) -> Iterator[str]:
         if compared or dropped:
             agree = compared - variant["disagreements"]
             share = f" ({agree / compared:.2%})" if compared else ""
-            found = f"{agree:,} of {compared:,} pairs agree{share}"
-            yield f"{name} as a shadow: {found}; {dropped:,} copies dropped"
+            agreement = f"{agree:,} of {compared:,} pairs agree{share}"
+            yield f"{name} as a shadow: {agreement}; {dropped:,} copies dropped"
 
 
 def _ms(duration_ms: float | None) -> str:
@@ -125,13 +125,13 @@ def _ms(duration_ms: float | None) -> str:
 
 def _wanted(options: argparse.Namespace) -> RoutesWanted:
     """The requested change; options that are missing change nothing. Raises InvalidRecord."""
-    wanted: dict[str, Any] = {"sticky": options.sticky}
+    change: dict[str, Any] = {"sticky": options.sticky}
     if options.set is not None:
-        wanted["weights"] = parse_pairs(options.set, "--set", "--set fp32=90,slim-int8=10")
+        change["weights"] = parse_pairs(options.set, "--set", "--set fp32=90,slim-int8=10")
     if options.shadow is not None:
-        given = options.shadow.strip()
-        wanted["shadows"] = parse_pairs(given, "--shadow", "--shadow int8=1.0") if given else {}
-    return RoutesWanted.parse(wanted, "routes")
+        text = options.shadow.strip()
+        change["shadows"] = parse_pairs(text, "--shadow", "--shadow int8=1.0") if text else {}
+    return RoutesWanted.parse(change, "routes")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -63,7 +63,7 @@ def contrast(runs: Array, logs: Array, ms: Array, rows: Array) -> Contrast:
 
 
 def log_cheaper(
-    found: Contrast, block_s: Number, cheaper_by: float, allowance: Number = 0.0
+    comparison: Contrast, block_s: Number, cheaper_by: float, allowance: Number = 0.0
 ) -> tuple[Array, Array]:
     """Compare the ratio of the times per run with 1 - `cheaper_by`.
 
@@ -71,7 +71,7 @@ def log_cheaper(
     There is no evidence while the arithmetic means contradict the geometric means.
 
     Args:
-        found: the contrast, [..., block].
+        comparison: the contrast, [..., block].
         block_s: the length of a block in s.
         cheaper_by: the required saving, as a share.
         allowance: a margin in logs, for differences between users.
@@ -80,17 +80,17 @@ def log_cheaper(
         The log of the ratio, and the log evidence that it is below the limit even with the margin, both
         [...].
     """
-    total = np.maximum(found.weights.sum(-1), 1e-9)
-    ratio = found.logs.sum(-1) / total
-    blocks = total**2 / np.maximum((found.weights**2).sum(-1), 1e-9)
-    residuals = found.logs - ratio[..., None] * found.weights
+    total = np.maximum(comparison.weights.sum(-1), 1e-9)
+    ratio = comparison.logs.sum(-1) / total
+    blocks = total**2 / np.maximum((comparison.weights**2).sum(-1), 1e-9)
+    residuals = comparison.logs - ratio[..., None] * comparison.weights
     measured = (residuals**2).sum(-1) / total**2
     # As in Student's distribution: with few blocks, the variance is uncertain.
     measured = measured * (blocks + 3) / np.maximum(blocks - 1, 0.1)
     drift = _DRIFT**2 * _DRIFT_S / (_DRIFT_S + blocks * block_s)
     limit = np.log1p(-cheaper_by)
     evidence = log_mean(np.maximum(limit - allowance - ratio, 0.0), measured + drift, _SCALE)
-    mean_ms, baseline_ms = found.candidate_ms.sum(-1), found.baseline_ms.sum(-1)
+    mean_ms, baseline_ms = comparison.candidate_ms.sum(-1), comparison.baseline_ms.sum(-1)
     shown = (blocks >= _LEAST_BLOCKS) & (mean_ms <= (1 - cheaper_by) * baseline_ms)
     return ratio, np.where(shown, evidence, 0.0)
 
@@ -123,13 +123,13 @@ def weigh_cost(
     costs = (candidate.cpu_ms / candidate.rows, baseline.cpu_ms / baseline.rows)
     seen = f"{costs[0]:.3g} ms of CPU a row against {costs[1]:.3g}"
     block_s = max(baseline.block_s, candidate.block_s)
-    found = _compare(baseline, candidate, block_s)
-    if not found.weights.any():
+    comparison = _compare(baseline, candidate, block_s)
+    if not comparison.weights.any():
         return Figure(guard="cost", seen=f"{seen}, but no runs of equal size to compare", safe=open_proof)
     allowance = _SURE * math.sqrt(_scatter(baseline, candidate) * concentration)
-    log_ratio, evidence = log_cheaper(found, block_s, cheaper_by or 0.0, allowance)
+    log_ratio, evidence = log_cheaper(comparison, block_s, cheaper_by or 0.0, allowance)
     ratio = float(np.exp(log_ratio))
-    mean = found.candidate_ms.sum() / max(found.baseline_ms.sum(), 1e-9)
+    mean = comparison.candidate_ms.sum() / max(comparison.baseline_ms.sum(), 1e-9)
     seen += f", {ratio:.3g} times at equal sizes of run"
     if cheaper_by is None:
         return Figure(guard="cost", seen=seen, estimate=tidy(ratio))

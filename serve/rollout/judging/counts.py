@@ -199,10 +199,10 @@ def shares_of(segments: Sequence[Segment], trials: str = "requests") -> Array:
 
     A few busy keys can make the share of requests differ from the share of keys. Then requests are no fair
     draws: a key whose requests always fail can look like a fault of the variant."""
-    came = [getattr(segment, trials) for segment in segments]
+    pairs = [getattr(segment, trials) for segment in segments]
     return np.array(
         [
             pair.candidate / max(pair.both, 1) if segment.sticky else segment.split
-            for segment, pair in zip(segments, came, strict=True)
+            for segment, pair in zip(segments, pairs, strict=True)
         ]
     )

@@ -9,7 +9,7 @@ from serve.counting.census import BEFORE, Count, Sheet, VariantRun
 from serve.counting.key_counts import Keys
 from serve.counting.quantiles import NAMES, QUANTILES
 from serve.counting.run_costs import Sizes, add_run, add_sizes
-from serve.counting.shadow_results import Copies, add_copies
+from serve.counting.shadow_results import ShadowResults, add_copies
 from serve.rollout.evidence.event_series import EventSeries, unpack
 from serve.rollout.evidence.evidence import Cost, Events, Evidence, Pair, Segment
 from serve.rollout.evidence.time_window import extended
@@ -84,9 +84,9 @@ def _add_up(sheets: Sequence[Sheet], plan: RolloutPlan, splits: Splits) -> _Tota
     return totals
 
 
-def _compared(evidence: Evidence, sheets: Sequence[Sheet]) -> Copies:
+def _compared(evidence: Evidence, sheets: Sequence[Sheet]) -> ShadowResults:
     """All copies of the shadow so far."""
-    copies = Copies(
+    copies = ShadowResults(
         pairs=evidence.shadow,
         outputs=dict(evidence.outputs),
         slices=dict(evidence.slices),
@@ -166,8 +166,8 @@ def _gained(before: Evidence, after: Evidence, key: tuple[int, float, bool]) -> 
 
 
 def _course(evidence: Evidence, key: tuple[int, float, bool], kind: str) -> EventSeries:
-    found = (segment.courses.get(kind, ()) for segment in evidence.segments if segment.key == key)
-    return unpack([next(found, ())])
+    numbers = (segment.courses.get(kind, ()) for segment in evidence.segments if segment.key == key)
+    return unpack([next(numbers, ())])
 
 
 def _deaths(sheets: Sequence[tuple[str, Sheet]], plan: RolloutPlan) -> Pair:

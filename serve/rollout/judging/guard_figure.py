@@ -54,21 +54,21 @@ class Figure(Record):
 
 
 def with_thresholds(
-    found: Sequence[tuple[Figure, float]], proof: float, families: Sequence[Collection[str]] = ()
+    figures: Sequence[tuple[Figure, float]], proof: float, families: Sequence[Collection[str]] = ()
 ) -> tuple[Figure, ...]:
     """Set the thresholds of the evidence.
 
     Args:
-        found: each figure with the confidence that its harm must reach. The error probability is shared by
+        figures: each figure with the confidence that its harm must reach. The error probability is shared by
         all
             figures (Bonferroni).
         proof: the confidence that safety must reach.
         families: names of guards that share the error probability of a single guard.
     """
-    names = [figure.guard for figure, _ in found]
+    names = [figure.guard for figure, _ in figures]
     members = [sum(name in family for name in names) for family in families]
     shares = {name: many for family, many in zip(families, members, strict=True) for name in family}
-    guards = len(found) - sum(members) + sum(many > 0 for many in members)
+    guards = len(figures) - sum(members) + sum(many > 0 for many in members)
     return tuple(
         figure.model_copy(
             update={
@@ -76,7 +76,7 @@ def with_thresholds(
                 "safe_at": safe_at(proof),
             }
         )
-        for figure, confidence in found
+        for figure, confidence in figures
     )
 
 

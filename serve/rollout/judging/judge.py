@@ -77,8 +77,8 @@ def _find(rollout: Rollout, evidence: Evidence, count: Count) -> tuple[Figure, .
         likeness = (*compare(policy.shadow, evidence.shadow), *_slices(policy, evidence))
         confident += [(figure, policy.shadow.confidence) for figure in likeness]
         if (accuracy := policy.guards.accuracy) is not None:
-            found = watch_matched(accuracy, evidence.matched, evidence.classes, policy.proof)
-            confident.append((found, accuracy.confidence))
+            matched = watch_matched(accuracy, evidence.matched, evidence.classes, policy.proof)
+            confident.append((matched, accuracy.confidence))
     confident += recent_figures(rollout, evidence)
     judged = without_biased_labels(
         with_thresholds(confident, policy.proof, (LATENCIES, LATELY)), evidence.segments
@@ -142,11 +142,11 @@ def _watch_on(
     policy: Policy, guards: Sequence[Figure], share: str, seen: str, watched_s: float
 ) -> tuple[Kind, str]:
     """Continue or end the watch: it ends neither before its time nor during a suspicion."""
-    said = f"{share}: watched for {watched_s:,.0f} of {policy.watch_s:,.0f} s"
-    held = _held_by(guards)
-    if watched_s < policy.watch_s or held:
-        return Kind.CONTINUE, "; ".join([said, *held])
-    return Kind.PROMOTE, f"{said}; {seen}"
+    progress = f"{share}: watched for {watched_s:,.0f} of {policy.watch_s:,.0f} s"
+    suspicions = _held_by(guards)
+    if watched_s < policy.watch_s or suspicions:
+        return Kind.CONTINUE, "; ".join([progress, *suspicions])
+    return Kind.PROMOTE, f"{progress}; {seen}"
 
 
 def _harm(evidence: Evidence, guards: Sequence[Figure], share: str) -> str | None:
@@ -213,8 +213,8 @@ def _unproven(
 
 def _held_by(figures: Sequence[Figure]) -> list[str]:
     """What prevents the end of a step or of the watch."""
-    held = [f"suspected harm, {figure.harm_said()}" for figure in figures if figure.suspicious]
-    return held + [f"{figure.guard}: {figure.waits}" for figure in figures if figure.waits is not None]
+    suspicions = [f"suspected harm, {figure.harm_said()}" for figure in figures if figure.suspicious]
+    return suspicions + [f"{figure.guard}: {figure.waits}" for figure in figures if figure.waits is not None]
 
 
 def needs_proof(policy: Policy, step: int) -> bool:

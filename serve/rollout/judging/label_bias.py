@@ -39,9 +39,9 @@ def find_label_bias(segments: Sequence[Segment]) -> str | None:
     shares = np.array([mine / max(theirs + mine, 1) for theirs, mine in answered])
     if log_mismatch(candidate, both, shares) < math.log(_MISMATCH_ODDS):
         return None
-    said = " and ".join(
+    shares_text = " and ".join(
         f"{sum(getattr(segment.labelled, name) for segment in drawn):,} of the {name}'s "
         f"{sum(counts[place] for counts in answered):,} answers"
         for place, name in ((1, "candidate"), (0, "baseline"))
     )
-    return f"because labels came for {said}"
+    return f"because labels came for {shares_text}"

@@ -14,8 +14,10 @@ def with_labels(
     if matched is not None and matched != evidence.matched:
         evidence = evidence.model_copy(update={"matched": matched})
     segments = {segment.key: segment for segment in evidence.segments}
-    for told in labels:
-        known = segments.get(told.key, told)
-        segments[told.key] = known.model_copy(update={"labelled": told.labelled, "wrong": told.wrong})
+    for labelled in labels:
+        known = segments.get(labelled.key, labelled)
+        segments[labelled.key] = known.model_copy(
+            update={"labelled": labelled.labelled, "wrong": labelled.wrong}
+        )
     after = tuple(segments[key] for key in sorted(segments))
     return evidence if after == evidence.segments else evidence.model_copy(update={"segments": after})

@@ -79,9 +79,9 @@ def watch_matched(
     counts = np.array([_counts(matched[number]) for number in apart], float).reshape(-1, 4)
     overall, shared = matched_harm(guard, np.array(_counts(whole), float), counts, classes)
     harm = float(np.logaddexp(overall, shared.max(initial=-np.inf))) - math.log(2)
-    held = np.flatnonzero(shared >= math.log(2) - math.log(1 - proof))
+    classes_proven = np.flatnonzero(shared >= math.log(2) - math.log(1 - proof))
     order = np.argsort(-_rate_harm(guard, counts, guard.tolerance), kind="stable")
-    worst = [apart[place] for place in order[: held.max(initial=-1) + 1]]
+    worst = [apart[place] for place in order[: classes_proven.max(initial=-1) + 1]]
     named = "".join(f"; class {number}: {_alone(matched[number])}" for number in worst[:_NAMED])
     more = f"; and {len(worst) - _NAMED} more classes" if len(worst) > _NAMED else ""
     return Figure(guard=_NAME, seen=f"{_seen(whole)}{named}{more}", harm=tidy(min(harm, 1e6)))

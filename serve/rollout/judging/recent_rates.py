@@ -39,15 +39,15 @@ def recent_figures(rollout: Rollout, evidence: Evidence) -> list[tuple[Figure, f
     guards, looks = rollout.policy.guards, looks_of(rollout.policy)
     errors = [(window.errors, window.requests) for window in windows]
     latency = [(window.over_limit, window.timed) for window in windows]
-    watched: list[tuple[str, ErrorGuard | QuantileGuard, str, list[tuple[int, int]]]] = [
+    guarded: list[tuple[str, ErrorGuard | QuantileGuard, str, list[tuple[int, int]]]] = [
         (LATELY[0], guards.errors, "errors", errors),
         (LATELY[1], guards.latency, "over_limit", latency),
     ]
     if not windows or not before:
-        return [(Figure(guard=name, seen="no data yet"), guard.confidence) for name, guard, *_ in watched]
+        return [(Figure(guard=name, seen="no data yet"), guard.confidence) for name, guard, *_ in guarded]
     return [
         (weigh_recent(name, seen, limit_of(kind, guard, before, here), looks), guard.confidence)
-        for name, guard, kind, seen in watched
+        for name, guard, kind, seen in guarded
     ]
 
 
@@ -106,8 +106,8 @@ def _interval(kind: str, segments: Sequence[Segment], side: str) -> tuple[float,
 def _seen(kind: str, segment: Segment, side: str) -> tuple[float, float]:
     """One variant's events and requests, without stalls if these are known."""
     if numbers := segment.courses.get(kind, ()):
-        found, variant = event_series.unpack([numbers]), SIDES.index(side)
-        return float(found.events[0, variant]), float(found.requests[0, variant])
+        series, variant = event_series.unpack([numbers]), SIDES.index(side)
+        return float(series.events[0, variant]), float(series.requests[0, variant])
     return getattr(getattr(segment, kind), side), getattr(getattr(segment, TRIALS[kind]), side)
 
 

@@ -105,16 +105,17 @@ def compare_slices(agreement: float, slices: Mapping[str, Comparison], proof: fl
     One figure for all slices, by e-BH (Wang & Ramdas, arXiv:2009.02824), always as if there were as many
     slices as a gateway counts separately, so that the number of slices does not matter."""
     limit = 1 - agreement
-    found = {name: float(above(pairs_of(part), limit)) for name, part in slices.items()}
-    order = sorted(found, key=lambda name: (-found[name], name))
-    shared = [found[name] + math.log(place / _SLICES) for place, name in enumerate(order, 1)]
+    odds = {name: float(above(pairs_of(part), limit)) for name, part in slices.items()}
+    order = sorted(odds, key=lambda name: (-odds[name], name))
+    shared = [odds[name] + math.log(place / _SLICES) for place, name in enumerate(order, 1)]
     if not shared:
         return Figure(guard="slices", seen="no request named a slice")
-    held = sum(each >= min(max(shared), -math.log(1 - proof)) for each in shared)
+    harmful = sum(each >= min(max(shared), -math.log(1 - proof)) for each in shared)
     named = [
-        f"{name!r}: {_differ(slices[name], limit, _interval(slices[name]))}" for name in order[:held][:_NAMED]
+        f"{name!r}: {_differ(slices[name], limit, _interval(slices[name]))}"
+        for name in order[:harmful][:_NAMED]
     ]
-    more = held - len(named)
+    more = harmful - len(named)
     return Figure(
         guard="slices",
         seen="; ".join(named) + (f"; and {more} more" if more else ""),
@@ -126,15 +127,15 @@ def _agreement(shadow: ShadowPolicy, comparison: Comparison) -> Figure:
     """The share of pairs that differ against the share that may differ."""
     limit, seen = 1 - shadow.agreement, pairs_of(comparison)
     low, high = _interval(comparison)
-    said = _differ(comparison, limit, (low, high))
+    text = _differ(comparison, limit, (low, high))
     if (requests := comparison.clusters.requests) < comparison.pairs:
-        said += (
+        text += (
             f"; from {requests:,} requests, whose rows are alike: {float(design_effect(seen)):.3g} pairs "
             "count as one"
         )
     return Figure(
         guard="disagreement",
-        seen=said,
+        seen=text,
         estimate=tidy(comparison.disagreements / comparison.pairs) if comparison.pairs else None,
         low=tidy(low),
         high=tidy(high),

@@ -35,17 +35,17 @@ def missing_of(policy: Policy, slices: Mapping[str, Comparison], waited_s: float
     if policy.shadow.slices is None or waited_s >= policy.shadow.slices.maximum_s:
         return []
     most = f"; waits for slices for at most {policy.shadow.slices.maximum_s:,.0f} s"
-    said = [
+    sentences = [
         f"{_said(short)}{about(waited_s * (short.needed / short.pairs - 1))}"
         for short in short_of(policy, slices)
     ]
-    return [f"{_first(said)}{most}"] if said else []
+    return [f"{_first(sentences)}{most}"] if sentences else []
 
 
 def not_compared(policy: Policy, slices: Mapping[str, Comparison]) -> str:
     """The slices that were not judged, as the end of a sentence; empty if all were."""
-    said = [_said(short) for short in short_of(policy, slices)]
-    return f"; not compared: {_first(said)}" if said else ""
+    sentences = [_said(short) for short in short_of(policy, slices)]
+    return f"; not compared: {_first(sentences)}" if sentences else ""
 
 
 def short_of(policy: Policy, slices: Mapping[str, Comparison]) -> list[Short]:
@@ -75,6 +75,6 @@ def _said(short: Short) -> str:
     return f"slice {short.name!r}: {short.pairs:,} of {short.needed:,} pairs"
 
 
-def _first(said: Sequence[str]) -> str:
-    more = len(said) - _NAMED
-    return "; ".join(said[:_NAMED]) + (f"; and {more} more slices" if more > 0 else "")
+def _first(sentences: Sequence[str]) -> str:
+    more = len(sentences) - _NAMED
+    return "; ".join(sentences[:_NAMED]) + (f"; and {more} more slices" if more > 0 else "")

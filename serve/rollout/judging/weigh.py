@@ -61,8 +61,8 @@ def weigh(weighing: Weighing) -> Weighed:
     )
     evidence = Evidence(segments=(segment,))
     watched = (("errors", weighing.errors, "errors"), ("latency", weighing.latency, "over_limit"))
-    found = [
+    figures = [
         (watch(name, guard, [segment], kind, counts_of(evidence, kind, 0.0)), guard.confidence)
         for name, guard, kind in watched
     ]
-    return Weighed(figures=(*with_thresholds(found, weighing.proof), watch_split([segment])))
+    return Weighed(figures=(*with_thresholds(figures, weighing.proof), watch_split([segment])))

@@ -103,8 +103,8 @@ def _note(seals: RowSeals, rows: Sequence[dict[str, Any]]) -> None:
     known: dict[bytes, Fields] = {}
     for start in range(0, len(rows), _AT_ONCE):
         ids = [row["id"] for row in rows[start : start + _AT_ONCE]]
-        found = select(ANSWERED).where(ANSWERED.c.model == rows[0]["model"], ANSWERED.c.id.in_(ids))
-        known |= {bytes(row["id"]): dict(row) for row in seals.connection.execute(found).mappings()}
+        query = select(ANSWERED).where(ANSWERED.c.model == rows[0]["model"], ANSWERED.c.id.in_(ids))
+        known |= {bytes(row["id"]): dict(row) for row in seals.connection.execute(query).mappings()}
     newest: dict[bytes, Fields] = {}
     for row in rows:
         before = newest.get(row["id"]) or known.get(row["id"])
@@ -116,11 +116,11 @@ def _note(seals: RowSeals, rows: Sequence[dict[str, Any]]) -> None:
 
 def _forget(seals: RowSeals, model: str, kept: int) -> None:
     """Delete everything older than the newest `kept` requests."""
-    mine = ANSWERED.c.model == model
-    newest = select(ANSWERED.c.at_s).where(mine).order_by(ANSWERED.c.at_s.desc())
+    of_model = ANSWERED.c.model == model
+    newest = select(ANSWERED.c.at_s).where(of_model).order_by(ANSWERED.c.at_s.desc())
     oldest_s = seals.connection.execute(newest.offset(kept).limit(1)).scalar_one_or_none()
     if oldest_s is not None:
-        old = (mine, ANSWERED.c.at_s <= oldest_s)
-        gone = seals.connection.execute(select(ANSWERED).where(*old)).mappings()
-        seals.change(ANSWERED, [dict(row) for row in gone], [])
+        old = (of_model, ANSWERED.c.at_s <= oldest_s)
+        expired = seals.connection.execute(select(ANSWERED).where(*old)).mappings()
+        seals.change(ANSWERED, [dict(row) for row in expired], [])
         seals.connection.execute(delete(ANSWERED).where(*old))

@@ -46,11 +46,11 @@ def _behind(trail: tuple[Entry, ...], head: TrailEnd | None) -> list[str]:
     """What the anchor has and the trail lacks."""
     if head is None or not head.number:
         return []
-    found = next((entry for entry in trail if entry.number == head.number), None)
-    if found is None:
+    match = next((entry for entry in trail if entry.number == head.number), None)
+    if match is None:
         last = trail[-1].number if trail else 0
         return [f"entry {head.number} was written, but the trail ends with entry {last}: its end was cut off"]
-    if found.digest != head.digest:
+    if match.digest != head.digest:
         return [f"entry {head.number} differs from the anchor: it was rewritten"]
     return []
 

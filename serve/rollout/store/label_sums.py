@@ -43,12 +43,12 @@ _ADD_MATCHED = text(
 _COUNTS = ("baseline", "candidate", "baseline_wrong", "candidate_wrong")
 
 
-def count_labels(seals: RowSeals, told: Iterable[Told]) -> None:
+def count_labels(seals: RowSeals, labelled: Iterable[Told]) -> None:
     """Store that these requests are labelled, and count each one."""
-    told = list(told)
+    labelled = list(labelled)
     seconds = defaultdict[tuple[object, ...], list[int]](lambda: [0] * len(_COUNTS))
     matched = defaultdict[tuple[str, str, int], MatchedPairs](MatchedPairs)
-    for row, correct, label in told:
+    for row, correct, label in labelled:
         if not row.step:
             assert isinstance(label, int), "a label of the shadow says the class"
             kept = min(label, MOST_CLASSES)
@@ -58,7 +58,7 @@ def count_labels(seals: RowSeals, told: Iterable[Told]) -> None:
         counts = seconds[key]
         counts[int(row.candidate)] += 1
         counts[2 + int(row.candidate)] += not correct
-    _tell(seals, told)
+    _tell(seals, labelled)
     names = ("model", "rollout", "step", "split", "sticky", "second", *_COUNTS)
     rows = [dict(zip(names, (*key, *counts), strict=True)) for key, counts in sorted(seconds.items())]
     _add(seals, LABELS, _ADD, rows)
@@ -67,14 +67,14 @@ def count_labels(seals: RowSeals, told: Iterable[Told]) -> None:
     _add(seals, MATCHED, _ADD_MATCHED, [key | part for key, part in zip(keys, sums, strict=True)])
 
 
-def _tell(seals: RowSeals, told: Sequence[Told]) -> None:
+def _tell(seals: RowSeals, labelled: Sequence[Told]) -> None:
     """Store that these requests are labelled."""
-    if not told:
+    if not labelled:
         return
-    before = [fields_of(ANSWERED, row) for row, _, _ in told]
-    outcomes = ({"outcome": correct} for _, correct, _ in told)
+    before = [fields_of(ANSWERED, row) for row, _, _ in labelled]
+    outcomes = ({"outcome": correct} for _, correct, _ in labelled)
     seals.change(ANSWERED, before, [row | change for row, change in zip(before, outcomes, strict=True)])
-    changes = [{"of": row.model, "digest": row.id, "correct": correct} for row, correct, _ in told]
+    changes = [{"of": row.model, "digest": row.id, "correct": correct} for row, correct, _ in labelled]
     seals.connection.execute(_TELL, changes)
 
 

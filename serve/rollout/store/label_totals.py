@@ -31,29 +31,29 @@ def join_labels(
     known = _find(seals.connection, model, digests)
     room = room_for(seals, model, now_s) if running and running.asks else 0
     seen = _held(seals.connection, model, digests) if room else set()
-    came: dict[str, list[str]] = {"double": [], "late": [], "unknown": [], "held": [], "no_class": []}
+    ids_by_fate: dict[str, list[str]] = {"double": [], "late": [], "unknown": [], "held": [], "no_class": []}
     counted: list[Told] = []
     waiting: list[dict[str, object]] = []
     for outcome, digest in zip(outcomes, digests, strict=True):
         row = known.get(digest)
         if digest in seen or (row is not None and row.outcome is not None):
-            came["double"].append(outcome.request_id)
+            ids_by_fate["double"].append(outcome.request_id)
         elif row is None and len(waiting) >= room:
-            came["unknown"].append(outcome.request_id)
+            ids_by_fate["unknown"].append(outcome.request_id)
         elif row is None:
-            came["held"].append(outcome.request_id)
+            ids_by_fate["held"].append(outcome.request_id)
             waiting.append(_waiting(model, digest, outcome, now_s))
             seen.add(digest)
         elif running is None or row.rollout != running.rollout:
-            came["late"].append(outcome.request_id)
+            ids_by_fate["late"].append(outcome.request_id)
         elif (correct := correct_by(row, outcome.correct, outcome.label)) is None:
-            came["no_class"].append(outcome.request_id)
+            ids_by_fate["no_class"].append(outcome.request_id)
         else:
             counted.append((row, correct, outcome.label))
             seen.add(digest)
     count_labels(seals, counted)
     hold(seals, waiting)
-    return Feedback.model_validate({"counted": len(counted), **came})
+    return Feedback.model_validate({"counted": len(counted), **ids_by_fate})
 
 
 def _find(connection: Connection, model: str, digests: list[bytes]) -> _Rows:

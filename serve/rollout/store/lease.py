@@ -41,26 +41,26 @@ class Writer:
         """Take or keep the lease for LEASE_S. Returns False if another keeper has it."""
         with transaction(self.engine) as connection:
             # On SQLite nobody else writes meanwhile; on PostgreSQL the faster keeper has changed the row.
-            held = lease_of(connection)
-            free = held.keeper == self.keeper or self._is_free(held, now_s)
-            same = and_(LEASE.c.keeper == held.keeper, LEASE.c.until_s == held.until_s)
+            lease = lease_of(connection)
+            free = lease.keeper == self.keeper or self._is_free(lease, now_s)
+            same = and_(LEASE.c.keeper == lease.keeper, LEASE.c.until_s == lease.until_s)
             if free and self._hold(connection, same, now_s):
                 self._seen, self.rival = None, False
                 return True
         return False
 
-    def _is_free(self, held: Lease, now_s: float) -> bool:
+    def _is_free(self, lease: Lease, now_s: float) -> bool:
         """Whether the lease of another keeper may be taken."""
         if self._seen is None:
-            self._seen = held, now_s
+            self._seen = lease, now_s
             # The holder has not been observed yet, so an expired lease counts as free.
-            return held.until_s <= now_s
+            return lease.until_s <= now_s
         before, since_s = self._seen
-        if held != before:
-            self._seen, self.rival = (held, now_s), held.until_s != 0
+        if lease != before:
+            self._seen, self.rival = (lease, now_s), lease.until_s != 0
         elif now_s - since_s >= LEASE_S:
             return True
-        return held.until_s == 0
+        return lease.until_s == 0
 
     def release(self) -> None:
         """Release the lease."""
@@ -82,9 +82,9 @@ class Writer:
                 )
             yield connection
 
-    def _hold(self, connection: Connection, mine: ColumnElement[bool], now_s: float) -> bool:
-        held = update(LEASE).where(mine).values(keeper=self.keeper, until_s=now_s + LEASE_S)
-        return connection.execute(held).rowcount == 1
+    def _hold(self, connection: Connection, own: ColumnElement[bool], now_s: float) -> bool:
+        extension = update(LEASE).where(own).values(keeper=self.keeper, until_s=now_s + LEASE_S)
+        return connection.execute(extension).rowcount == 1
 
 
 def lease_of(connection: Connection) -> Lease:

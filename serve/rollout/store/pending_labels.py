@@ -34,25 +34,25 @@ def settle(seals: RowSeals, model: str) -> bool:
     waiting = select(HELD.c.id).where(HELD.c.model == model)
     if connection.execute(waiting.limit(1)).first() is None:
         return False
-    found = (
+    query = (
         select(ANSWERED, HELD.c.correct, HELD.c.label)
         .join(HELD, (HELD.c.model == ANSWERED.c.model) & (HELD.c.id == ANSWERED.c.id))
         .where(ANSWERED.c.model == model, HELD.c.told_s >= ANSWERED.c.at_s - PENDING_S)
     )
-    told = list(connection.execute(found))
-    right = [(row, correct_by(row, row.correct, row.label)) for row in told if row.outcome is None]
+    rows = list(connection.execute(query))
+    right = [(row, correct_by(row, row.correct, row.label)) for row in rows if row.outcome is None]
     counted: list[Told] = [(row, correct, row.label) for row, correct in right if correct is not None]
     count_labels(seals, counted)
-    if told:
+    if rows:
         ids = select(ANSWERED.c.id).where(ANSWERED.c.model == model)
         _drop(seals, HELD.c.model == model, HELD.c.id.in_(ids))
     return bool(counted)
 
 
 def _drop(seals: RowSeals, *where: ColumnElement[bool]) -> None:
-    gone = [dict(row) for row in seals.connection.execute(select(HELD).where(*where)).mappings()]
-    if gone:
-        seals.change(HELD, gone, [])
+    rows = [dict(row) for row in seals.connection.execute(select(HELD).where(*where)).mappings()]
+    if rows:
+        seals.change(HELD, rows, [])
         seals.connection.execute(delete(HELD).where(*where))
 
 

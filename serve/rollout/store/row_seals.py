@@ -49,18 +49,18 @@ class RowSeals:
     def change(self, table: Table, old: Iterable[Fields], new: Iterable[Fields]) -> None:
         """Replace rows of one model in the sums. Sums with a wrong seal stay broken until a person has
         checked them."""
-        gone, come = list(old), list(new)
-        if self.key is None or not (gone or come):
+        removed, added = list(old), list(new)
+        if self.key is None or not (removed or added):
             return
-        model = (gone or come)[0]["model"]
+        model = (removed or added)[0]["model"]
         sealed = self._find(model, table)
         if sealed is None or not self.key.fits(_text(sealed), sealed["seal"]):
             return
         number, total = sealed["number"], int(sealed["total"], 16)
-        for rows, sign in ((gone, -1), (come, 1)):
-            mine = [row for row in rows if row.get("rollout", sealed["rollout"]) == sealed["rollout"]]
-            number += sign * len(mine)
-            total += sign * sum(self._number(table, _stored(table, row)) for row in mine)
+        for rows, sign in ((removed, -1), (added, 1)):
+            own = [row for row in rows if row.get("rollout", sealed["rollout"]) == sealed["rollout"]]
+            number += sign * len(own)
+            total += sign * sum(self._number(table, _stored(table, row)) for row in own)
         fields = sealed | {"number": number, "total": f"{total % _MODULUS:064x}"}
         where = (ROW_SEALS.c.model == model, ROW_SEALS.c.name == table.name)
         self.connection.execute(update(ROW_SEALS).where(*where).values(fields | {"seal": self._seal(fields)}))
@@ -68,21 +68,21 @@ class RowSeals:
     def faults(self, model: str, rollout: str) -> Iterator[str]:
         """The tables whose rows of this rollout were changed."""
         for table in _TABLES.values():
-            mine = table.c.model == model
+            own = table.c.model == model
             if "rollout" in table.c:
-                mine &= table.c.rollout == rollout
+                own &= table.c.rollout == rollout
             # In batches, because there may be a million requests.
-            rows = self.connection.execute(select(table).where(mine).execution_options(yield_per=10_000))
+            rows = self.connection.execute(select(table).where(own).execution_options(yield_per=10_000))
             number = total = 0
             for row in rows if self.key is not None else ():
                 number, total = number + 1, total + self._number(table, tuple(row))
             sealed = self._find(model, table)
-            found = {"rollout": rollout, "number": number, "total": f"{total % _MODULUS:064x}"}
+            actual = {"rollout": rollout, "number": number, "total": f"{total % _MODULUS:064x}"}
             if (
                 self.key is None
                 or sealed is None
                 or not self.key.fits(_text(sealed), sealed["seal"])
-                or found != {name: sealed[name] for name in found}
+                or actual != {name: sealed[name] for name in actual}
             ):
                 yield f"{_SAID[table.name]} of {rollout} were changed"
 

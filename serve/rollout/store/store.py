@@ -192,8 +192,8 @@ def _replace(connection: Connection, rollout: str, evidence: Evidence, key: Seal
 
 def _seal_older(connection: Connection, rollout: str, key: SealKey) -> None:
     """Seal the evidence of an older program without a key, before the first entry with a key."""
-    mine = (EVIDENCE.c.rollout == rollout, EVIDENCE.c.seal.is_(None))
-    content = connection.execute(select(EVIDENCE.c.content).where(*mine)).scalar_one_or_none()
+    unsealed = (EVIDENCE.c.rollout == rollout, EVIDENCE.c.seal.is_(None))
+    content = connection.execute(select(EVIDENCE.c.content).where(*unsealed)).scalar_one_or_none()
     if content is not None:
         sealed = key.seal(evidence_text(rollout, content))
-        connection.execute(update(EVIDENCE).where(*mine).values(seal=sealed))
+        connection.execute(update(EVIDENCE).where(*unsealed).values(seal=sealed))

@@ -64,12 +64,12 @@ class StoreReader:
 
     def rows(self, model: str) -> Rows:
         """The stored evidence of all rollouts of `model`, with its seals."""
-        mine = select(TRAIL.c.rollout).where(TRAIL.c.model == model).distinct()
+        rollouts = select(TRAIL.c.rollout).where(TRAIL.c.model == model).distinct()
         with transaction(self._engine) as connection:
             columns = [EVIDENCE.c.rollout, EVIDENCE.c.content]
             columns += [EVIDENCE.c.seal] if has_seals(connection) else []
-            found = connection.execute(select(*columns).where(EVIDENCE.c.rollout.in_(mine)))
-            return {row[0]: (row[1], row[2] if len(row) > 2 else None) for row in found}
+            rows = connection.execute(select(*columns).where(EVIDENCE.c.rollout.in_(rollouts)))
+            return {row[0]: (row[1], row[2] if len(row) > 2 else None) for row in rows}
 
     def label_faults(
         self, model: str, trail: tuple[Entry, ...], accepted: TrailEnd | None, key: SealKey | None

@@ -37,13 +37,13 @@ class Anchor:
             lines = self.path.read_text().splitlines() if self.path.exists() else []
         except (OSError, ValueError) as error:
             raise StoreFailed(f"the anchor {self.path} cannot be read: {error}") from None
-        found = []
+        heads = []
         for line in filter(None, lines):
             try:
-                found.append(TrailEnd.model_validate_json(line))
+                heads.append(TrailEnd.model_validate_json(line))
             except ValueError:
                 _log.warning("the anchor %s has an invalid line: %.80s", self.path, line)
-        return tuple(found)
+        return tuple(heads)
 
     def last(self, model: str) -> TrailEnd | None:
         """The last entry of a model's trail."""
@@ -51,8 +51,8 @@ class Anchor:
 
     def accepted(self, model: str) -> TrailEnd | None:
         """The entry up to which a person has accepted a model's trail."""
-        mine = (head for head in reversed(self.heads()) if head.model == model and head.accepted)
-        return next(mine, None)
+        matches = (head for head in reversed(self.heads()) if head.model == model and head.accepted)
+        return next(matches, None)
 
     def add(self, head: TrailEnd) -> None:
         """Add a line. A failure is logged."""

@@ -211,6 +211,16 @@ def test_a_file_may_take_strings() -> None:
         read_data(splits, "make", of_file=True)
 
 
+def test_a_file_may_take_one_string_per_row() -> None:
+    """Strings of shape [rows] are told apart, too."""
+    words = {"search": ["a", "b"], "calibration": ["c", "d"], "held_out": ["e", "f"]}
+    splits: dict[str, Any] = {name: ({"word": np.array(some)}, None) for name, some in words.items()}
+    assert read_data(splits, "make", of_file=True).held_out.inputs["word"].tolist() == ["e", "f"]
+    splits["search"] = ({"word": ["a", "f"]}, None)
+    with pytest.raises(InvalidData, match=r"search\[1\] = held_out\[1\]"):
+        read_data(splits, "make", of_file=True)
+
+
 def test_what_is_no_string_among_strings_is_refused() -> None:
     """An array with strings and other objects is refused."""
     changes = {"search": ({"x": np.array([["a"], [None]], object)}, [0, 1])}

@@ -165,21 +165,29 @@ def test_agreement_means_something_of_every_output(meaning: Meaning) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spread", "r2", "refused"),
-    [((1.0,), 0.4, True), ((1.0,), 0.6, False), ((), None, False)],
-    ids=["other numbers", "near numbers", "scores of classes"],
+    ("spread", "r2", "low", "refused"),
+    [
+        ((1.0,), 0.4, 0.35, True),
+        ((1.0,), 0.6, 0.45, True),
+        ((1.0,), 0.6, 0.5, False),
+        ((1.0,), 0.4, None, True),
+        ((1.0,), 0.6, None, False),
+        ((), None, None, False),
+    ],
+    ids=["other numbers", "doubtful", "near numbers", "older other", "older near", "scores of classes"],
 )
 def test_scores_that_may_be_numbers_are_held_to_them(
-    spread: tuple[float, ...], r2: float | None, refused: bool
+    spread: tuple[float, ...], r2: float | None, low: float | None, refused: bool
 ) -> None:
-    """Scores that may be numbers are also judged by R2, and the reason says how to declare them."""
+    """Scores that may be numbers are also judged by the lower end of R2; the reason says how to declare
+    them. Older exports have no lower end."""
     same = Estimate(value=1, low=1, high=1)
     meaning = Meaning(kind="classes", form="plain", spread=spread)
-    outputs = (OutputFigures(name="y", meaning=meaning, agreement=same, r2=r2),)
+    outputs = (OutputFigures(name="y", meaning=meaning, agreement=same, r2=r2, r2_low=low),)
     reason = judge(Floor(agreement=0.9), classifier(agreement=same, outputs=outputs))
     assert (reason is not None) == refused
     if refused:
-        assert "numbers of `y` differ from the baseline's: R2 is 0.4000" in str(reason)
+        assert f"numbers of `y` differ from the baseline's: R2 is {r2:.4f}" in str(reason)
         assert "give labels, or the names of the classes (`source.labels`), or write `task: reg" in str(
             reason
         )

@@ -247,6 +247,7 @@ def test_each_output_has_a_row_of_its_own(bundles: dict[str, Bundle]) -> None:
                 low=-1.5,
                 high=20,
                 r2=0.75,
+                r2_low=0.7,
                 agreement=Estimate(value=0.9, low=0.8, high=0.95),
             ),
         )
@@ -259,5 +260,5 @@ def test_each_output_has_a_row_of_its_own(bundles: dict[str, Bundle]) -> None:
     assert table.head == ("scores", "price")
     assert next(iter(table.rows.values())) == [
         ("1.0000", ""),
-        ("0.9000", "[0.8000, 0.9500], -1.5 to 20, R2 0.7500"),
+        ("0.9000", "[0.8000, 0.9500], -1.5 to 20, R2 0.7500, at least 0.7000"),
     ]

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from export.sources.nan_weights import find_spoiled
+from export.sources.nan_weights import find_nan_weight
 from tests.export.onnx_files import FLOAT, file_of, random
 
 NAN = np.float32(np.nan)
@@ -35,12 +35,14 @@ def test_a_mark_of_what_is_missing_is_no_fault() -> None:
     """NaN that marks missing values, or that no node reads, is accepted."""
     made = marked()
     made.initializer.append(numpy_helper.from_array(np.array([np.nan]), "idle"))
-    assert find_spoiled(made) is None
+    assert find_nan_weight(made) is None
 
 
 def test_weights_of_infinity_are_no_fault() -> None:
     """Infinite weights are accepted, because masks have them."""
-    assert find_spoiled(graph(helper.make_node("MatMul", ["x", "w"], ["y"]), w=random(4, 3) + np.inf)) is None
+    assert (
+        find_nan_weight(graph(helper.make_node("MatMul", ["x", "w"], ["y"]), w=random(4, 3) + np.inf)) is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,7 @@ def test_nan_in_what_is_computed_is_found(nodes: list[Any], expected: tuple[str,
     """NaN that is computed with is found, with the constant and the node."""
     weight = random(4, 3)
     weight[1, 1] = NAN if expected[0] == "w" else 0
-    assert find_spoiled(graph(*nodes, w=weight)) == expected
+    assert find_nan_weight(graph(*nodes, w=weight)) == expected
 
 
 def test_nan_in_a_graph_inside_a_node_is_found() -> None:
@@ -82,4 +84,4 @@ def test_nan_in_a_graph_inside_a_node_is_found() -> None:
     )
     node = helper.make_node("If", ["flag"], ["y"], then_branch=inner, else_branch=inner)
     weight = np.full((4, 3), NAN)
-    assert find_spoiled(graph(node, flag=np.array(True), w=weight)) == ("w", "MatMul 'inside'")
+    assert find_nan_weight(graph(node, flag=np.array(True), w=weight)) == ("w", "MatMul 'inside'")

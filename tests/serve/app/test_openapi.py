@@ -43,7 +43,7 @@ DIGITS = Signature(
 OPEN = Access(loopback=True)
 CONTROL = LocalControl(model="digits", baseline="fp32", candidate="slim-int8")
 # Method, path, and the example's body, if it has one.
-Asked = tuple[str, str, str | None]
+Call = tuple[str, str, str | None]
 
 
 class Index:
@@ -94,7 +94,7 @@ async def place(version: LoadedVariant) -> Placement:
     return Together(open_session(Path(version.folder)))
 
 
-async def ask_everything(repository: Path) -> dict[Asked, httpx2.Response]:
+async def ask_everything(repository: Path) -> dict[Call, httpx2.Response]:
     """The server's answer to every example in the document."""
     registry = Registry(place, Settings())
     catalog = Catalog(revision=1, models={path.name: loaded(path) for path in repository.iterdir()})
@@ -127,7 +127,7 @@ def prepare(path: str) -> None:
         CONTROL.come_to("aborted")
 
 
-def examples() -> Iterator[tuple[Asked, str, Any]]:
+def examples() -> Iterator[tuple[Call, str, Any]]:
     """Return the method, URL and body of each example in the document."""
     for path, methods in DOCUMENT["paths"].items():
         for method, operation in methods.items():
@@ -144,7 +144,7 @@ def examples() -> Iterator[tuple[Asked, str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Mapping[Asked, httpx2.Response]:
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Mapping[Call, httpx2.Response]:
     repository = tmp_path_factory.mktemp("documented") / "models"
     for variant in ("fp32", "int8", "slim-int8"):
         graph = digits_graph()
@@ -163,13 +163,13 @@ def test_the_document_is_valid() -> None:
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=str)
-def test_every_example_works(asked: Asked, answers: Mapping[Asked, httpx2.Response]) -> None:
+def test_every_example_works(asked: Call, answers: Mapping[Call, httpx2.Response]) -> None:
     """A request that is copied from the page succeeds."""
     assert answers[asked].is_success, answers[asked].text
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=str)
-def test_every_answer_is_as_documented(asked: Asked, answers: Mapping[Asked, httpx2.Response]) -> None:
+def test_every_answer_is_as_documented(asked: Call, answers: Mapping[Call, httpx2.Response]) -> None:
     """The media type, the body and the headers of each answer are as the document declares."""
     documented = DOCUMENT["paths"][asked[1]][asked[0]]["responses"][str(answers[asked].status_code)]
     media_type = answers[asked].headers["content-type"].partition(";")[0]

@@ -67,6 +67,6 @@ def test_a_product_of_transposed_rows_ends_no_process(
 
 @pytest.mark.parametrize("room", ["serve", "export"])
 def test_sessions_are_opened_in_one_way_only(room: str) -> None:
-    """So the setting that prevents the crash is missing nowhere."""
+    """Only `graph_session.py` opens sessions, so every session has the setting that prevents the crash."""
     opening = [path.name for path in (ROOT / room).rglob("*.py") if "InferenceSession(" in path.read_text()]
     assert opening == (["graph_session.py"] if room == "serve" else [])

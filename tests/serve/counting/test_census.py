@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from serve.counting.census import Census, Choice, Count, Sheet, VariantRun, Watch
 from serve.counting.ledger import Ledger, read_ledger
-from serve.counting.shadow_results import Copies, add_copies
+from serve.counting.shadow_results import ShadowResults, add_copies
 from serve.rollout.evidence.evidence import Comparison, Evidence
 from serve.rollout.judging.gather import gather
 from serve.rollout.state.rollout import RolloutPlan
@@ -143,9 +143,9 @@ def test_what_a_gateway_holds_is_bounded() -> None:
 
 def test_slices_are_bounded() -> None:
     """At most 32 slices are counted by name; all others count as `other`."""
-    copies = Copies()
+    copies = ShadowResults()
     for number in range(100):
-        add_copies(copies, Copies(slices={f"s{number}": Comparison(pairs=1)}))
+        add_copies(copies, ShadowResults(slices={f"s{number}": Comparison(pairs=1)}))
     assert (len(copies.slices), copies.slices["other"].pairs, copies.slices["s31"].pairs) == (33, 68, 1)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from serve.base.errors import InvalidRequest, ModelFailed
 from serve.base.routing import BUCKETS
-from serve.counting.prior_counts import Past, Recalled
+from serve.counting.prior_counts import PriorCounts, Recalled
 
 
 class Hour:
@@ -20,14 +20,14 @@ class Hour:
         return self.now_s
 
 
-def known(past: Past) -> Mapping[int, tuple[int, int]]:
+def known(past: PriorCounts) -> Mapping[int, tuple[int, int]]:
     """Return requests and errors by bucket."""
     return {bucket: (count.requests, count.errors) for bucket, count in past.counts().keys.items()}
 
 
 def test_requests_and_errors_are_counted_by_bucket() -> None:
     """Requests and errors are counted by bucket, and buckets without requests are omitted."""
-    past = Past()
+    past = PriorCounts()
     for failed in (True, False, False):
         past.count(BUCKETS - 1, failed=failed)
     past.count(0, failed=False)
@@ -37,7 +37,7 @@ def test_requests_and_errors_are_counted_by_bucket() -> None:
 def test_nothing_is_older_than_an_hour() -> None:
     """Counts are kept for at least half an hour and at most an hour."""
     hour = Hour()
-    past = Past(hour)
+    past = PriorCounts(hour)
     past.count(1, failed=False)
     hour.now_s += 1799
     past.count(2, failed=False)
@@ -51,7 +51,7 @@ def test_nothing_is_older_than_an_hour() -> None:
 def test_after_a_long_silence_nothing_is_known() -> None:
     """After a day without requests nothing is known of the day before."""
     hour = Hour()
-    past = Past(hour)
+    past = PriorCounts(hour)
     past.count(1, failed=True)
     hour.now_s += 86_400
     assert known(past) == {}
@@ -64,7 +64,7 @@ def test_after_a_long_silence_nothing_is_known() -> None:
 )
 def test_what_is_no_fault_of_the_model_is_no_error(error: BaseException, errors: int) -> None:
     """Each request counts, but an error counts only if the model is at fault."""
-    past = Past()
+    past = PriorCounts()
     with pytest.raises(type(error)), Recalled(past, 5):
         raise error
     assert known(past) == {5: (1, errors)}
@@ -72,7 +72,7 @@ def test_what_is_no_fault_of_the_model_is_no_error(error: BaseException, errors:
 
 def test_a_request_without_a_key_is_nobodys() -> None:
     """A request without a key is not counted."""
-    past = Past()
+    past = PriorCounts()
     with Recalled(past, None):
         pass
     assert known(past) == {}

@@ -205,7 +205,7 @@ def test_hostile_names_stay_text(visit: Open) -> None:
 
 
 def test_a_candidate_that_is_not_cheaper_comes_with_the_way_out(visit: Open, endpoint: Endpoint) -> None:
-    """The card with the evidence says what to do if the cost does not matter."""
+    """The card with the evidence shows the advice to set `cheaper_by: null`."""
     endpoint.control.come_to("none")
     keeper = endpoint.control.keeper
     keeper.begin("linear-20261122-153000-0001", 600, Policy(shadow=ShadowPolicy(skip=True), proof_above=0))

@@ -11,7 +11,7 @@ import pytest
 from serve.base.errors import ModelFailed
 from serve.base.settings import Settings
 from serve.base.tensor import Arrays
-from serve.counting.shadow_results import Copies
+from serve.counting.shadow_results import ShadowResults
 from tests.serve.clock import run
 from tests.serve.host import Host
 from tests.serve.queues import rows
@@ -103,7 +103,7 @@ def test_several_shadows_get_everything() -> None:
 def test_pairs_are_told_by_slice() -> None:
     """Pairs are counted by slice, named by its first 64 characters; a pair without a slice only in total."""
 
-    async def scenario() -> Copies:
+    async def scenario() -> ShadowResults:
         async with shadowed({"base": Host(), "light": Odd(other)}) as model:
             for slice_ in ("de", "fr", "de", None, "x" * 100):
                 await ask(model, slice_=slice_)
@@ -122,7 +122,7 @@ def test_pairs_are_told_by_slice() -> None:
 def test_a_share_of_the_requests_is_copied() -> None:
     """A share of 0.25 copies 100 of 400 requests, within five standard deviations of 8.7."""
 
-    async def scenario() -> Copies:
+    async def scenario() -> ShadowResults:
         async with shadowed(two(), {"light": 0.25}) as model:
             for _ in range(400):
                 await ask(model)

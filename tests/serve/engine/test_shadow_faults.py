@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from serve.base.errors import ModelFailed
-from serve.counting.shadow_results import Copies
+from serve.counting.shadow_results import ShadowResults
 from serve.engine.model import ServedModel
 from serve.rollout.evidence.evidence import Comparison
 from tests.conftest import FEATURES
@@ -48,7 +48,7 @@ def test_no_request_feels_a_shadow(fault: str) -> None:
 def test_every_copy_is_compared_or_dropped(fault: str) -> None:
     """Each of 40 copies is compared or counted as dropped, whatever fault the shadow has."""
 
-    async def scenario(light: Host) -> Copies:
+    async def scenario(light: Host) -> ShadowResults:
         hosts = {"base": Host(), "light": light}
         async with shadowed(hosts, run_timeout_s=3.0, max_shadow_rows=8) as model:
             await answers(model)

@@ -5,17 +5,17 @@ import asyncio
 import numpy as np
 import pytest
 
-from serve.counting.shadow_results import Copies, add_copies
+from serve.counting.shadow_results import ShadowResults, add_copies
 from tests.serve.clock import run
 from tests.serve.host import Host
 from tests.serve.served_model import ask, request_of, routes
 from tests.serve.shadows import LATER_S, WATCH, Odd, copies_of, other, shadowed
 
 
-def answered(light: Host, *, feedback: bool = True, rows: int = 1, request_id: str = "a1") -> Copies:
+def answered(light: Host, *, feedback: bool = True, rows: int = 1, request_id: str = "a1") -> ShadowResults:
     """Return the copies of a rollout after one request."""
 
-    async def scenario() -> Copies:
+    async def scenario() -> ShadowResults:
         async with shadowed({"base": Host(), "light": light}) as model:
             watch = WATCH.model_copy(update={"feedback": feedback})
             model.route(routes({"base": 1}, {"light": 1.0}), watch)
@@ -51,7 +51,7 @@ def test_an_answer_without_numbers_says_no_class() -> None:
 def test_a_gateway_keeps_so_many_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """At most `_MOST_MATCHED` requests are kept until a keeper has taken them."""
     monkeypatch.setattr("serve.counting.shadow_results._MOST_MATCHED", 2)
-    total = Copies()
+    total = ShadowResults()
     for request_id in "abc":
-        add_copies(total, Copies(matched={request_id: (1, 2)}, classes=3))
+        add_copies(total, ShadowResults(matched={request_id: (1, 2)}, classes=3))
     assert (total.matched, total.classes) == ({"a": (1, 2), "b": (1, 2)}, 3)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serve.counting.shadow_results import Copies
+from serve.counting.shadow_results import ShadowResults
 from serve.engine.shadow_copy import Copy
 from serve.rollout.evidence.evidence import Clusters, Drop
 from tests.serve.clock import run
@@ -15,7 +15,7 @@ from tests.serve.served_model import ask, request_of
 from tests.serve.shadows import LATER_S, Odd, copies_of, faulty, other, shadowed
 
 
-async def copied(light: Host, *counts: int, pause_s: float = 0.0, **settings: Any) -> Copies:
+async def copied(light: Host, *counts: int, pause_s: float = 0.0, **settings: Any) -> ShadowResults:
     """Return the copies of requests with these numbers of rows."""
     async with shadowed({"base": Host(), "light": light}, **settings) as model:
         for count in counts:
@@ -60,7 +60,7 @@ def test_a_part_that_is_hardly_worth_a_run_is_dropped() -> None:
 def test_a_copy_is_dropped_for_a_reason() -> None:
     """A copy for a shadow that is down is dropped for that reason."""
 
-    async def scenario() -> Copies:
+    async def scenario() -> ShadowResults:
         light = Host()
         async with shadowed({"base": Host(), "light": light}) as model:
             light.vanish()

@@ -9,7 +9,7 @@ import numpy as np
 from serve.base.settings import Settings
 from serve.base.tensor import Arrays, Signature, TensorSpec
 from serve.counting.census import Census
-from serve.counting.shadow_results import Copies
+from serve.counting.shadow_results import ShadowResults
 from serve.counting.tally import Tally
 from serve.engine.batch import Joining
 from serve.engine.catalog import LoadedVariant
@@ -41,10 +41,10 @@ def signature_of(*shape: str | int) -> Signature:
 
 def compared(
     host: Host, signature: Signature, inputs: list[Any], expected: list[Any], pads: Mapping[str, int]
-) -> Copies:
+) -> ShadowResults:
     """Return the copies of these inputs, for which the baseline's answer is `expected`."""
 
-    async def scenario() -> Copies:
+    async def scenario() -> ShadowResults:
         settings = Settings()
         joining = Joining(signature=signature, full_rows=8, pads=pads)
         version = LoadedVariant(digest="0" * 64, folder="nowhere", host=None, full_rows=8)

@@ -31,7 +31,7 @@ def test_answers_go_out_at_once(server: Running, make_loop: MakeLoop) -> None:
         loop = asyncio.get_running_loop()
         accepted: list[int] = []
 
-        class Seen(asyncio.Protocol):
+        class Recorder(asyncio.Protocol):
             def connection_made(self, transport: asyncio.BaseTransport) -> None:
                 sock = transport.get_extra_info("socket")
                 accepted.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
@@ -39,7 +39,7 @@ def test_answers_go_out_at_once(server: Running, make_loop: MakeLoop) -> None:
 
         listener = listen("127.0.0.1", 0)
         host, port = listener.getsockname()
-        serving = await loop.create_server(Seen, sock=listener)
+        serving = await loop.create_server(Recorder, sock=listener)
         _, writer = await asyncio.open_connection(host, port)
         while not accepted:
             await asyncio.sleep(0.001)

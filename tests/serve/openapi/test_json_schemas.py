@@ -64,5 +64,5 @@ def test_a_schema_has_the_descriptions_of_its_type() -> None:
 def test_a_type_refuses_what_the_server_refuses_or_never_sends(
     name: str, value: object, accepted: bool
 ) -> None:
-    """And accepts everything else."""
+    """The schema of a type rejects what the server rejects or never sends, and accepts all else."""
     assert valid(name, value) == accepted

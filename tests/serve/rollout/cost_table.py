@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from serve.rollout.evidence.evalues import Array
 from serve.rollout.judging.cost import Contrast, contrast, log_cheaper
 from serve.rollout.state.policy import Policy
-from tests.serve.rollout.requirements import Asked, Cell, Found, median_said
+from tests.serve.rollout.requirements import Cell, Found, Requirement, median_said
 
 _MOST_BLOCKS = 32
 _SHOWN = -math.log(1 - Policy().proof)
@@ -207,9 +207,9 @@ def cost_cells(fast: bool) -> Iterator[Cell]:
         worlds += [(World(share=0.5, **kind), 6 * 3600) for kind in KINDS[:2] + KINDS[4:5]]
     for world, seconds in worlds:
         asked = (
-            Asked("shown cheaper", at_least=0.95)
+            Requirement("shown cheaper", at_least=0.95)
             if world.ratio < 0.8
-            else Asked("shown cheaper", at_most=0.05)
+            else Requirement("shown cheaper", at_most=0.05)
         )
         said = ", ".join(
             f"{field.name} {value}"

@@ -21,7 +21,7 @@ from serve.rollout.judging.clusters import compare
 from serve.rollout.judging.counts import Counts, counts_in
 from serve.rollout.judging.guards import harm, safety
 from serve.rollout.state.policy import Policy
-from tests.serve.rollout.requirements import Asked, Cell, Found, median_said
+from tests.serve.rollout.requirements import Cell, Found, Requirement, median_said
 from tests.serve.rollout.simulate import GUARDS
 
 # The runs that are compared at a time; more do not fit into a processor's cache.
@@ -229,15 +229,15 @@ def find(population: Population, runs: int) -> Found:
 def keys_cells(fast: bool) -> Iterator[Cell]:
     """Each population, equal and with twice the errors, with an hour of past and, unless it is fast, without.
     Without one nothing is asked but that none is promoted that is bad."""
-    never_on = Asked("promoted", at_most=0.01)
+    never_on = Requirement("promoted", at_most=0.01)
     for population, past_s in product(POPULATIONS, (3600.0,) if fast else (3600.0, 0.0)):
         kinds: tuple[Worse | None, ...] = (None, twice)
         if population.fails is few:
             kinds = (None, as_many_more, spread)
         for worse in kinds:
-            asked: tuple[Asked, ...] = (Asked("rolled back", at_most=0.01),)
+            asked: tuple[Requirement, ...] = (Requirement("rolled back", at_most=0.01),)
             if worse is not None:
-                asked = (never_on, Asked("rolled back", at_least=0.99)) if past_s else (never_on,)
+                asked = (never_on, Requirement("rolled back", at_least=0.99)) if past_s else (never_on,)
             kind = "equal" if worse is None else f"twice the errors ({worse.__name__})"
             scenario = replace(population, worse=worse, past_s=past_s, look_every_s=60 if fast else 5)
             yield Cell(

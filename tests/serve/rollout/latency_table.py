@@ -16,7 +16,7 @@ from serve.counting.quantiles import NAMES, QUANTILES
 from serve.counting.tally import EDGES_MS
 from serve.rollout.evidence.evalues import Array
 from serve.rollout.state.policy import ErrorGuard, Policy, QuantileGuard
-from tests.serve.rollout.requirements import Asked, Cell, Found
+from tests.serve.rollout.requirements import Cell, Found, Requirement
 from tests.serve.rollout.simulate import Runs, run
 from tests.serve.rollout.traffic import Scenario, Truths, Whole
 from tests.serve.rollout.verdict_cells import NEVER_BACK, PROMOTED, SOON_BACK, found_of
@@ -209,7 +209,7 @@ def latency_cells(fast: bool) -> Iterator[Cell]:
         if fast and full.tick_s > 1:
             continue
         scenario = replace(full, seconds=900, look_every_s=15) if fast else full
-        asked: tuple[Asked, ...] = SOON_BACK
+        asked: tuple[Requirement, ...] = SOON_BACK
         if scenario.candidate is a_tenth_slower:
             asked = ()
         elif scenario.candidate is same:

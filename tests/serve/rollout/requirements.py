@@ -20,7 +20,7 @@ class Found(NamedTuple):
     said: str = ""
 
 
-class Asked(NamedTuple):
+class Requirement(NamedTuple):
     """A share of the rollouts to which something may happen at most, or must at least."""
 
     what: str
@@ -46,7 +46,7 @@ class Cell:
 
     group: str
     name: str
-    asked: tuple[Asked, ...]
+    asked: tuple[Requirement, ...]
     # Returns the results of this number of rollouts.
     find: Callable[[int], Found]
     runs: int = 1000

@@ -12,7 +12,7 @@ import numpy as np
 from serve.rollout.evidence.evalues import Array
 from serve.rollout.judging.shadow_likeness import Pairs, above, below
 from serve.rollout.state.policy import Policy, ShadowPolicy
-from tests.serve.rollout.requirements import Asked, Cell, Found
+from tests.serve.rollout.requirements import Cell, Found, Requirement
 from tests.serve.rollout.simulate import GUARDS, simulate_shadow
 
 LIMIT = 0.02
@@ -69,12 +69,18 @@ def find_alone(true: float, runs: int) -> Found:
 def shadow_cells(fast: bool) -> Iterator[Cell]:
     """One cell for each true share and correlation, where 2 % of the pairs may differ."""
     runs = 100 if fast else 1000
-    asked = {"good": (Asked("rolled back", at_most=0.01),), "bad": (Asked("let on", at_most=0.05),)}
+    asked = {
+        "good": (Requirement("rolled back", at_most=0.01),),
+        "bad": (Requirement("let on", at_most=0.05),),
+    }
     for true in TRUE:
         here = asked["good"] * (true <= LIMIT) + asked["bad"] * (true >= LIMIT)
         for alike in ALIKE:
             name = f"{true:.1%} differ where {LIMIT:.0%} may, {ROWS} rows a request, correlation {alike}"
             yield Cell(group="shadow", name=name, asked=here, find=partial(find, true, alike), runs=runs)
-    for true, each in ((0.005, Asked("let on", at_least=0.99)), (0.05, Asked("rolled back", at_least=0.99))):
+    for true, each in (
+        (0.005, Requirement("let on", at_least=0.99)),
+        (0.05, Requirement("rolled back", at_least=0.99)),
+    ):
         name = f"{true:.1%} differ where {LIMIT:.0%} may, one row a request"
         yield Cell(group="shadow", name=name, asked=(each,), find=partial(find_alone, true), runs=runs)

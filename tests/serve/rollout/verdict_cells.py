@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any, Literal
 
 from serve.rollout.state.policy import Policy
-from tests.serve.rollout.requirements import Asked, Cell, Found, median_said
+from tests.serve.rollout.requirements import Cell, Found, Requirement, median_said
 from tests.serve.rollout.simulate import Runs, simulate
 from tests.serve.rollout.traffic import Scenario
 
@@ -34,9 +34,9 @@ DISTURBANCES: dict[str, dict[str, Any]] = {
         "diurnal": True,
     },
 }
-NEVER_BACK = Asked("rolled back", at_most=0.01)
-SOON_BACK = (Asked("rolled back", at_least=0.99), Asked("promoted", at_most=0.01))
-PROMOTED = (Asked("promoted", at_least=0.9), NEVER_BACK)
+NEVER_BACK = Requirement("rolled back", at_most=0.01)
+SOON_BACK = (Requirement("rolled back", at_least=0.99), Requirement("promoted", at_most=0.01))
+PROMOTED = (Requirement("promoted", at_least=0.9), NEVER_BACK)
 
 
 def find(scenario: Scenario, runs: int) -> Found:
@@ -65,7 +65,7 @@ def verdict_cells(fast: bool) -> Iterator[Cell]:
     """Fast: shorter, and with fewer rollouts."""
     runs = 100 if fast else 1000
     for name, disturbance in DISTURBANCES.items():
-        kinds: dict[str, tuple[dict[str, Any], tuple[Asked, ...]]] = {
+        kinds: dict[str, tuple[dict[str, Any], tuple[Requirement, ...]]] = {
             "equal": ({"seconds": 600 if fast else WITHIN_S, "look_every_s": 10}, (NEVER_BACK,)),
             "twice the errors": ({"seconds": WITHIN_S, "errors": (0.02, 0.04)}, SOON_BACK),
             "30 % cheaper": ({"seconds": 4 * HOUR_S, "cost": 0.7}, PROMOTED),
@@ -94,7 +94,10 @@ def high_cells(fast: bool) -> Iterator[Cell]:
 
 def calm_cells(fast: bool) -> Iterator[Cell]:
     """Twice the errors from one second on, after hours of calm at 25 %."""
-    asked = (Asked("rolled back", at_least=0.99), Asked("rolled back before", at_most=0.01))
+    asked = (
+        Requirement("rolled back", at_least=0.99),
+        Requirement("rolled back before", at_most=0.01),
+    )
     for hours in (1,) if fast else (1, 8, 20):
         scenario = Scenario(
             requests_per_s=100,

@@ -15,7 +15,7 @@ from serve.rollout.evidence.time_window import WINDOW_S
 from serve.rollout.judging.guards import harm
 from serve.rollout.judging.recent_rates import limit_of, looks_of, weigh_recent
 from serve.rollout.state.policy import Policy
-from tests.serve.rollout.requirements import Asked, Cell, Found
+from tests.serve.rollout.requirements import Cell, Found, Requirement
 from tests.serve.rollout.simulate import GUARDS, Runs, run
 from tests.serve.rollout.traffic import Scenario, Whole
 from tests.serve.rollout.verdict_cells import HOUR_S, NEVER_BACK, found_of
@@ -133,7 +133,10 @@ def watch_cells(fast: bool) -> Iterator[Cell]:
                 find=partial(find, scenario, minutes * 60),
                 runs=runs,
             )
-    asked = (Asked("rolled back", at_least=0.99), Asked("rolled back before", at_most=0.01))
+    asked = (
+        Requirement("rolled back", at_least=0.99),
+        Requirement("rolled back before", at_most=0.01),
+    )
     for rate in (1.0, 0.5, 0.2, 0.1, 0.06):
         scenario = Scenario(
             requests_per_s=100,

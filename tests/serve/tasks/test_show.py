@@ -24,7 +24,7 @@ def test_the_table_shows_every_variant_and_who_was_rejected(
 
 
 def test_a_variant_whose_rows_run_alone_says_so_below(tmp_path: Path, make_bundle: MakeBundle) -> None:
-    """Such a variant is accepted, and a note names it."""
+    """A variant with `rows: alone` is accepted, and a note below the table names it."""
     make_bundle(tmp_path, "base")
     make_bundle(tmp_path, "int8", rows="alone")
     rows = table(describe(read_model(tmp_path / "linear"))).splitlines()

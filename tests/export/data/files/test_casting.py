@@ -1,4 +1,4 @@
-"""A type that a recipe demands changes no value, or is refused."""
+"""Casting to a type that a recipe demands changes no value, or is refused."""
 
 from typing import Any
 
@@ -23,14 +23,14 @@ from export.errors import InvalidData
     ],
 )
 def test_keeps_values(array: Any, dtype: Dtype, expected: list[Any]) -> None:
-    """Whole numbers may become floats and back; text that is numbers becomes numbers."""
+    """Whole numbers become floats and back, and text that holds numbers becomes numbers."""
     changed = cast("x", array, dtype)
     assert changed.dtype == dtype
     assert np.array_equal(changed, expected, equal_nan=dtype.startswith("float"))
 
 
 def test_rounds_floats() -> None:
-    """Fewer bits hold the nearest value."""
+    """A float with fewer bits has the nearest value."""
     assert cast("x", np.array([0.1]), "float32")[0] == np.float32(0.1)
 
 
@@ -50,6 +50,6 @@ def test_rounds_floats() -> None:
     ],
 )
 def test_refuses_values_that_would_change(array: Any, dtype: Dtype, message: str) -> None:
-    """The first such value is named with its row."""
+    """The error names the first value that would change, and its row."""
     with pytest.raises(InvalidData, match=message):
         cast("x", array, dtype)

@@ -11,33 +11,33 @@ from export.errors import InvalidData
 
 
 def read(folder: Path, content: str | bytes, **form: Any) -> Any:
-    """What a recipe with these settings takes from a file of this content."""
+    """Return what a recipe with these settings reads from a file of this content."""
     path = folder / "rows.jsonl"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return read_rows(path, RowForm.parse(form, "form"))
 
 
 def test_reads_texts_and_labels(tmp_path: Path) -> None:
-    """The text has the key `text`; blank lines are no rows."""
+    """By default the text has the key `text`; blank lines are skipped."""
     rows = read(tmp_path, '{"text": "good", "label": 1}\n\n{"text": "schlímm", "label": 0}\n', labels="label")
     assert rows.inputs["text"].tolist() == ["good", "schlímm"]
     assert rows.labels.tolist() == [1, 0]
 
 
 def test_the_text_may_have_another_key(tmp_path: Path) -> None:
-    """Other keys of the lines do not matter."""
+    """The recipe may name another key for the text, and further keys are ignored."""
     rows = read(tmp_path, '{"body": "a", "id": 7}\n{"body": "b"}', inputs={"text": "body"})
     assert {name: array.tolist() for name, array in rows.inputs.items()} == {"text": ["a", "b"]}
 
 
 def test_labels_per_token_are_lists(tmp_path: Path) -> None:
-    """One list for each text, of its own length."""
+    """Labels per token are a list for each text, of its own length."""
     rows = read(tmp_path, '{"text": "a", "tags": [1]}\n{"text": "a b", "tags": [0, 1]}', labels="tags")
     assert rows.labels.tolist() == [[1], [0, 1]]
 
 
 def test_a_mark_of_the_byte_order_is_no_text(tmp_path: Path) -> None:
-    """Windows programs write one at the start."""
+    """A byte order mark at the start of the file is ignored."""
     assert read(tmp_path, b'\xef\xbb\xbf{"text": "a"}\r\n').inputs["text"].tolist() == ["a"]
 
 
@@ -62,6 +62,6 @@ def test_a_mark_of_the_byte_order_is_no_text(tmp_path: Path) -> None:
     ],
 )
 def test_refuses(tmp_path: Path, content: str | bytes, form: Any, message: str) -> None:
-    """The line and what is wrong in it are named."""
+    """The error names the line or row, and the fault."""
     with pytest.raises(InvalidData, match=message):
         read(tmp_path, content, **form)

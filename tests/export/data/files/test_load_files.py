@@ -1,4 +1,4 @@
-"""Files become splits that the validation of data takes as it takes a factory's."""
+"""Files become splits that are validated like those of a factory."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ SPLIT = {"train": 0.5, "calibration": 0.1, "search": 0.15, "held_out": 0.25}
 def load(
     folder: Path, data: dict[str, Any], known: tuple[str, ...] = (), tokenizer: Tokenizer | None = None
 ) -> tuple[Data, tuple[str, ...]]:
-    """The validated splits of a recipe in the folder, and the names of its classes."""
+    """Return the validated splits of a recipe in the folder, and the names of its classes."""
     raw, names = load_files(
         DataFiles.parse(data, "data"), folder, known, lambda at, pair: read_split(at, pair, tokenizer, False)
     )
@@ -28,13 +28,13 @@ def load(
 
 
 def save(path: Path, rows: int, first: float = 0, classes: int = 4) -> None:
-    """Different rows of two numbers, of as many rows for each class."""
+    """Save different rows of two numbers, with as many rows for each class."""
     x = np.arange(first, first + 2 * rows, dtype=np.float32).reshape(rows, 2)
     np.savez(path, x=x, y=np.arange(rows) % classes)
 
 
 def test_one_file_is_divided(tmp_path: Path) -> None:
-    """Every row is in one split, beside its own label, and every class in every split."""
+    """Every row is in one split and keeps its label, and each split has every class."""
     save(tmp_path / "rows.npz", 200)
     data, names = load(tmp_path, {"files": {"path": "rows.npz", "labels": "y"}, "split": SPLIT})
     assert {name: len(split) for name, split in data.splits.items()} == {
@@ -51,7 +51,7 @@ def test_one_file_is_divided(tmp_path: Path) -> None:
 
 
 def test_the_seed_of_the_data_chooses_the_rows(tmp_path: Path) -> None:
-    """Another seed gives other splits, the same one the same."""
+    """The same seed gives the same held-out split, and another seed another."""
     save(tmp_path / "rows.npz", 200)
     files = {"files": {"path": "rows.npz"}, "split": SPLIT}
     one, same, other = (load(tmp_path, {**files, "seed": seed})[0].held_out.fingerprint for seed in (0, 0, 1))
@@ -60,7 +60,7 @@ def test_the_seed_of_the_data_chooses_the_rows(tmp_path: Path) -> None:
 
 
 def test_each_split_may_have_its_own_file(tmp_path: Path) -> None:
-    """In the order of the file, from any folder beside the recipe."""
+    """Each split may have its own file in a subfolder, and keeps the order of the file."""
     (tmp_path / "parts").mkdir()
     for number, name in enumerate(("calibration", "search", "held_out")):
         save(tmp_path / "parts" / f"{name}.npz", 8, first=100 * number)
@@ -71,7 +71,7 @@ def test_each_split_may_have_its_own_file(tmp_path: Path) -> None:
 
 
 def test_equal_rows_are_in_one_split(tmp_path: Path) -> None:
-    """A file that holds each row twice is sound."""
+    """A file that holds each row twice is accepted, because equal rows are in one split."""
     x = np.repeat(np.arange(100, dtype=np.float32), 2)[:, None]
     np.savez(tmp_path / "rows.npz", x=x, y=np.arange(200) % 2)
     data, _ = load(tmp_path, {"files": {"path": "rows.npz", "labels": "y"}, "split": SPLIT})
@@ -79,7 +79,7 @@ def test_equal_rows_are_in_one_split(tmp_path: Path) -> None:
 
 
 def test_texts_are_equal_if_their_tokens_are(tmp_path: Path) -> None:
-    """Texts that differ only behind the longest length are one row, and not in two splits."""
+    """Texts that differ only after the maximum length count as equal, and are in one split."""
     vocabulary = {"[PAD]": 0, "[UNK]": 1, **{str(number): number + 2 for number in range(50)}}
     made = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="[UNK]"))
     made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
@@ -99,7 +99,8 @@ def test_texts_are_equal_if_their_tokens_are(tmp_path: Path) -> None:
 def test_names_of_classes_are_indexes(
     tmp_path: Path, known: tuple[str, ...], expected: list[int], names: tuple[str, ...]
 ) -> None:
-    """In the model's order, or else in that of the alphabet, which then names the classes."""
+    """Names of classes become indexes: in the model's order, or else in alphabetical order, which is then
+    returned."""
     for number, name in enumerate(("calibration", "search", "held_out")):
         (tmp_path / f"{name}.csv").write_text(f"x,kind\n{number}.5,cat\n{number}.25,dog\n")
     files = {name: f"{name}.csv" for name in ("calibration", "search", "held_out")}
@@ -125,7 +126,7 @@ def test_names_of_classes_are_indexes(
 def test_faults_are_named_by_the_rows_of_the_file(
     tmp_path: Path, arrays: dict[str, Any], message: str
 ) -> None:
-    """Not by those of a split, which nobody can look up."""
+    """The error names the file, and rows by their number in the file."""
     np.savez(tmp_path / "rows.npz", **arrays)
     files = {"path": "rows.npz", "labels": "y" if "y" in arrays else None}
     with pytest.raises(InvalidData, match=message):
@@ -133,7 +134,7 @@ def test_faults_are_named_by_the_rows_of_the_file(
 
 
 def test_files_that_share_rows_are_refused(tmp_path: Path) -> None:
-    """As a factory's splits are."""
+    """Files that share rows are refused, and the error names the splits."""
     for number, name in enumerate(("calibration", "search", "held_out")):
         save(tmp_path / f"{name}.npz", 8, first=8 * number)
     files = {name: f"{name}.npz" for name in ("calibration", "search", "held_out")}

@@ -15,18 +15,18 @@ LABELS = np.array([2, 0, 1])
 
 
 def npz(folder: Path, **arrays: Any) -> Path:
-    """A file of these arrays."""
+    """Save a file of these arrays. Returns its path."""
     np.savez(folder / "rows.npz", **arrays)
     return folder / "rows.npz"
 
 
 def read(path: Path, **form: Any) -> Any:
-    """What a recipe with these settings takes from the file."""
+    """Return what a recipe with these settings reads from the file."""
     return read_rows(path, RowForm.parse(form, "form"))
 
 
 def test_all_arrays_but_the_labels_are_inputs(tmp_path: Path) -> None:
-    """Without `inputs`, each under its own name and with its own type."""
+    """Without `inputs`, each array but the labels is an input with its own name and type."""
     rows = read(npz(tmp_path, image=IMAGES, label=LABELS), labels="label")
     assert list(rows.inputs) == ["image"]
     assert rows.inputs["image"].dtype == np.float64
@@ -38,21 +38,21 @@ def test_all_arrays_but_the_labels_are_inputs(tmp_path: Path) -> None:
     ("inputs", "names"), [(["image"], ["image"]), ({"x": "image"}, ["x"]), (None, ["image", "row_id"])]
 )
 def test_inputs_may_be_chosen_and_renamed(tmp_path: Path, inputs: Any, names: list[str]) -> None:
-    """A list chooses arrays; a mapping gives them other names."""
+    """A list of inputs chooses arrays, and a mapping gives them other names."""
     rows = read(npz(tmp_path, image=IMAGES, row_id=LABELS), inputs=inputs)
     assert list(rows.inputs) == names
     assert rows.labels is None
 
 
 def test_types_are_converted_on_demand(tmp_path: Path) -> None:
-    """Inputs by the names that the model has for them, labels by their key."""
+    """`dtypes` converts inputs by their new names, and labels by their key."""
     path = npz(tmp_path, image=IMAGES, label=LABELS.astype(float))
     rows = read(path, inputs={"x": "image"}, labels="label", dtypes={"x": "float32", "label": "int64"})
     assert (rows.inputs["x"].dtype, rows.labels.dtype) == (np.float32, np.int64)
 
 
 def test_one_array_is_one_input(tmp_path: Path) -> None:
-    """An .npy file has no names, so the recipe names its input."""
+    """The array of an .npy file is one input, which the recipe names."""
     np.save(tmp_path / "rows.npy", IMAGES)
     rows = read(tmp_path / "rows.npy", inputs=["x"], dtypes={"x": "float32"})
     assert rows.inputs["x"].dtype == np.float32
@@ -70,7 +70,7 @@ def test_one_array_is_one_input(tmp_path: Path) -> None:
     ],
 )
 def test_refuses_settings_that_do_not_fit_the_file(tmp_path: Path, form: Any, message: str) -> None:
-    """Names that the file does not have are named with the nearest one."""
+    """The error names what does not fit the file, and the nearest name if there is one."""
     with pytest.raises(InvalidData, match=message):
         read(npz(tmp_path, image=IMAGES, label=LABELS), **form)
 
@@ -87,7 +87,7 @@ def test_refuses_settings_that_do_not_fit_the_file(tmp_path: Path, form: Any, me
     ],
 )
 def test_refuses_names_and_labels_in_a_single_array(tmp_path: Path, form: Any, message: str) -> None:
-    """There is exactly one input, and nothing beside it."""
+    """For an .npy file, labels, several inputs, or no input name are refused."""
     np.save(tmp_path / "rows.npy", IMAGES)
     with pytest.raises(InvalidData, match=message):
         read(tmp_path / "rows.npy", **form)
@@ -96,14 +96,14 @@ def test_refuses_names_and_labels_in_a_single_array(tmp_path: Path, form: Any, m
 @pytest.mark.parametrize("name", ["rows.npz", "rows.npy"])
 @pytest.mark.parametrize("content", [b"", b"text, not arrays", b"PK\x03\x04broken", b"\x93NUMPY\x01\x00"])
 def test_refuses_files_of_other_content(tmp_path: Path, name: str, content: bytes) -> None:
-    """An empty, broken or foreign file is named."""
+    """An empty, broken or foreign file is refused and named."""
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InvalidData, match=rf"{name} holds no plain arrays of numpy"):
         read(tmp_path / name, inputs=["x"])
 
 
 def test_refuses_a_file_that_is_cut_off(tmp_path: Path) -> None:
-    """A download that broke off is no shorter data."""
+    """A file that is cut off is refused and named."""
     np.save(tmp_path / "rows.npy", IMAGES)
     content = (tmp_path / "rows.npy").read_bytes()
     (tmp_path / "rows.npy").write_bytes(content[:-8])
@@ -113,7 +113,7 @@ def test_refuses_a_file_that_is_cut_off(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "other"), [("rows.npz", ".npy"), ("rows.npy", ".npz")])
 def test_refuses_a_wrong_extension(tmp_path: Path, name: str, other: str) -> None:
-    """What is inside decides, and the message has the right extension."""
+    """A file whose content does not match its extension is refused, and the error has the right extension."""
     with (tmp_path / name).open("wb") as file:
         np.save(file, IMAGES) if other == ".npy" else np.savez(file, x=IMAGES)
     with pytest.raises(InvalidData, match=rf"rename the file to \{other}"):
@@ -121,7 +121,7 @@ def test_refuses_a_wrong_extension(tmp_path: Path, name: str, other: str) -> Non
 
 
 def test_refuses_rows_of_several_sizes(tmp_path: Path) -> None:
-    """Ragged arrays are Python objects, which could run code when they are read."""
+    """An array of Python objects, such as rows of several sizes, is refused."""
     ragged = np.empty(2, object)
     ragged[:] = [np.zeros(2), np.zeros(3)]
     with pytest.raises(InvalidData, match=r"rows\.npz: the array 'x' cannot be read .*the same shape"):
@@ -129,6 +129,6 @@ def test_refuses_rows_of_several_sizes(tmp_path: Path) -> None:
 
 
 def test_refuses_a_label_that_is_not_a_number(tmp_path: Path) -> None:
-    """NaN is the label of no row."""
+    """A label that is NaN counts as missing and is refused."""
     with pytest.raises(InvalidData, match=r"rows\.npz: the label of row 1 is missing"):
         read(npz(tmp_path, x=LABELS, y=np.array([0.5, np.nan, 1])), labels="y")

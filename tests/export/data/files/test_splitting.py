@@ -13,18 +13,18 @@ SHARES = {"train": 0.5, "calibration": 0.1, "search": 0.15, "held_out": 0.25}
 def split(
     hashes: list[str], classes: list[int] | None = None, seed: int = 0, **shares: float
 ) -> dict[str, NDArray[np.int64]]:
-    """The rows of each split."""
+    """Return the rows of each split."""
     numbers = None if classes is None else np.array(classes)
     return split_rows("rows.npz", hashes, numbers, {**SHARES, **shares}, seed)
 
 
 def distinct(count: int) -> list[str]:
-    """The hashes of so many different rows."""
+    """Return the hashes of this number of different rows."""
     return [f"row {number}" for number in range(count)]
 
 
 def test_every_row_is_in_one_split_of_the_stated_size() -> None:
-    """The shares of 200 rows are whole numbers."""
+    """Each of 200 rows is in one split, and the sizes equal the shares."""
     parts = split(distinct(200))
     assert {name: len(rows) for name, rows in parts.items()} == {
         "train": 100,
@@ -36,7 +36,7 @@ def test_every_row_is_in_one_split_of_the_stated_size() -> None:
 
 
 def test_the_seed_decides() -> None:
-    """The same seed gives the same rows, another one others; neither keeps the order of the file."""
+    """The same seed gives the same rows, and another seed others; neither keeps the order of the file."""
     one, same, other = (split(distinct(200), seed=seed)["held_out"].tolist() for seed in (3, 3, 4))
     assert one == same
     assert set(one) != set(other)
@@ -44,7 +44,7 @@ def test_the_seed_decides() -> None:
 
 
 def test_no_share_is_no_split() -> None:
-    """Without training, all rows can measure."""
+    """A share of 0 gives no split, and the others have all rows."""
     parts = split(distinct(100), train=0, calibration=0.2, search=0.2, held_out=0.6)
     assert {name: len(rows) for name, rows in parts.items()} == {
         "calibration": 20,
@@ -55,8 +55,7 @@ def test_no_share_is_no_split() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_split_has_the_classes_in_proportion(seed: int) -> None:
-    """A class of 40 rows has 4, 6, 10 and 20 of them in the splits; a stretch of it may be one more or
-    less."""
+    """The rows of each class in a split equal its share, give or take one."""
     classes = [0] * 120 + [1] * 40 + [2] * 40
     parts = split(distinct(200), classes, seed)
     for name, share in SHARES.items():
@@ -66,20 +65,20 @@ def test_every_split_has_the_classes_in_proportion(seed: int) -> None:
 
 
 def test_the_first_rows_of_a_split_have_all_classes() -> None:
-    """Steps that take only some rows of a split see every class."""
+    """The first 8 of 100 rows of a split have all four classes."""
     rows = split(distinct(1000), [number // 250 for number in range(1000)])["calibration"]
     assert set((rows[:8] // 250).tolist()) == {0, 1, 2, 3}
 
 
 def test_a_class_of_one_row_is_somewhere() -> None:
-    """It can be in one split only."""
+    """A class of one row is in exactly one split."""
     parts = split(distinct(101), [0] * 100 + [1])
     assert sum(100 in rows for rows in parts.values()) == 1
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_equal_rows_are_in_one_split(seed: int) -> None:
-    """A hundred rows, each three times, with and without different labels."""
+    """Three copies of a row are in one split, with and without different labels."""
     hashes = distinct(100) * 3
     for classes in (None, [number % 7 for number in range(300)]):
         parts = split(hashes, classes, seed)
@@ -101,6 +100,6 @@ def test_equal_rows_are_in_one_split(seed: int) -> None:
     ],
 )
 def test_refuses_too_few_rows(hashes: list[str], message: str) -> None:
-    """A split needs two different rows."""
+    """Rows that leave a split fewer than two different ones are refused."""
     with pytest.raises(InvalidData, match=message):
         split(hashes)

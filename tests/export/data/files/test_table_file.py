@@ -17,21 +17,21 @@ ROWS = "age,income,city,p0,p1,label\n30,1.5,Bern,1,2,0\n40,2.5,Paris,3,4,1\n"
 
 
 def csv(folder: Path, content: str | bytes, **form: Any) -> Any:
-    """What a recipe with these settings takes from a CSV file of this content."""
+    """Return what a recipe with these settings reads from a CSV file of this content."""
     path = folder / "rows.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return read_rows(path, RowForm.parse(form, "form"))
 
 
 def parquet(folder: Path, columns: dict[str, Any], **form: Any) -> Any:
-    """The same for a Parquet file of these columns."""
+    """Return what a recipe with these settings reads from a Parquet file of these columns."""
     path = folder / "rows.parquet"
     pq.write_table(pa.table(columns), path)
     return read_rows(path, RowForm.parse(form, "form"))
 
 
 def test_a_column_is_an_input_of_its_name(tmp_path: Path) -> None:
-    """One value per row; fractions are float32, whole numbers int64."""
+    """A column is an input with its name; fractions are float32, and whole numbers int64."""
     rows = csv(tmp_path, ROWS, inputs=["age", "income", "city"], labels="label")
     found = {name: (array.dtype.name, array.tolist()) for name, array in rows.inputs.items()}
     assert found == {
@@ -43,7 +43,7 @@ def test_a_column_is_an_input_of_its_name(tmp_path: Path) -> None:
 
 
 def test_a_list_of_columns_is_one_input(tmp_path: Path) -> None:
-    """The columns stand side by side; a list of one is a column vector."""
+    """A list of columns becomes one input with a column each; a list of one becomes a column vector."""
     rows = csv(tmp_path, ROWS, inputs={"x": ["income", "age"], "city": ["city"]})
     assert rows.inputs["x"].dtype == np.float32
     assert rows.inputs["x"].tolist() == [[1.5, 30], [2.5, 40]]
@@ -51,7 +51,7 @@ def test_a_list_of_columns_is_one_input(tmp_path: Path) -> None:
 
 
 def test_a_pattern_is_all_columns_that_match(tmp_path: Path) -> None:
-    """In the order of the file, and never the labels."""
+    """A pattern chooses all columns that match, in the order of the file and without the labels."""
     rows = csv(tmp_path, ROWS, inputs={"x": ["p*"]}, dtypes={"x": "float32"})
     assert rows.inputs["x"].dtype == np.float32
     assert rows.inputs["x"].tolist() == [[1, 2], [3, 4]]
@@ -60,13 +60,13 @@ def test_a_pattern_is_all_columns_that_match(tmp_path: Path) -> None:
 
 
 def test_without_inputs_every_other_column_is_one(tmp_path: Path) -> None:
-    """As in an .npz file."""
+    """Without `inputs`, each column but the labels is an input."""
     rows = csv(tmp_path, ROWS, labels="label")
     assert list(rows.inputs) == ["age", "income", "city", "p0", "p1"]
 
 
 def test_reads_parquet(tmp_path: Path) -> None:
-    """With the file's own types, and only the columns that are wanted."""
+    """A Parquet file keeps its types, and only the requested columns are read."""
     columns = {
         "x": pa.array([[[1.0, 2.0]], [[3.0, 4.0]]]),
         "n": pa.array([1, 2], pa.int32()),
@@ -83,19 +83,19 @@ def test_reads_parquet(tmp_path: Path) -> None:
 
 
 def test_a_list_column_may_be_labels_per_token(tmp_path: Path) -> None:
-    """Of several lengths."""
+    """A list column with rows of several lengths may hold the labels per token."""
     rows = parquet(tmp_path, {"text": ["a", "a b"], "tags": [[1], [0, 1]]}, labels="tags")
     assert rows.labels.tolist() == [[1], [0, 1]]
 
 
 def test_a_missing_number_is_nan(tmp_path: Path) -> None:
-    """Whether the model takes it is checked with the model."""
+    """A missing number becomes NaN."""
     rows = csv(tmp_path, "a,b\n1,\n,2.5\n", inputs={"x": ["a", "b"]})
     assert np.array_equal(rows.inputs["x"], [[1, np.nan], [np.nan, 2.5]], equal_nan=True)
 
 
 def test_a_text_may_have_several_lines(tmp_path: Path) -> None:
-    """In quotes."""
+    """A quoted text may have several lines."""
     assert csv(tmp_path, 'text\n"one\ntwo"\nthree\n').inputs["text"].tolist() == ["one\ntwo", "three"]
 
 
@@ -120,7 +120,7 @@ def test_a_text_may_have_several_lines(tmp_path: Path) -> None:
     ],
 )
 def test_refuses_csv(tmp_path: Path, content: str | bytes, form: Any, message: str) -> None:
-    """The column, the row and the value are named."""
+    """The error names the column, the row and the value, as far as they apply."""
     with pytest.raises(InvalidData, match=message):
         csv(tmp_path, content, **form)
 
@@ -138,18 +138,18 @@ def test_refuses_csv(tmp_path: Path, content: str | bytes, form: Any, message: s
     ],
 )
 def test_refuses_parquet(tmp_path: Path, columns: dict[str, Any], form: Any, message: str) -> None:
-    """Types that no model takes, and rows that are not alike."""
+    """Types that no model takes, missing values and rows of several lengths are refused."""
     with pytest.raises(InvalidData, match=message):
         parquet(tmp_path, columns, **form)
 
 
 def test_refuses_a_file_that_is_no_parquet(tmp_path: Path) -> None:
-    """Whatever its extension says."""
+    """A file with the extension of Parquet and other content is refused."""
     (tmp_path / "rows.parquet").write_text(ROWS)
     with pytest.raises(InvalidData, match=r"rows\.parquet is no table"):
         read_rows(tmp_path / "rows.parquet", RowForm())
 
 
 def test_a_table_without_rows_is_empty(tmp_path: Path) -> None:
-    """Its columns are there; the validation of the data says that every split needs rows."""
+    """A table without rows gives empty inputs."""
     assert csv(tmp_path, "a,b\n", labels="b").inputs["a"].shape == (0,)

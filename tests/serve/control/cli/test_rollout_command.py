@@ -23,7 +23,7 @@ def idle(endpoint: Endpoint) -> LocalControl:
 
 
 def test_start_sends_the_policy_that_was_written(type: Type, idle: LocalControl, tmp_path: Path) -> None:
-    """The policy file is validated here; its nulls reach the server too, where they turn something off."""
+    """A start sends the validated policy file, including its nulls."""
     policy = tmp_path / "policy.yaml"
     policy.write_text("{cheaper_by: null, shadow: {slices: null}}")
     code, shown = type("rollout", "start", "linear", "--to", "light", "--policy", str(policy))

@@ -159,7 +159,7 @@ def test_all_traffic_is_watched() -> None:
 
 
 def test_advice_stands_whole_below_what_the_rollout_waits_for() -> None:
-    """All words are shown, however long the reason above is."""
+    """Advice is shown in full below the line of what the rollout waits for."""
     words = [f"word{number}" for number in range(60)]
     lines = render(view().model_copy(update={"advice": (" ".join(words),)}), NOW_S, 80)
     start = lines.index(next(each for each in lines if each.startswith("advice ")))

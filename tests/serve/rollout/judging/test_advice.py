@@ -1,4 +1,4 @@
-"""What a person reads while a rollout waits for the proof that its candidate is cheaper."""
+"""The advice to a person while a rollout waits for the proof that its candidate is cheaper."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def advice(
     policy: Policy | None = None,
     requests: int = 60_000,
 ) -> tuple[str, ...]:
-    """The advice on a candidate that costs this many times as much as the baseline, after 90 s."""
+    """Return the advice on a candidate that costs this many times as much as the baseline, after 90 s."""
     rollout = at_step(step, policy)
     evidence = Evidence(segments=(segment(step, requests, errors=(4, 4), cost=cost),))
     verdict = judge(rollout, evidence, 90.0)
@@ -26,7 +26,7 @@ def advice(
 
 
 def test_a_candidate_that_is_not_cheaper_gets_the_way_out() -> None:
-    """At 50 %, the advice names the ratio, the limit, and both ways to go on without the proof."""
+    """At 50 %, the advice names the ratio, the limit, and both ways to continue without the proof."""
     [said] = advice(1.0)
     assert "1 times as much as the baseline, but less than 0.95 times" in said
     assert "counterweight rollout promote digits" in said
@@ -34,7 +34,7 @@ def test_a_candidate_that_is_not_cheaper_gets_the_way_out() -> None:
 
 
 def test_a_saving_that_is_not_certain_yet_takes_time() -> None:
-    """A ratio below the limit may still be shown."""
+    """For a ratio just below the limit, the advice says that the proof takes more time."""
     [said] = advice(0.93)
     assert "the proof takes more time" in said
 
@@ -58,14 +58,14 @@ def test_nothing_is_said_where_no_proof_of_the_cost_is_awaited(
 
 
 def test_after_the_time_limit_the_advice_is_to_start_again() -> None:
-    """Nobody can promote a rollout that is over."""
+    """After the time limit the advice names `cheaper_by: null` and does not mention `promote`."""
     [said] = advice(1.0, phase=Phase.INCONCLUSIVE)
     assert "cheaper_by: null" in said
     assert "promote" not in said
 
 
 def test_a_policy_without_cheaper_by_promotes_at_any_cost() -> None:
-    """The cost is measured and shown, but no proof of it is required."""
+    """Without `cheaper_by` the cost is measured and shown, but needs no proof."""
     evidence = Evidence(segments=(segment(4, 60_000, errors=(4, 4), cost=3.0),))
     verdict = judge(at_step(4, Policy(cheaper_by=None)), evidence, 90.0)
     cost = next(figure for figure in verdict.figures if figure.guard == "cost")

@@ -7,7 +7,7 @@ from typing import Any
 
 from serve.counting.census import BEFORE, Choice, Count, Sheet, VariantRun
 from serve.counting.key_counts import Keys
-from serve.counting.shadow_results import Copies
+from serve.counting.shadow_results import ShadowResults
 from serve.rollout.evidence.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
 from serve.rollout.evidence.time_window import TimeWindow
 from serve.rollout.judging.gather import gather
@@ -21,7 +21,7 @@ SPLITS = {2: (0, 0.0), 3: (1, 0.1), 4: (2, 0.5), 6: (2, 0.5)}
 
 def sheet(counts: dict[Choice, tuple[int, int, int]], number: int = 1, **fields: Any) -> Sheet:
     """Requests, errors and those over the limit, by choice."""
-    given: dict[str, Any] = {"runs": {}, "copies": Copies(), "disagreements": (), "answered": ()}
+    given: dict[str, Any] = {"runs": {}, "copies": ShadowResults(), "disagreements": (), "answered": ()}
     counted = {
         choice: Count(requests=requests, errors=errors, over_limit=over)
         for choice, (requests, errors, over) in counts.items()
@@ -150,7 +150,9 @@ def test_keys_are_counted_by_bucket() -> None:
 def test_copies_add_up() -> None:
     """Copies are added in total, by output and by slice, and so are dropped ones by reason."""
     part = Comparison(pairs=3, disagreements=1)
-    copies = Copies(pairs=part, outputs={"y": part}, slices={"de": part}, dropped=2, drops={Drop.FULL: 2})
+    copies = ShadowResults(
+        pairs=part, outputs={"y": part}, slices={"de": part}, dropped=2, drops={Drop.FULL: 2}
+    )
     evidence = gathered(sheet({}, copies=copies), sheet({}, copies=copies))
     assert evidence.shadow == part + part
     assert (evidence.outputs, evidence.slices) == ({"y": part + part}, {"de": part + part})
@@ -201,7 +203,7 @@ def test_each_step_has_a_warm_up_of_its_own() -> None:
 def test_the_evidence_before_stays_as_it_was() -> None:
     """`gather` does not change the evidence that it gets."""
     part = Comparison(pairs=3)
-    copies = Copies(pairs=part, outputs={"y": part}, slices={"de": part})
+    copies = ShadowResults(pairs=part, outputs={"y": part}, slices={"de": part})
     before = gathered(sheet({(3, False, "int8"): (1, 0, 0)}, copies=copies))
     text = before.model_dump_json()
     gathered(sheet({(3, False, "int8"): (1, 0, 0)}, copies=copies), before=before)

@@ -1,4 +1,4 @@
-"""Whether labels can be without_biased_labels."""
+"""Labels that come mostly for one variant are not used."""
 
 import numpy as np
 import pytest

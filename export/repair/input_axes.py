@@ -70,8 +70,8 @@ def _read_forms(graph: Any, rows: Split, axes: Mapping[str, int]) -> dict[str, I
     sizes = {item.name: read_shape(item)[axes[item.name]] for item in graph.input}
     fixed = {name: size if isinstance(size, int) else None for name, size in sizes.items()}
     if len(set(fixed.values()) - {None}) > 1:
-        said = ", ".join(f"{name!r} {number or 'any number of'}" for name, number in fixed.items())
-        raise ExportFailed(f"the inputs of the file take different numbers of rows at once: {said}")
+        description = ", ".join(f"{name!r} {number or 'any number of'}" for name, number in fixed.items())
+        raise ExportFailed(f"the inputs of the file take different numbers of rows at once: {description}")
     dims = _name_dims(graph, axes, rows)
     return {name: InputForm(axis=axes[name], fixed=fixed[name], dims=dims[name]) for name in axes}
 
@@ -143,13 +143,13 @@ def _one_for_all(item: Any) -> ExportFailed:
     )
 
 
-def _require_dtype(name: str, came: np.dtype[Any], wanted: np.dtype[Any]) -> None:
-    if came == wanted:
+def _require_dtype(name: str, actual: np.dtype[Any], expected: np.dtype[Any]) -> None:
+    if actual == expected:
         return
-    how = f"convert it: astype('{came}')"
-    if "O" in (came.kind, wanted.kind):
-        how = "give strings" if came.kind == "O" else "give numbers"
-    raise ExportFailed(f"the input {name!r} is {_say(came)}, the data's is {_say(wanted)}; {how}")
+    how = f"convert it: astype('{actual}')"
+    if "O" in (actual.kind, expected.kind):
+        how = "give strings" if actual.kind == "O" else "give numbers"
+    raise ExportFailed(f"the input {name!r} is {_say(actual)}, the data's is {_say(expected)}; {how}")
 
 
 def _find_axes(shape: Shape, dims: Shape) -> list[int]:

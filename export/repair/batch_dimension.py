@@ -11,10 +11,10 @@ from onnx import numpy_helper
 from export.answer_distance import SAME_FLOATS, largest_apart
 from export.data.datasets import Split
 from export.errors import ExportFailed
-from export.mending.input_axes import InputForm
-from export.mending.trial_run import Runner, Tried, count, to_front, try_graph
 from export.onnx.probe_rows import BATCH
 from export.proof.mixing import advise
+from export.repair.input_axes import InputForm
+from export.repair.trial_run import Runner, TrialRun, count, to_front, try_graph
 from serve.base.tensor import Arrays
 
 # Reshape's values for the remaining size and for the input's size.
@@ -23,7 +23,7 @@ _REST, _SAME = -1, 0
 
 def free_batch(
     model: Any, file: Any, rows: Split, forms: Mapping[str, InputForm], *, changed: bool
-) -> tuple[Tried, float | None]:
+) -> tuple[TrialRun, float | None]:
     """Return the model for any number of rows, in the file's layout, and its difference from `file` on real
     rows.
 
@@ -32,15 +32,15 @@ def free_batch(
     _declare(model, forms)
     fixed = next((form.fixed for form in forms.values() if form.fixed is not None), None)
     if fixed is None:
-        tried = try_graph(model, rows, forms)
-        return tried, _prove_same(file, tried, forms, None) if changed else None
+        trial = try_graph(model, rows, forms)
+        return trial, _prove_same(file, trial, forms, None) if changed else None
     reshaped = onnx.ModelProto.FromString(model.SerializeToString())
     _free_reshapes(reshaped.graph, fixed)
     reasons: list[ExportFailed] = []
     for candidate in (model, reshaped):
         try:
-            tried = try_graph(candidate, rows, forms)
-            return tried, _prove_same(file, tried, forms, fixed)
+            trial = try_graph(candidate, rows, forms)
+            return trial, _prove_same(file, trial, forms, fixed)
         except ExportFailed as error:
             reasons.append(error)
     name = next(name for name, form in forms.items() if form.fixed is not None)
@@ -95,15 +95,15 @@ def _constants(graph: Any) -> Iterator[tuple[str, Any]]:
             yield node.output[0], node.attribute[0].t
 
 
-def _prove_same(file: Any, tried: Tried, forms: Mapping[str, InputForm], fixed: int | None) -> float:
+def _prove_same(file: Any, trial: TrialRun, forms: Mapping[str, InputForm], fixed: int | None) -> float:
     """Return the difference from the file's answers, relative to the usual size in each place. Raises
     ExportFailed."""
     runner, largest = Runner(file, forms), 0.0
-    for inputs, answers in tried.runs:
-        expected = _run_in_pieces(runner, inputs, tried.axes, fixed or count(inputs))
-        for name, wanted in expected.items():
-            difference = largest_apart(answers[name], wanted)
-            if not difference <= SAME_FLOATS and not _is_rounding(tried, inputs, name, wanted):
+    for inputs, answers in trial.runs:
+        expected = _run_in_pieces(runner, inputs, trial.axes, fixed or count(inputs))
+        for name, answer in expected.items():
+            difference = largest_apart(answers[name], answer)
+            if not difference <= SAME_FLOATS and not _is_rounding(trial, inputs, name, answer):
                 raise _OtherAnswers(
                     f"{count(inputs)} rows get answers in {name!r} up to {difference:.2g} of a value "
                     f"away from the file's own{' to fewer' if fixed else ''}; export it again with opset 18"
@@ -112,10 +112,10 @@ def _prove_same(file: Any, tried: Tried, forms: Mapping[str, InputForm], fixed: 
     return largest
 
 
-def _is_rounding(tried: Tried, inputs: Arrays, name: str, wanted: NDArray[Any]) -> bool:
+def _is_rounding(trial: TrialRun, inputs: Arrays, name: str, expected: NDArray[Any]) -> bool:
     """Whether changes in the last bits of the weights explain the difference from the wanted answer."""
-    rounding = tried.measure_rounding(inputs)[name]
-    return largest_apart(tried.answer(inputs)[name], wanted, rounding=rounding) <= SAME_FLOATS
+    rounding = trial.measure_rounding(inputs)[name]
+    return largest_apart(trial.answer(inputs)[name], expected, rounding=rounding) <= SAME_FLOATS
 
 
 def _run_in_pieces(runner: Runner, inputs: Arrays, axes: Mapping[str, int], size: int) -> Arrays:

@@ -18,9 +18,9 @@ def tell_types(model: Any, inputs: Arrays) -> None:
     unknown = [name for node in model.graph.node for name in node.output if name and name not in known]
     if not unknown:
         return
-    asked = onnx.ModelProto.FromString(model.SerializeToString())
-    asked.graph.output.extend(onnx.ValueInfoProto(name=name) for name in unknown)
-    session = open_graph(asked.SerializeToString(), level=Level.ORT_DISABLE_ALL)
+    copy = onnx.ModelProto.FromString(model.SerializeToString())
+    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in unknown)
+    session = open_graph(copy.SerializeToString(), level=Level.ORT_DISABLE_ALL)
     types = {item.name: item.type for item in session.get_outputs()}
     for name, value in zip(unknown, session.run(unknown, dict(inputs)), strict=True):
         kind = types[name]

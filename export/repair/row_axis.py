@@ -4,12 +4,12 @@ from typing import Any
 
 from export.data.datasets import Split
 from export.errors import ExportFailed
-from export.mending.batch_dimension import free_batch
-from export.mending.input_axes import InputForm, read_forms
-from export.mending.trial_run import Tried
 from export.proof.row_independence import is_another, trials
+from export.repair.batch_dimension import free_batch
+from export.repair.input_axes import InputForm, read_forms
+from export.repair.trial_run import TrialRun
 
-Batch = tuple[Tried, dict[str, InputForm], float | None]
+Batch = tuple[TrialRun, dict[str, InputForm], float | None]
 
 
 def find_batch(model: Any, file: Any, rows: Split, *, changed: bool) -> Batch:
@@ -25,12 +25,12 @@ def find_batch(model: Any, file: Any, rows: Split, *, changed: bool) -> Batch:
         if len(candidates) > 1:
             copied = type(model).FromString(model.SerializeToString())
         try:
-            tried, difference = free_batch(copied, file, rows, forms, changed=changed)
+            trial, difference = free_batch(copied, file, rows, forms, changed=changed)
         except ExportFailed as error:
             reasons.append(error)
             continue
-        working.append((tried, forms, difference))
-        if len(candidates) == 1 or not _sees_others(tried, rows):
+        working.append((trial, forms, difference))
+        if len(candidates) == 1 or not _sees_others(trial, rows):
             return working[-1]
     if working:
         return working[0]
@@ -53,7 +53,7 @@ def _name_choice(candidates: list[dict[str, InputForm]]) -> tuple[str, list[int]
     raise AssertionError("several candidates differ")
 
 
-def _sees_others(tried: Tried, rows: Split) -> bool:
+def _sees_others(tried: TrialRun, rows: Split) -> bool:
     for trial in trials(rows):
         try:
             before, after = tried.answer(trial.before), tried.answer(trial.after)

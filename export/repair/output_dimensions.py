@@ -7,23 +7,23 @@ import numpy as np
 
 from export.data.inputs import MASK, TOKENS
 from export.errors import ExportFailed
-from export.mending.input_axes import Shape
-from export.mending.trial_run import Tried
 from export.onnx.probe_rows import BATCH
+from export.repair.input_axes import Shape
+from export.repair.trial_run import TrialRun
 from serve.base.tensor import Arrays
 
 
-def read_sizes(tried: Tried, dims: Mapping[str, Shape], declared: Mapping[str, Shape]) -> dict[str, Shape]:
+def read_sizes(trial: TrialRun, dims: Mapping[str, Shape], declared: Mapping[str, Shape]) -> dict[str, Shape]:
     """Return the dimensions of each output, with the batch first.
 
     A dimension is the name of the input's dimension with the same size, a number if all runs have the same
     size, or a new name. `dims` are the inputs' dimensions, `declared` those in the file. Raises ExportFailed
     for an empty output."""
-    runs = [*tried.runs, *_stretch(tried, dims)]
-    for name in tried.axes:
+    runs = [*trial.runs, *_stretch(trial, dims)]
+    for name in trial.axes:
         if not any(answers[name].size for _, answers in runs):
             refuse_empty(name, runs[0][1][name].shape)
-    return {name: _read(name, runs, dims, declared[name]) for name in tried.axes}
+    return {name: _read(name, runs, dims, declared[name]) for name in trial.axes}
 
 
 def refuse_empty(name: str, shape: Sequence[int | str]) -> NoReturn:
@@ -34,7 +34,7 @@ def refuse_empty(name: str, shape: Sequence[int | str]) -> NoReturn:
     )
 
 
-def _stretch(tried: Tried, dims: Mapping[str, Shape]) -> list[tuple[Arrays, Arrays]]:
+def _stretch(trial: TrialRun, dims: Mapping[str, Shape]) -> list[tuple[Arrays, Arrays]]:
     """Run with other sizes for free inputs whose size is constant in the data. Empty if the graph accepts
     neither double nor half the size."""
     axes = {
@@ -43,7 +43,7 @@ def _stretch(tried: Tried, dims: Mapping[str, Shape]) -> list[tuple[Arrays, Arra
     }
     if not any(axes.values()):
         return []
-    first, _ = tried.runs[0]
+    first, _ = trial.runs[0]
     changes: tuple[Callable[[Any, int], Any], ...] = (
         lambda array, axis: np.repeat(array, 2, axis),
         lambda array, axis: np.take(array, range(array.shape[axis] // 2 or 1), axis),
@@ -54,7 +54,7 @@ def _stretch(tried: Tried, dims: Mapping[str, Shape]) -> list[tuple[Arrays, Arra
             for axis in places:
                 inputs[name] = change(inputs[name], axis)
         try:
-            return [(inputs, tried.answer(inputs))]
+            return [(inputs, trial.answer(inputs))]
         except ExportFailed:
             continue
     return []
@@ -63,19 +63,19 @@ def _stretch(tried: Tried, dims: Mapping[str, Shape]) -> list[tuple[Arrays, Arra
 def _read(name: str, runs: list[tuple[Arrays, Arrays]], dims: Mapping[str, Shape], declared: Shape) -> Shape:
     shapes = [answers[name].shape[1:] for _, answers in runs]
     read: list[int | str] = [BATCH]
-    for axis, came in enumerate(zip(*shapes, strict=True), start=1):
+    for axis, sizes in enumerate(zip(*shapes, strict=True), start=1):
         promised = declared[axis] if axis < len(declared) else ""
-        if MASK in dims and list(came) == [inputs[MASK].shape[1] for inputs, _ in runs]:
+        if MASK in dims and list(sizes) == [inputs[MASK].shape[1] for inputs, _ in runs]:
             read.append(TOKENS)
-        elif promised in _names_of(came, runs, dims):
+        elif promised in _names_of(sizes, runs, dims):
             read.append(promised)
         else:
-            read.append(came[0] if len(set(came)) == 1 else f"{name}_{axis}")
+            read.append(sizes[0] if len(set(sizes)) == 1 else f"{name}_{axis}")
     return tuple(read)
 
 
 def _names_of(
-    came: tuple[int, ...], runs: list[tuple[Arrays, Arrays]], dims: Mapping[str, Shape]
+    sizes: tuple[int, ...], runs: list[tuple[Arrays, Arrays]], dims: Mapping[str, Shape]
 ) -> set[int | str]:
     """Return the free input dimensions that had these sizes in these runs."""
     return {
@@ -84,5 +84,5 @@ def _names_of(
         for axis, dim in enumerate(shape)
         if isinstance(dim, str)
         and dim not in (BATCH, TOKENS)
-        and [inputs[name].shape[axis] for inputs, _ in runs] == list(came)
+        and [inputs[name].shape[axis] for inputs, _ in runs] == list(sizes)
     }

@@ -6,12 +6,12 @@ from typing import Any
 import onnx
 
 from export.errors import ExportFailed
-from export.mending.maps import unwrap_maps
 from export.onnx.graph import free_name, rename, values_of
+from export.repair.class_maps import unwrap_maps
 from serve.base.record import nearest
 
 
-def select_outputs(graph: Any, outputs: Mapping[str, str], given: Collection[str]) -> list[str]:
+def select_outputs(graph: Any, outputs: Mapping[str, str], inputs: Collection[str]) -> list[str]:
     """Keep only these outputs (name for clients -> name in the file), the nodes they depend on, and the
     inputs in the data. Returns notes in words. Raises ExportFailed."""
     unwrapped = unwrap_maps(graph, outputs.values())
@@ -27,7 +27,7 @@ def select_outputs(graph: Any, outputs: Mapping[str, str], given: Collection[str
     kept = [_copy(known[name]) for name in outputs.values()]
     del graph.output[:]
     graph.output.extend(kept)
-    idle = _drop_unused(graph, given)
+    idle = _drop_unused(graph, inputs)
     _name_outputs(graph, _part(graph, outputs))
     return unwrapped + [
         f"the input {name!r} is taken as the file declares it, and no output depends on it" for name in idle
@@ -37,10 +37,10 @@ def select_outputs(graph: Any, outputs: Mapping[str, str], given: Collection[str
 def _part(graph: Any, outputs: Mapping[str, str]) -> Mapping[str, str]:
     """Return the outputs. An output that is an input under another name becomes its own value, because
     renaming it would rename the input."""
-    given = {item.name for item in graph.input}
+    inputs = {item.name for item in graph.input}
     parted: dict[str, str] = {}
     for item, (new, old) in zip(graph.output, outputs.items(), strict=True):
-        if old in given and new != old:
+        if old in inputs and new != old:
             item.name = free_name(f"{old}_again", values_of(graph) | set(outputs))
             graph.node.append(onnx.helper.make_node("Identity", [old], [item.name], f"{item.name}_identity"))
         parted[new] = item.name
@@ -50,9 +50,10 @@ def _part(graph: Any, outputs: Mapping[str, str]) -> Mapping[str, str]:
 def _name_outputs(graph: Any, outputs: Mapping[str, str]) -> None:
     inputs = {item.name for item in graph.input}
     changed = {old: new for new, old in outputs.items() if new != old}
-    if taken := sorted(inputs & set(changed.values())):
+    if duplicates := sorted(inputs & set(changed.values())):
         raise ExportFailed(
-            f"the output {taken[0]!r} has the name of an input; choose another name in the recipe's `outputs`"
+            f"the output {duplicates[0]!r} has the name of an input; choose another name in the "
+            "recipe's `outputs`"
         )
     names = values_of(graph) | set(outputs)
     # An inner value of the same name is renamed.
@@ -62,7 +63,7 @@ def _name_outputs(graph: Any, outputs: Mapping[str, str]) -> None:
     rename(graph, changed)
 
 
-def _drop_unused(graph: Any, given: Collection[str]) -> list[str]:
+def _drop_unused(graph: Any, kept_inputs: Collection[str]) -> list[str]:
     """Remove everything that no output depends on, except the inputs in the data and inputs that name a
     weight.
 
@@ -76,7 +77,7 @@ def _drop_unused(graph: Any, given: Collection[str]) -> list[str]:
     weights = {item.name for item in graph.initializer}
     weights |= {item.values.name for item in graph.sparse_initializer}
     inputs = [item for item in graph.input if item.name not in weights]
-    idle = [item.name for item in inputs if item.name in given and item.name not in needed]
+    idle = [item.name for item in inputs if item.name in kept_inputs and item.name not in needed]
     kept = {
         "node": nodes[::-1],
         "initializer": [item for item in graph.initializer if item.name in needed],

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from export.data.datasets import Split
 from export.errors import ExportFailed, reason_of
-from export.mending.input_axes import InputForm, turn_all
 from export.onnx.last_bits import measure_rounding
 from export.onnx.probe_rows import PROBES, probe
+from export.repair.input_axes import InputForm, turn_all
 from serve.base.tensor import Arrays
 from serve.bundles.graph_session import open_graph
 
@@ -41,17 +41,17 @@ class Runner:
             raise ExportFailed(
                 f"onnxruntime cannot run the file on {count(inputs)} rows: {reason_of(error)}"
             ) from error
-        found = dict(zip(self._names, answers, strict=True))
-        for name, answer in found.items():
+        outputs = dict(zip(self._names, answers, strict=True))
+        for name, answer in outputs.items():
             if np.issubdtype(answer.dtype, np.floating) and np.isnan(answer).any():
                 raise ExportFailed(
                     f"the output {name!r} is NaN on real rows; the model overflows, or is broken"
                 )
-        return found
+        return outputs
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tried:
+class TrialRun:
     """A graph with a variable batch size, and its answers."""
 
     model: Any
@@ -74,7 +74,7 @@ class Tried:
         return {name: np.moveaxis(each, axis, 0) for (name, axis), each in pairs}
 
 
-def try_graph(model: Any, rows: Split, forms: Mapping[str, InputForm]) -> Tried:
+def try_graph(model: Any, rows: Split, forms: Mapping[str, InputForm]) -> TrialRun:
     """Run the graph on real rows in batches of several sizes. Raises ExportFailed if it fails, or an output
     does not follow the batch."""
     runner = Runner(model, forms)
@@ -84,7 +84,7 @@ def try_graph(model: Any, rows: Split, forms: Mapping[str, InputForm]) -> Tried:
         runs.append((inputs, runner.run(inputs)))
     axes = {item.name: _find_axis(item.name, runs) for item in model.graph.output}
     fronted = tuple((inputs, to_front(answers, axes)) for inputs, answers in runs)
-    return Tried(model=model, runner=runner, axes=axes, runs=fronted)
+    return TrialRun(model=model, runner=runner, axes=axes, runs=fronted)
 
 
 def to_front(answers: Arrays, axes: Mapping[str, int]) -> Arrays:

@@ -9,7 +9,7 @@ from export.onnx.graph import nodes_of
 def name_nodes(graph: Any) -> list[str]:
     """Number the nodes that share a name, starting with the second; values keep their names. Returns a note
     in words."""
-    taken = {node.name for node in nodes_of(graph)}
+    names = {node.name for node in nodes_of(graph)}
     numbers: Counter[str] = Counter()
     changed = 0
     for node in nodes_of(graph):
@@ -17,9 +17,9 @@ def name_nodes(graph: Any) -> list[str]:
         numbers[name] += 1
         if not name or numbers[name] == 1:
             continue
-        while (free := f"{name}_{numbers[name]}") in taken:
+        while (free := f"{name}_{numbers[name]}") in names:
             numbers[name] += 1
         node.name = free
-        taken.add(free)
+        names.add(free)
         changed += 1
     return [f"{changed} nodes that shared a name were numbered"] if changed else []
