@@ -96,6 +96,11 @@ class Quality(Record):
     confidence: Share = 0.95
     accuracy: Compared | None = None
     macro_f1: Compared | None = None
+    # The mean absolute error, the root of the mean squared error, and R2 against the labels: the mean over
+    # the columns of an output [batch, columns], or over all numbers.
+    mae: Compared | None = None
+    rmse: Compared | None = None
+    r2: Compared | None = None
     # Cross-entropy per row (or token); lower is better.
     loss: Compared | None = None
     # The lowest accuracy within one class.
@@ -118,6 +123,8 @@ class Quality(Record):
     disagreements: tuple[DisagreeingRow, ...] = ()
     # All pairs if there are few classes, or else the most frequent pairs that differ.
     confusions: tuple[Confusion, ...] = ()
+    # The figures of the task that the held-out labels do not give, and why.
+    undefined: Mapping[str, str] = {}
     # Every output, in the signature's order; empty: nothing was measured, or the export is older.
     outputs: tuple[OutputFigures, ...] = ()
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from serve.bundles.figures import Quality
 from serve.bundles.meaning import Meaning
-from serve.tasks.task_table import TASKS
+from serve.tasks.task_table import FIGURES, TASKS
 
 # Two numbers differ if they are apart by more than this share of the standard deviation of the baseline's
 # answers;
@@ -42,6 +42,7 @@ def explain_likeness(quality: Quality) -> list[str]:
             "numbers; required because a variant with the same answer to every row would otherwise pass "
             "the floor"
         )
+    words += [f"{FIGURES[name].heading} has no value: {why}" for name, why in quality.undefined.items()]
     return words
 
 
@@ -87,6 +88,14 @@ def _explain(meaning: Meaning) -> str:
             return f"a cosine of at least {ALIKE} to the baseline{_CENTRED if meaning.centre else ''}"
         case "exact":
             return "exactly the baseline's values"
+    return _explain_numbers(meaning)
+
+
+def _explain_numbers(meaning: Meaning) -> str:
+    if meaning.abs is not None or meaning.rel is not None:
+        words = [f"{meaning.abs:g}"] if meaning.abs is not None else []
+        words += [f"{100 * meaning.rel:g}% of the baseline's size"] if meaning.rel is not None else []
+        return f"every number within {' plus '.join(words)} of the baseline's"
     if meaning.spread:
         return f"numbers within {FAR} standard deviations of the baseline's"
     return f"numbers within {CLOSE:.0%} of the baseline's"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from export.recipe import Floor, load_recipe
+from export.quality_limits import Floor
+from export.recipe import load_recipe
 from export.step import Prune, Quantize
 from serve.base.errors import InvalidRecord
 
@@ -69,6 +70,24 @@ def test_reads_the_older_name_of_a_limit() -> None:
             id="regression of transformers",
         ),
         pytest.param({"outputs": ["a", "a"]}, "repeat a name", id="repeated output"),
+        pytest.param(
+            {"rules": {"logit": {"kind": "exact"}}},
+            "no output 'logit'; did you mean 'logits'",
+            id="rule of no output",
+        ),
+        pytest.param(
+            {"rules": {"logits": {"kind": "number"}}}, "rules.logits.kind: .*'numbers'", id="unknown rule"
+        ),
+        pytest.param(
+            {"rules": {"logits": {"kind": "numbers", "abs": 1}}},
+            "classification compares its first output as classes, not as numbers; .*`task: tensors`",
+            id="rule of another task",
+        ),
+        pytest.param(
+            {"rules": {"logits": {"kind": "classes", "axis": 1}}},
+            "has its classes last",
+            id="axis of classes",
+        ),
         pytest.param(
             {"source": {"onnx": "m.onnx"}, "outputs": {"a": "y", "b": "y"}},
             r"outputs \['y', 'y'\] repeat a name",
