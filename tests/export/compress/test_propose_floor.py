@@ -5,7 +5,7 @@ import pytest
 
 from export.compress.propose_floor import propose_floor
 from export.proof.bootstrap import share_interval
-from export.recipe import Floor
+from export.quality_limits import Floor
 from serve.bundles.meaning import Task
 from serve.tasks.task_table import TASKS
 
