@@ -12,7 +12,8 @@ from export.data.tokenizer import Tokenizer
 from serve.base.tensor import Signature
 from serve.bundles.bundle import LABELS
 from serve.bundles.figures import Parity
-from serve.bundles.meaning import Task
+from serve.bundles.meaning import Kind, Rule, Task
+from serve.tasks.task_table import TASKS
 
 Note = dict[str, JsonValue]
 
@@ -80,3 +81,10 @@ class Context:
     scratch: Path
     # The folder of this step's TensorBoard events.
     logs: Path
+    # The recipe's rule of the first output; None: the task and the answers decide.
+    rule: Rule | None = None
+
+    @property
+    def kind(self) -> Kind | None:
+        """How the answers of the first output are compared; None: it is read from the answers."""
+        return self.rule.kind if self.rule else TASKS[self.task].rule

@@ -118,6 +118,7 @@ class Workshop:
         return Context(
             trained=trained,
             task=self._recipe.task,
+            rule=self._recipe.first_rule,
             data=self._data,
             seed=self._recipe.seed,
             scratch=self._shelf.scratch(self._key("torch", steps)),

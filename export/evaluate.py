@@ -26,7 +26,7 @@ from export.proof.quality import measure
 from export.proof.randomness import require_repeatable
 from export.proof.row_independence import find_dependence
 from export.proof.speed import measure_speed
-from export.proof.task import require_task
+from export.proof.task import require_rules, require_task
 from export.recipe import Recipe
 from serve.base.tensor import Signature
 from serve.bundles.bundle import LABELS, MODEL, Bundle, Provenance, describe_file, write_bundle
@@ -57,6 +57,7 @@ class Scale:
         """Put a variant on the scale. The held-out split is read here, once per variant. Raises ExportFailed
         or InvalidData, also for a variant whose outputs are no longer what the baseline's are."""
         require_task(self._recipe.task, exported.signature.outputs[0], self._data, self._classes)
+        require_rules(self._recipe.rules, exported.signature.outputs)
         session = self._open(variant, exported)
         if variant == self._recipe.baseline and self._trained.tokenizer is not None:
             require_max_length(session, self._data.calibration, self._trained.tokenizer.max_tokens)
@@ -125,7 +126,8 @@ class Scale:
         return quality.model_copy(update=update)
 
     def _meanings(self, expected: Answers) -> dict[str, Meaning]:
-        return read_meanings(self._recipe.task, expected, self._data.labelled, named=self._trained.named)
+        recipe, named = self._recipe, self._trained.named
+        return read_meanings(recipe.task, expected, self._data.labelled, named=named, rules=recipe.rules)
 
     @property
     def _classes(self) -> list[str]:

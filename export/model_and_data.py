@@ -9,7 +9,7 @@ from export.data.files.load_files import load_files
 from export.data_source import DataFactory, DataSource
 from export.errors import InvalidData
 from export.factories import call_factory
-from export.proof.floor import require_measurable
+from export.proof.floor import require_defined, require_measurable
 from export.recipe import Recipe
 from export.reproducible import seed_everything
 from export.sources.companion_files import complete
@@ -23,16 +23,19 @@ def read_model_and_data(recipe: Recipe, folder: Path) -> tuple[Trained, Data]:
     InvalidData."""
     trained = read_trained(recipe.source, folder, recipe.task)
     seed_everything(recipe.seed)
-    data, names = _load_data(recipe.data, folder, trained)
+    data, names = _load_data(recipe.data, folder, trained, recipe.task)
     if names:
         _require_classes(recipe.task, names)
         trained = complete(trained, trained.tokenizer, names)
     require_labels_for(data, recipe.task)
     require_measurable(recipe.floor, recipe.task, data.held_out.labels is not None)
+    require_defined(recipe.floor, recipe.task, data.held_out.labels)
     return trained, data
 
 
-def _load_data(source: DataSource, folder: Path, trained: Trained) -> tuple[Data, tuple[str, ...]]:
+def _load_data(
+    source: DataSource, folder: Path, trained: Trained, task: Task
+) -> tuple[Data, tuple[str, ...]]:
     """Return the splits, and the names of the classes if only the labels have given them."""
     of_file = trained.graph is not None
     names: tuple[str, ...] = ()
@@ -42,9 +45,9 @@ def _load_data(source: DataSource, folder: Path, trained: Trained) -> tuple[Data
         known = json.loads(trained.assets.get(LABELS, b"[]"))
         place = "data.files"
         raw, names = load_files(
-            source, folder, known, lambda at, pair: read_split(at, pair, trained.tokenizer, of_file)
+            source, folder, known, lambda at, pair: read_split(at, pair, trained.tokenizer, of_file, task)
         )
-    return read_data(raw, place, trained.tokenizer, of_file=of_file), names
+    return read_data(raw, place, trained.tokenizer, of_file=of_file, task=task), names
 
 
 def _require_classes(task: Task, names: tuple[str, ...]) -> None:

@@ -36,9 +36,11 @@ def describe_origin(recipe: Recipe, folder: Path, trained: Trained, data: Data) 
     """Return everything that determines all variants of the recipe in `folder`, except their steps, as plain
     data."""
     code = digest_code(_factories(recipe), [folder, Path.cwd()])
+    rules = {name: rule.model_dump(mode="json") for name, rule in recipe.rules.items()}
     return {
         "source": {**recipe.source.model_dump(mode="json"), "data": recipe.data.model_dump(mode="json")},
         "task": recipe.task,
+        "rules": rules,
         "seed": recipe.seed,
         "threads": recipe.threads,
         "trained_sha256": trained.sha256,

@@ -7,12 +7,14 @@ from typing import Annotated, Any, Self
 from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
 from export.data_source import DataSource
-from export.step import ImportPath, NotNegative, Positive, Share, Steps
+from export.quality_limits import Floor
+from export.step import ImportPath, Positive, Steps
 from export.step_order import refuse_order
-from serve.base.record import Record, rename_key
+from serve.base.record import Record, nearest
 from serve.base.yaml_file import read_yaml
 from serve.bundles.bundle import Name
-from serve.bundles.meaning import Task
+from serve.bundles.meaning import Rule, Task
+from serve.tasks.task_table import TASKS
 
 Relative = Annotated[str, Field(min_length=1)]
 OutputName = Annotated[str, Field(min_length=1)]
@@ -109,35 +111,6 @@ Outputs = Annotated[
 ]
 
 
-class Floor(Record):
-    """How much quality a variant may lose on the held-out split without being rejected.
-
-    Each limit applies to the worse end of the interval (see export/proof/bootstrap.py for its confidence)."""
-
-    # How far a variant's metric may be below the baseline's, 0 to 1. These need labels.
-    accuracy_drop: Share | None = None
-    macro_f1_drop: Share | None = None
-    worst_class_drop: Share | None = None
-    # Minimum share of held-out rows on which no output differs from the baseline's.
-    agreement: Share | None = None
-    # Maximum mean KL divergence from the baseline's distribution, in nats.
-    kl: NotNegative | None = None
-    # Minimum similarity to the baseline's embeddings.
-    cosine: Share | None = None
-    rank_correlation: Share | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_older(cls, data: Any) -> Any:
-        return rename_key(data, "kl_divergence", "kl")
-
-    @model_validator(mode="after")
-    def _some(self) -> Self:
-        if not self.model_fields_set:
-            raise ValueError(f"a floor needs at least one limit: {', '.join(Floor.model_fields)}")
-        return self
-
-
 class Recipe(Record):
     """One model and its variants."""
 
@@ -156,6 +129,8 @@ class Recipe(Record):
     # Output names for clients, in the order in which the model returns the outputs. For an ONNX file: the
     # wanted outputs in any order, or {name for clients: name in the file}.
     outputs: Outputs
+    # How the answers of an output are compared, by its name, instead of as the task and its numbers say.
+    rules: dict[OutputName, Rule] = Field(default_factory=dict)
     # torch writes 18 to 23; below 18 it may silently stay at 18.
     opset: Annotated[int, Field(ge=18, le=23)] = 20
     floor: Floor
@@ -191,6 +166,32 @@ class Recipe(Record):
             ):
                 raise ValueError(f"variants.{variant}: {reason}")
         return self
+
+    @model_validator(mode="after")
+    def _ruled(self) -> Self:
+        names, traits = list(self.outputs), TASKS[self.task]
+        for name in self.rules:
+            if name not in names:
+                raise ValueError(f"rules: the recipe has no output {name!r}; {nearest(name, names)}")
+        first = self.rules.get(names[0])
+        if first is None or traits.rule is None:
+            return self
+        if first.kind != traits.rule:
+            raise ValueError(
+                f"rules.{names[0]}: the task {self.task} compares its first output as {traits.rule}, not as "
+                f"{first.kind}; remove the rule, or write `task: tensors`, in which every output has its own"
+            )
+        if traits.dims is not None and first.axis != -1:
+            raise ValueError(
+                f"rules.{names[0]}: `axis` is {first.axis}, but an output of the task {self.task} has its "
+                "classes last; remove it"
+            )
+        return self
+
+    @property
+    def first_rule(self) -> Rule | None:
+        """The rule of the first output, if the recipe has one."""
+        return self.rules.get(next(iter(self.outputs)))
 
     @property
     def named_outputs(self) -> dict[str, str]:

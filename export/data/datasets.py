@@ -3,7 +3,8 @@
 A data factory returns {"train" | "calibration" | "search" | "held_out": (inputs, labels)}; only train may be
 missing. `inputs` maps each of the model's inputs to an array of rows, or is {"text": [str, ...]} if the model
 has a tokenizer. `labels` is one class index per row; for token_classification it is one per token, -100 for
-tokens that do not count (for text, a list for each row, special tokens included). None means unlabelled."""
+tokens that do not count (for text, a list for each row, special tokens included). For regression it is an
+array of the output's shape, NaN for numbers that do not count. None means unlabelled."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -108,11 +109,18 @@ class Data:
         return self.train
 
 
-def read_data(raw: Any, factory: str, tokenizer: Tokenizer | None = None, *, of_file: bool = False) -> Data:
+def read_data(
+    raw: Any,
+    factory: str,
+    tokenizer: Tokenizer | None = None,
+    *,
+    of_file: bool = False,
+    task: Task = "classification",
+) -> Data:
     """Read the return value of a data factory.
 
-    Strings and NaN are allowed only for a model `of_file` (one that came as a graph). Raises InvalidData,
-    which names the split and the fault."""
+    Strings and NaN are allowed only for a model `of_file` (one that came as a graph); the `task` says what a
+    label is. Raises InvalidData, which names the split and the fault."""
     if not isinstance(raw, Mapping):
         raise InvalidData(f"{factory} returned a {type(raw).__name__}; expected a mapping of {list(_NAMES)}")
     for name in raw:
@@ -123,7 +131,7 @@ def read_data(raw: Any, factory: str, tokenizer: Tokenizer | None = None, *, of_
             raise InvalidData(f"{factory} returned no split {name!r}; only train may be missing")
     untrained = raw.get("train") is None
     splits = {
-        name: read_split(f"{factory}: split {name}", raw[name], tokenizer, of_file)
+        name: read_split(f"{factory}: split {name}", raw[name], tokenizer, of_file, task)
         for name in (_NAMES[1:] if untrained else _NAMES)
     }
     _refuse_differing_inputs(factory, splits)
@@ -134,14 +142,17 @@ def read_data(raw: Any, factory: str, tokenizer: Tokenizer | None = None, *, of_
 
 def require_labels_for(data: Data, task: Task) -> None:
     """Raise InvalidData unless all labels are of the kind that the task requires."""
-    expected = len(TASKS[task].label_dims)
+    dims = TASKS[task].label_dims
+    if dims is None:
+        return
+    expected = len(dims)
     for name, split in data.splits.items():
         if split.labels is not None and split.labels.ndim != expected:
             kinds = ("no labels (None)", "one label per row", "one label per token")
             raise InvalidData(
                 f"split {name} has {kinds[split.labels.ndim]}, and the recipe's task, {task}, takes "
                 f"{kinds[expected]}: a label is the class of a row (`task: classification`) or of a token "
-                "(`task: token_classification`), and `embedding` and `regression` have none; write the task "
+                "(`task: token_classification`), and `embedding` and `tensors` have none; write the task "
                 "that the labels are of, or give None for labels"
             )
 
@@ -159,12 +170,14 @@ def require_labels_below(data: Data, classes: int) -> None:
         )
 
 
-def read_split(place: str, raw: Any, tokenizer: Tokenizer | None, of_file: bool) -> Split:
+def read_split(
+    place: str, raw: Any, tokenizer: Tokenizer | None, of_file: bool, task: Task = "classification"
+) -> Split:
     """Read one pair (inputs, labels). Raises InvalidData, which names `place` and the fault."""
     if not (isinstance(raw, tuple) and len(raw) == 2 and isinstance(raw[0], Mapping) and raw[0]):
         raise InvalidData(f"{place} is not a pair (inputs, labels) with inputs by name; labels may be None")
     inputs, lengths = read_inputs(place, raw[0], tokenizer, of_file=of_file)
-    labels = None if raw[1] is None else read_labels(place, raw[1], inputs, lengths)
+    labels = None if raw[1] is None else read_labels(task, place, raw[1], inputs, lengths)
     hashes = hash_rows(inputs, lengths)
     if len(set(hashes)) < _FEWEST_ROWS:
         raise InvalidData(

@@ -1,4 +1,4 @@
-"""Reads the true classes of rows or tokens."""
+"""Reads the labels: the true classes of rows or tokens, or the right numbers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,15 +9,45 @@ from numpy.typing import NDArray
 from export.data.inputs import MASK, Lengths
 from export.errors import InvalidData
 from serve.base.tensor import Arrays
+from serve.bundles.meaning import Task
+from serve.tasks.task_table import TASKS
 
-Labels = NDArray[np.int64]
+Classes = NDArray[np.int64]
+# Classes, or the numbers of a regression as float64.
+Labels = NDArray[Any]
 
 # A token with this label does not count; this is torch's default for cross-entropy.
 IGNORE = -100
 
 
-def read_labels(place: str, raw: Any, inputs: Arrays, lengths: Lengths | None) -> Labels:
-    """Read one class index per row, [rows], or per token, [rows, tokens]. Raises InvalidData."""
+def read_labels(task: Task, place: str, raw: Any, inputs: Arrays, lengths: Lengths | None) -> Labels:
+    """Read the labels of a split, which are what the task says. Raises InvalidData."""
+    if TASKS[task].label_type == "number":
+        return _read_numbers(place, raw, len(next(iter(inputs.values()))))
+    return _read_classes(place, raw, inputs, lengths)
+
+
+def _read_numbers(place: str, raw: Any, rows: int) -> NDArray[np.float64]:
+    """Read numbers, [rows, ...], with NaN for those that do not count."""
+    labels = np.asarray(raw)
+    if labels.dtype.kind not in "fiub" or labels.shape[:1] != (rows,):
+        raise InvalidData(
+            f"{place}: labels are {labels.dtype} of shape {list(labels.shape)}; expected an array of numbers "
+            f"with {rows} rows, such as labels.astype('float32')"
+        )
+    numbers = labels.astype(np.float64)
+    if np.isinf(numbers).any():
+        row = np.argwhere(np.isinf(numbers))[0][0]
+        raise InvalidData(
+            f"{place}: a label in row {row} is infinite; give NaN for a number that does not count"
+        )
+    if np.isnan(numbers).all():
+        raise InvalidData(f"{place}: all labels are NaN (ignored); give None for no labels")
+    return numbers
+
+
+def _read_classes(place: str, raw: Any, inputs: Arrays, lengths: Lengths | None) -> Classes:
+    """Read one class index per row, [rows], or per token, [rows, tokens]."""
     rows = len(next(iter(inputs.values())))
     items = list(raw) if np.iterable(raw) else []
     if len(items) != rows:

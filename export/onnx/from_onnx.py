@@ -9,15 +9,15 @@ from pydantic import JsonValue
 from export.artifacts import Exported
 from export.data.datasets import Split
 from export.errors import ExportFailed
-from export.mending.boundary_operators import turn, widen
-from export.mending.input_axes import Shape, read_dtype, read_shape
-from export.mending.node_names import name_nodes
-from export.mending.opset import raise_opset
-from export.mending.output_dimensions import read_sizes
-from export.mending.output_names import select_outputs
-from export.mending.row_axis import find_batch
-from export.mending.value_types import tell_types
 from export.onnx.graph import clean
+from export.repair.boundary_operators import turn, widen
+from export.repair.input_axes import Shape, read_dtype, read_shape
+from export.repair.node_names import name_nodes
+from export.repair.opset import raise_opset
+from export.repair.output_dimensions import read_sizes
+from export.repair.output_names import select_outputs
+from export.repair.row_axis import find_batch
+from export.repair.value_types import tell_types
 from serve.base.tensor import Signature, TensorSpec, datatype_of
 
 # The names on the wire, in order; or each with its name in the file.

@@ -15,10 +15,10 @@ from export.artifacts import Exported
 from export.data.datasets import Split
 from export.errors import ExportFailed
 from export.forward import bind, flatten, to_tensors
-from export.mending.output_dimensions import refuse_empty
 from export.onnx.graph import clean, require_unique_names
 from export.onnx.parity import ask_torch, prove_parity
 from export.onnx.probe_rows import BATCH, EXAMPLE, probe
+from export.repair.output_dimensions import refuse_empty
 from serve.base.tensor import Signature, TensorSpec, datatype_of
 
 # What torch.export says of a dimension that was to be free.

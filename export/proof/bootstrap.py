@@ -71,7 +71,7 @@ def resample(
 
     Args:
         table: dense or sparse matrix whose rows are drawn, [rows, columns]
-        statistic: maps column sums [draws, columns] to figures [draws, figures]
+        statistic: maps column sums [draws, columns] to figures [draws, figures]; NaN: a draw has no figure
         seed: seed of the draws
         unseen: number of last rows of `table` that stand for unseen events
         weight: weight of these rows, relative to 1 for an observed row
@@ -94,5 +94,5 @@ def resample(
         often = np.bincount(place.ravel(), minlength=draws * rows).reshape(draws, rows).astype(np.float64)
         figures.append(statistic(np.asarray((table.T @ often.T).T)))
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(np.concatenate(figures), [tail, 1 - tail], axis=0)
+    low, high = np.nanquantile(np.concatenate(figures), [tail, 1 - tail], axis=0)
     return list(zip(low.tolist(), high.tolist(), strict=True))

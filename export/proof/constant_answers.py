@@ -15,6 +15,7 @@ from export.proof.output_quality import Meanings, few_rows, measure_output
 from export.proof.quality import measure
 from export.recipe import Recipe
 from serve.bundles.meaning import Meaning
+from serve.tasks.answer_form import classes_last
 
 Array = NDArray[Any]
 # With fewer rows, a correlation cannot be estimated.
@@ -44,6 +45,11 @@ def repeat_typical(meaning: Meaning, output: Array) -> Array:
 
     It is the answer nearest to the mean among those with the most frequent class, so it has the form of the
     baseline's answers."""
+    constant = _repeat(meaning, classes_last(meaning, output))
+    return constant if meaning.axis == -1 else np.moveaxis(constant, -1, meaning.axis)
+
+
+def _repeat(meaning: Meaning, output: Array) -> Array:
     shape = output.shape[-1:]
     if meaning.kind != "classes" and np.isfinite(output).all():
         shape = output.shape[1:]

@@ -12,6 +12,7 @@ from export.proof.held_out import Answers
 from export.proof.output_quality import few_rows
 from serve.bundles.figures import Estimate, OutputFigures
 from serve.bundles.meaning import Meaning
+from serve.tasks.answer_form import classes_last
 from serve.tasks.closeness import log_shares
 
 Array = NDArray[Any]
@@ -66,7 +67,7 @@ def add_correlations(
 
 
 def _numbers(meaning: Meaning, output: Array) -> Floats:
-    numbers: Floats = output.astype(np.float64)
+    numbers: Floats = classes_last(meaning, output).astype(np.float64)
     if meaning.form != "shares":
         return numbers
     with np.errstate(all="ignore"):

@@ -3,13 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from export.proof.bootstrap import CONFIDENCE, Floats, Interval, mean_intervals
+from export.proof.bootstrap import CONFIDENCE, Floats, Interval, mean_intervals, share_interval
 from serve.bundles.figures import Estimate
 from serve.tasks.closeness import cosine_of
 
 _DRAWS = 200
 # Maximum number of rows, because the number of pairs grows with its square.
 _MOST_ROWS = 256
+_MOST_NEIGHBOURS = 2048
+# Similarities that differ by less are equal.
+_ROUNDING = 1e-9
 
 
 def mean_cosine(baseline: Floats, variant: Floats, seed: int) -> Estimate:
@@ -50,6 +53,32 @@ def rank_correlation(baseline: Floats, variant: Floats, seed: int) -> Estimate |
     drawn = [_spearman(orders, random.integers(0, len(chosen), len(chosen))) for _ in range(_DRAWS)]
     low, high = _percentiles(np.array(drawn))
     return Estimate(value=value, low=min(low, value), high=max(high, value))
+
+
+def neighbour_agreement(baseline: Floats, variant: Floats, seed: int) -> Estimate | None:
+    """Return the share of rows whose nearest other row, by the cosine, is the same for both variants.
+
+    Args:
+        baseline: the baseline's embeddings, [rows, width]
+        variant: the variant's embeddings, [rows, width]
+        seed: seed of the choice of at most 2,048 rows
+
+    Returns:
+        The share with its interval; None for fewer than 3 rows, whose nearest row is the only one.
+    """
+    rows = len(baseline)
+    if rows < 3:
+        return None
+    chosen = np.sort(np.random.default_rng(seed).choice(rows, min(rows, _MOST_NEIGHBOURS), replace=False))
+    before, after = (similarities(embeddings[chosen]) for embeddings in (baseline, variant))
+    for similar in (before, after):
+        np.fill_diagonal(similar, -np.inf)
+    # The same row twice is equally near: any row that is as near to the baseline's row as its nearest counts.
+    nearest = after.argmax(axis=1)
+    same = before[np.arange(len(chosen)), nearest] >= before.max(axis=1) - _ROUNDING
+    hits = same.astype(np.float64)
+    low, high = share_interval(hits, np.ones(len(hits)))
+    return Estimate(value=float(hits.mean()), low=low, high=high)
 
 
 def similarities(embeddings: Floats) -> Floats:

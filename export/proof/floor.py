@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from export.data.labels import name_class
+from export.data.labels import Labels, name_class
 from export.errors import InvalidData
 from export.proof.bootstrap import CONFIDENCE
-from export.recipe import Floor
+from export.proof.by_label.label_fit import explain_undefined
+from export.quality_limits import Floor
 from serve.bundles.figures import Compared, OutputFigures, Quality
 from serve.bundles.meaning import Meaning, Task
 from serve.tasks.criterion import FAR
@@ -14,6 +15,7 @@ from serve.tasks.task_table import FIGURES, TASKS
 # Smaller differences are rounding.
 _ROUNDING = 1e-9
 _DROPS = {f"{name}_drop": name for name, figure in FIGURES.items() if figure.limit == "drop"}
+_RISES = {f"{name}_rise": name for name, figure in FIGURES.items() if figure.limit == "rise"}
 _LEAST = tuple(name for name, figure in FIGURES.items() if figure.limit == "least")
 # The agreement required of outputs after the first if the floor does not set it.
 _OTHERS = 0.9
@@ -37,6 +39,18 @@ def require_measurable(floor: Floor, task: Task, labelled: bool) -> None:
         raise InvalidData(f"the floor limits {name}, but {lacks}; limit one of {', '.join(possible)} instead")
 
 
+def require_defined(floor: Floor, task: Task, labels: Labels | None) -> None:
+    """Raise InvalidData if the floor limits a figure that the held-out labels do not give."""
+    if labels is None:
+        return
+    for name, why in explain_undefined(task, labels).items():
+        key = FIGURES[name].limit_of(name)
+        if key is not None and getattr(floor, key) is not None:
+            raise InvalidData(
+                f"the floor limits {key}, but {why}; remove the limit, or add such rows to held_out"
+            )
+
+
 def require_meaningful(floor: Floor, task: Task, name: str, meaning: Meaning, labelled: bool) -> None:
     """Raise InvalidData if the first output, `name`, does not have the form that the floor's limits or the
     held-out labels need."""
@@ -45,7 +59,7 @@ def require_meaningful(floor: Floor, task: Task, name: str, meaning: Meaning, la
     what = _WITHOUT_CLASSES.get(meaning.kind) or _WITHOUT_SHARES.get(meaning.form)
     if what is None:
         return
-    if meaning.kind != "classes" and labelled:
+    if meaning.kind != "classes" and labelled and TASKS[task].label_type == "class":
         raise InvalidData(
             f"the held-out labels are classes, but the first output `{name}` holds {what}: give None for "
             f"labels and limit agreement, the share of rows whose numbers stay within {FAR} standard "
@@ -65,6 +79,7 @@ def judge(floor: Floor, quality: Quality, classes: Sequence[str] = ()) -> str | 
     Outputs after the first are held to `agreement`, or to 0.9. Outputs with a correlation (those for which a
     constant would pass otherwise) are held to 0.5, and scores that may be plain numbers to an R2 of 0.5."""
     reasons = [_judge_drop(floor, quality, limit, name, classes) for limit, name in _DROPS.items()]
+    reasons += [_judge_rise(floor, quality, limit, name) for limit, name in _RISES.items()]
     reasons += [_judge_least(floor, quality, name) for name in _LEAST]
     reasons.append(_judge_divergence(floor, quality))
     reasons += [judge_output(floor, output) for output in quality.outputs[1:]]
@@ -85,6 +100,22 @@ def _judge_drop(floor: Floor, quality: Quality, limit: str, name: str, classes: 
         f"{name}{of} {figure.value:.4f} is {abs(figure.change):.4f} {side} the baseline's "
         f"{figure.value - figure.change:.4f}, with {quality.confidence:.0%} confidence at most "
         f"{-figure.low:.4f} below; allowed are {allowed:.4f}"
+    )
+
+
+def _judge_rise(floor: Floor, quality: Quality, limit: str, name: str) -> str | None:
+    allowed: float | None = getattr(floor, limit)
+    figure: Compared | None = getattr(quality, name)
+    if allowed is None or figure is None:
+        return None
+    before = figure.value - figure.change
+    if figure.high <= (allowed + _ROUNDING) * before:
+        return None
+    side = "above" if figure.change >= 0 else "below"
+    return (
+        f"{name} {figure.value:.4g} is {abs(figure.change):.4g} {side} the baseline's {before:.4g}, with "
+        f"{quality.confidence:.0%} confidence at most {figure.high:.4g} above; allowed are "
+        f"{allowed * before:.4g}, a share of {allowed:g}"
     )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from export.data.datasets import Split
 from export.data.inputs import TOKENS
 from export.errors import ExportFailed
-from export.mending.output_dimensions import refuse_empty
+from export.repair.output_dimensions import refuse_empty
 from export.training.batches import Rows, ordered_batches
 from serve.base.tensor import TensorSpec
 from serve.engine.session import Session

@@ -1,6 +1,7 @@
 """Compares every output of a variant with the baseline's."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,13 @@ from numpy.typing import NDArray
 from export.proof.bootstrap import Floats, resample, share_interval
 from export.proof.held_out import Answers
 from serve.bundles.figures import Estimate, OutputFigures
-from serve.bundles.meaning import Meaning, Task
-from serve.tasks.answer_form import find_change, read_meaning
+from serve.bundles.meaning import Meaning, Rule, Task
+from serve.tasks.answer_form import find_change, measure_rule, read_meaning
 from serve.tasks.compare_outputs import Differences, compare, worst
 
 Array = NDArray[Any]
 Meanings = Mapping[str, Meaning]
+_NO_RULES: Mapping[str, Rule] = MappingProxyType({})
 # Numbers compared at a time, because a comparison holds several copies of them.
 _BLOCK = 1 << 23
 # Numbers read at most to infer a meaning.
@@ -29,16 +31,25 @@ _MOST_PLACES = 64
 _ENOUGH_ROWS = 10
 
 
-def read_meanings(task: Task, answers: Answers, labelled: bool, *, named: bool = False) -> dict[str, Meaning]:
+def read_meanings(
+    task: Task,
+    answers: Answers,
+    labelled: bool,
+    *,
+    named: bool = False,
+    rules: Mapping[str, Rule] = _NO_RULES,
+) -> dict[str, Meaning]:
     """Infer the meaning of each output from the baseline's answers; `labelled`: each row has a class label;
-    `named`: the classes have names."""
-    return {
-        name: _add_centre(
-            read_meaning(task, few_rows(output), first=number == 0, labelled=labelled, named=named),
-            few_rows(output),
-        )
-        for number, (name, output) in enumerate(answers.items())
-    }
+    `named`: the classes have names; `rules`: what the recipe says of some outputs."""
+    found = {}
+    for number, (name, output) in enumerate(answers.items()):
+        few, rule = few_rows(output), rules.get(name)
+        if rule is None:
+            meaning = read_meaning(task, few, first=number == 0, labelled=labelled, named=named)
+        else:
+            meaning = measure_rule(rule, few)
+        found[name] = _add_centre(meaning, few)
+    return found
 
 
 def _add_centre(meaning: Meaning, output: Array) -> Meaning:

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from export.data.labels import IGNORE, Labels
 from export.proof.bootstrap import CONFIDENCE, Floats, mean_intervals
+from export.proof.by_label.error_metrics import compare_errors
+from export.proof.by_label.label_fit import explain_undefined
 from export.proof.confusion import count_confusions
-from export.proof.embedding_similarity import mean_cosine, rank_correlation
+from export.proof.embedding_similarity import mean_cosine, neighbour_agreement, rank_correlation
 from export.proof.label_metrics import Items, compare_by_labels
 from export.proof.output_quality import compare_all, estimate_agreement, few_rows
 from serve.bundles.figures import Compared, DisagreeingRow, Estimate, Quality
@@ -40,17 +42,19 @@ def measure(  # noqa: PLR0913 - what came, and what is known of it
         task: the recipe's task
         baseline_answers: the baseline's first output, [rows, ...]
         answers: the variant's first output, [rows, ...]
-        labels: true classes, [rows] or [rows, tokens]; None without labels
+        labels: the labels of the task, such as true classes, [rows] or [rows, tokens]; None without labels
         seed: seed of the bootstrap
         meaning: the kind of output; None: it is inferred from the baseline's answers
     """
-    if TASKS[task].rule == "vectors":
+    traits = TASKS[task]
+    if traits.rule == "vectors":
         meaning = meaning or read_meaning(task, few_rows(baseline_answers))
         quality = _measure_embeddings(task, meaning, baseline_answers, answers, seed)
     else:
         meaning = meaning or read_meaning(task, few_rows(baseline_answers), labelled=labels is not None)
         differences = compare_all(task, meaning, baseline_answers, answers)
-        if meaning.kind == "classes":
+        of_classes = meaning.kind == traits.rule == "classes"
+        if of_classes:
             differences = replace(differences, counted=_counted(baseline_answers, labels))
         quality = Quality(
             task=task,
@@ -58,9 +62,13 @@ def measure(  # noqa: PLR0913 - what came, and what is known of it
             confidence=CONFIDENCE,
             agreement=estimate_agreement(differences),
         )
-        if meaning.kind == "classes":
-            both = baseline_answers.astype(np.float64), answers.astype(np.float64)
+        both = baseline_answers.astype(np.float64), answers.astype(np.float64)
+        if of_classes:
             quality = quality.model_copy(update=_measure_classes(meaning, differences, both, labels, seed))
+        elif labels is not None:
+            undefined = explain_undefined(task, labels)
+            figures = compare_errors(labels, *both, seed)
+            quality = quality.model_copy(update={**figures, "undefined": undefined})
     return _without_doubt(quality) if answers is baseline_answers else quality
 
 
@@ -72,6 +80,7 @@ def _measure_embeddings(task: Task, meaning: Meaning, baseline: Array, variant: 
         confidence=CONFIDENCE,
         cosine=mean_cosine(centred(meaning, before), centred(meaning, after), seed),
         rank_correlation=rank_correlation(before, after, seed),
+        neighbours=neighbour_agreement(before, after, seed),
     )
 
 

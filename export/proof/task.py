@@ -1,11 +1,12 @@
 """Checks that the first output, the labels and the class names fit the recipe's task."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from export.data.datasets import Data, require_labels_below
 from export.errors import ExportFailed, InvalidData
+from export.proof.by_label.label_fit import require_same_shape
 from serve.base.tensor import TensorSpec
-from serve.bundles.meaning import Task
+from serve.bundles.meaning import Rule, Task
 from serve.tasks.criterion import FAR
 from serve.tasks.task_table import TASKS
 
@@ -19,6 +20,8 @@ def require_task(task: Task, first: TensorSpec, data: Data, names: Sequence[str]
     One number per row, [batch] or [batch, 1], is not a score; a classification without labels treats it as a
     number."""
     traits = TASKS[task]
+    if traits.label_type == "number":
+        require_same_shape(first, data)
     if traits.dims is None:
         return
     one_number = first.shape[1:] in ((), (1,))
@@ -41,6 +44,33 @@ def require_task(task: Task, first: TensorSpec, data: Data, names: Sequence[str]
             f"{len(names)} classes have a name, from {names[0]} to {names[-1]}, and the output {first.name} "
             f"has {scores} scores: correct the file of `labels`, or the order of `outputs`"
         )
+
+
+def require_rules(rules: Mapping[str, Rule], outputs: Sequence[TensorSpec]) -> None:
+    """Raise ExportFailed unless each output has the form that its rule compares."""
+    for spec in outputs:
+        rule = rules.get(spec.name)
+        if rule is None or rule.kind == "exact":
+            continue
+        fault = _find_misfit(rule, spec)
+        if fault is not None:
+            raise ExportFailed(
+                f"rules.{spec.name} compares the output as {rule.kind}, but it {fault}; correct the rule, or "
+                "compare by `kind: exact`"
+            )
+
+
+def _find_misfit(rule: Rule, spec: TensorSpec) -> str | None:
+    if spec.dtype.kind not in "fiub":
+        return f"holds {spec.datatype}, no numbers"
+    if rule.kind == "numbers":
+        return None
+    axis = rule.axis if rule.kind == "classes" else -1
+    if not -len(spec.shape) < axis < len(spec.shape):
+        return f"has the shape {list(spec.shape)}, without a dimension {axis}"
+    if not isinstance(spec.shape[axis], int) or spec.shape[axis] == 1:
+        return f"has the shape {list(spec.shape)}, whose dimension {axis} has no fixed size of two or more"
+    return None
 
 
 def _require_shape(task: Task, first: TensorSpec) -> None:

@@ -12,9 +12,9 @@ from export.data.labels import IGNORE
 from export.errors import StepFailed
 from export.forward import forward, to_tensors
 from export.training.batches import Rows
-from export.training.losses import labels_loss
+from export.training.losses import classes_loss, labels_loss
+from export.training.scores import label_rule
 from export.training.teacher import teacher_answers
-from serve.tasks.task_table import TASKS
 
 Importance = Literal["l1", "l2", "taylor"]
 # Parameter name -> an importance from 0 for each element; a shared parameter is under all its names.
@@ -85,17 +85,18 @@ def _loss(module: torch.nn.Module, train: Split, rows: Rows, context: Context) -
     because it and its gradient are 0 at the baseline. So the labels are the baseline's top classes, and
     embeddings are moved in random directions, which shows how much they depend on a weight."""
     output = forward(module, to_tensors(train.take(rows)))[0]
-    rule = TASKS[context.task].rule
-    if rule == "vectors":
+    if context.kind == "vectors":
         generator = torch.Generator().manual_seed(context.seed)
         return (normalize(output, dim=-1) * torch.randn(output.shape, generator=generator)).sum()
-    if output.ndim == 1 or output.shape[-1] == 1 or rule == "numbers":
+    if train.labels is not None and context.kind == "numbers":
+        return labels_loss(label_rule(context), output, torch.from_numpy(train.labels[rows]))
+    if output.ndim == 1 or output.shape[-1] == 1 or context.kind in ("numbers", None):
         # Plain numbers have no top class; they are treated like embeddings.
         generator = torch.Generator().manual_seed(context.seed)
         return (output * torch.randn(output.shape, generator=generator)).sum()
     if train.labels is not None:
-        return labels_loss(output, torch.from_numpy(train.labels[rows]))
+        return classes_loss(output, torch.from_numpy(train.labels[rows]))
     top = teacher_answers(context, train)[rows].argmax(-1)
     if top.ndim == 2 and train.lengths is not None:
         top[np.arange(top.shape[1]) >= train.lengths[rows][:, None]] = IGNORE
-    return labels_loss(output, torch.from_numpy(top))
+    return classes_loss(output, torch.from_numpy(top))

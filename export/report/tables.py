@@ -3,23 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from export.data.labels import name_class
+from export.report.cells import Cell, show_output, show_quality
 from export.report.pareto import at, single
 from serve.bundles.bundle import Bundle
 from serve.bundles.figures import (
-    Compared,
-    Estimate,
     Figures,
-    OutputFigures,
-    Quality,
     SpeedPoint,
     find_common_rows,
 )
 from serve.tasks.criterion import explain_likeness
 from serve.tasks.task_table import FIGURES
 
-# The text of a cell, and its small print.
-Cell = tuple[str, str]
 _ANATOMY = (
     "file",
     "gzip",
@@ -57,7 +51,7 @@ def quality(bundles: Mapping[str, Bundle], classes: Sequence[str] = ()) -> Table
         rows={
             name: [
                 ("rejected" if bundle.rejected else "accepted", ""),
-                *(_quality(bundle.figures.quality, item, classes) for item in shown),
+                *(show_quality(bundle.figures.quality, item, classes) for item in shown),
             ]
             for name, bundle in bundles.items()
         },
@@ -79,7 +73,7 @@ def outputs(bundles: Mapping[str, Bundle]) -> Table | None:
         "correlation with the baseline's over the rows, if a constant would pass the floor.",
         head=tuple(item.name for item in first),
         rows={
-            name: [_output(item) for item in bundle.figures.quality.outputs]
+            name: [show_output(item) for item in bundle.figures.quality.outputs]
             for name, bundle in bundles.items()
             if len(bundle.figures.quality.outputs) == len(first)
         },
@@ -156,38 +150,6 @@ def curve(bundle: Bundle) -> list[list[str]]:
         ]
         for point in bundle.figures.speed.points
     ]
-
-
-def _quality(quality: Quality, name: str, classes: Sequence[str]) -> Cell:
-    value, small = _figure(getattr(quality, name))
-    if name != "worst_class" or quality.worst_label is None:
-        return value, small
-    return value, f"{name_class(quality.worst_label, classes)}\n{small}".rstrip()
-
-
-def _figure(figure: Compared | Estimate | None) -> Cell:
-    if figure is None:
-        return "-", ""
-    value = f"{figure.value:.4f}" if figure.value == 0 or abs(figure.value) >= 1e-3 else f"{figure.value:.1e}"
-    if figure.low == figure.high:
-        return value, ""
-    if isinstance(figure, Compared):
-        return value, f"{figure.change:+.4f} [{figure.low:+.4f}, {figure.high:+.4f}]"
-    digits = ".4f" if abs(figure.high) >= 1e-3 else ".1e"
-    return value, f"[{figure.low:{digits}}, {figure.high:{digits}}]"
-
-
-def _output(item: OutputFigures) -> Cell:
-    value, interval = _figure(item.agreement)
-    words = [interval] if interval else []
-    if item.low is not None and item.high is not None:
-        words.append(f"{item.low:.3g} to {item.high:.3g}")
-    if item.r2 is not None:
-        low = "" if item.r2_low in (None, item.r2) else f", at least {item.r2_low:.4f}"
-        words.append(f"R2 {item.r2:.4f}{low}")
-    if item.correlation is not None:
-        words.append(f"correlation {item.correlation.value:.4f}")
-    return value, ", ".join(words)
 
 
 def _at_the_knee(bundle: Bundle) -> Cell:

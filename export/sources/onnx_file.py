@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 
 from export.errors import InvalidSource, reason_of
-from export.mending.operator_sets import settle_imports
 from export.onnx.graph import nodes_of
+from export.repair.operator_sets import settle_imports
 from export.sources.files import MAX_BYTES, read_file
 from export.sources.nan_weights import find_nan_weight
 

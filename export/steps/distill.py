@@ -11,7 +11,7 @@ from export.reproducible import seed_everything
 from export.step import Distill, Student
 from export.training.batches import Rows
 from export.training.distillation_loss import Matching
-from export.training.scores import Score, accuracy_of, likeness_to, read_baseline
+from export.training.scores import Score, label_rule, likeness_to, read_baseline, score_labels
 from export.training.students import make_student
 from export.training.teacher import teacher_answers
 from export.training.train import train
@@ -76,6 +76,6 @@ def _refuse_other_shape(made: Made, context: Context) -> None:
 def _score(context: Context) -> Score:
     search = context.data.search
     if search.labels is not None:
-        return lambda module: accuracy_of(module, search)
+        return lambda module: score_labels(label_rule(context), module, search)
     answers = teacher_answers(context, search)
     return likeness_to(context.task, answers, search, read_baseline(context, answers, search))

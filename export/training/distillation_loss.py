@@ -23,10 +23,8 @@ from export.training.losses import (
     numbers_loss,
     similarities_loss,
 )
-from export.training.scores import read_baseline
+from export.training.scores import label_rule, read_baseline
 from export.training.teacher import teacher_answers
-from serve.bundles.meaning import Task
-from serve.tasks.task_table import TASKS
 
 # Lower bound of the scale, for constant numbers.
 _LEAST = 1e-6
@@ -40,10 +38,12 @@ class Matching:
 
     def __init__(self, made: Made, settings: Distill, context: Context) -> None:
         """Raises StepFailed or InvalidData if something to match does not exist."""
-        _refuse_task(settings, context.task)
+        _refuse_task(settings, context)
         self._settings = settings
         self._rows = context.data.require_train("distill")
         self._labels = _require_labels(self._rows) if "labels" in settings.match else None
+        self._rule = label_rule(context)
+        self._rule = label_rule(context)
         self._answers = teacher_answers(context, self._rows)
         search = context.data.search
         self._meaning = read_baseline(context, teacher_answers(context, search), search)
@@ -82,7 +82,7 @@ class Matching:
     ) -> torch.Tensor:
         if match == "labels":
             assert self._labels is not None, "they were required"
-            return labels_loss(output, self._labels[torch.from_numpy(rows)])
+            return labels_loss(self._rule, output, self._labels[torch.from_numpy(rows)])
         answers = torch.from_numpy(self._answers[rows])
         if output.ndim > 1:
             answers = answers[:, : output.shape[1]]
@@ -187,14 +187,13 @@ def _refuse_attention(here: torch.Tensor | None, there: torch.Tensor | None, num
         )
 
 
-def _refuse_task(settings: Distill, task: Task) -> None:
-    wrong, right = (
-        (_OF_CLASSES, _OF_EMBEDDINGS) if TASKS[task].rule == "vectors" else (_OF_EMBEDDINGS, _OF_CLASSES)
-    )
+def _refuse_task(settings: Distill, context: Context) -> None:
+    wrong, right = _OF_EMBEDDINGS, _OF_CLASSES
+    if context.kind == "vectors":
+        wrong, right = right, wrong
     if found := sorted(wrong & {*settings.match}):
-        raise StepFailed(
-            f"`match: {found[0]}` has no meaning for the task {task}; match {' or '.join(sorted(right))}"
-        )
+        others = " or ".join(sorted(right))
+        raise StepFailed(f"`match: {found[0]}` has no meaning for the task {context.task}; match {others}")
 
 
 def _require_labels(rows: Split) -> torch.Tensor:

@@ -4,12 +4,29 @@ import torch
 from torch.nn.functional import cosine_similarity, cross_entropy, kl_div, log_softmax, normalize
 
 from export.data.labels import IGNORE
+from serve.bundles.meaning import Rule
 
 # Tolerance for sums that should be one.
 _NEARLY = 1e-3
 
 
-def labels_loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def labels_loss(rule: Rule, output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the loss of an output that is compared by `rule`, for labels of its task."""
+    if rule.kind == "numbers":
+        return errors_loss(output, labels)
+    return classes_loss(output, labels)
+
+
+def errors_loss(numbers: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the mean squared difference of numbers and labels of the same size; labels that are NaN do not
+    count."""
+    wanted = labels.reshape(numbers.shape)
+    counted = ~wanted.isnan()
+    apart = torch.where(counted, numbers - wanted.nan_to_num(), 0)
+    return apart.square().sum() / counted.sum().clamp(min=1)
+
+
+def classes_loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return the cross-entropy of scores [..., classes] and labels [...]; labels of -100 do not count.
 
     Scores may have fewer tokens than the labels, because batches are cut to their longest row."""

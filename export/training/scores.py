@@ -10,9 +10,10 @@ from export.artifacts import Context
 from export.data.datasets import Split
 from export.data.labels import IGNORE
 from export.training.answers import Answers, module_answers
-from serve.bundles.meaning import Meaning, Task
-from serve.tasks.answer_form import read_meaning
+from serve.bundles.meaning import Meaning, Rule, Task
+from serve.tasks.answer_form import measure_rule, read_meaning
 from serve.tasks.compare_outputs import compare
+from serve.tasks.task_table import TASKS
 
 # Labelled probabilities distinguish classes by their relative size.
 _OF_CLASSES = {"form": "plain"}
@@ -23,6 +24,22 @@ def accuracy_of(module: torch.nn.Module, split: Split) -> float:
     """Return the share of rows (or tokens) whose top class in the first output equals their label."""
     assert split.labels is not None, "the caller asked for labels"
     return _agreement(module_answers(module, split).argmax(-1), split.labels)
+
+
+def score_labels(rule: Rule, module: torch.nn.Module, split: Split) -> float:
+    """Return how well the first output, which is compared by `rule`, fits the labels of the split: the
+    accuracy of classes, or R2 of numbers."""
+    if rule.kind != "numbers":
+        return accuracy_of(module, split)
+    assert split.labels is not None, "the caller asked for labels"
+    wanted = split.labels
+    errors = np.square(module_answers(module, split).reshape(wanted.shape) - wanted)
+    return 1 - float(np.nanmean(errors) / max(np.nanvar(wanted), np.finfo(np.float32).tiny))
+
+
+def label_rule(context: Context) -> Rule:
+    """Return the rule of the first output, by which labels are learnt."""
+    return context.rule or Rule(kind=TASKS[context.task].rule or "classes")
 
 
 def likeness_to(task: Task, answers: Answers, split: Split, meaning: Meaning | None = None) -> Score:
@@ -41,6 +58,8 @@ def read_baseline(context: Context, answers: Answers, split: Split) -> Meaning:
     """Infer the meaning of the baseline's answers to the split, as the floor does with those to the held-out
     rows."""
     labelled, named = context.data.labelled, context.trained.named
+    if context.rule is not None:
+        return measure_rule(context.rule, _without_padding(answers, split))
     return read_teacher(context.task, answers, split, labelled=labelled, named=named)
 
 

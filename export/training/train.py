@@ -14,9 +14,12 @@ from export.step import Training
 from export.training.batches import Rows
 from export.training.checkpoint import read_checkpoint, write_checkpoint
 from export.training.losses import labels_loss
-from export.training.scores import accuracy_of
+from export.training.scores import score_labels
 from export.training.trainer import Figures, Goal, Trainer
 from serve.bundles.bundle import sha256
+from serve.bundles.meaning import Rule
+
+_CLASSES = Rule(kind="classes")
 
 
 def train(made: Made, goal: Goal, settings: Training, context: Context) -> Note:
@@ -42,12 +45,14 @@ def train(made: Made, goal: Goal, settings: Training, context: Context) -> Note:
     return trainer.finish()
 
 
-def fit(module: torch.nn.Module, data: Data, settings: Training, seed: int) -> torch.nn.Module:
+def fit(
+    module: torch.nn.Module, data: Data, settings: Training, seed: int, rule: Rule = _CLASSES
+) -> torch.nn.Module:
     """Train `module` in place on the labels of `data`, without checkpoints and logs, and return it in
-    evaluation mode.
+    evaluation mode. `rule` is that of its first output.
 
     Raises StepFailed or InvalidData."""
-    trainer = Trainer(Made(module=module), learn_labels(data), settings, data)
+    trainer = Trainer(Made(module=module), learn_labels(data, rule), settings, data)
     seed_everything(seed)
     for _ in trainer.epochs():
         pass
@@ -55,9 +60,9 @@ def fit(module: torch.nn.Module, data: Data, settings: Training, seed: int) -> t
     return module
 
 
-def learn_labels(data: Data) -> Goal:
-    """Return the goal of a low loss on the labels of the train split and a high accuracy on the search split.
-    Raises InvalidData if one of them has no labels."""
+def learn_labels(data: Data, rule: Rule = _CLASSES) -> Goal:
+    """Return the goal of a low loss on the labels of the train split and a high accuracy (or R2 of numbers)
+    on the search split; `rule` is that of the first output. Raises InvalidData if one has none."""
     for name, split in (("train", data.require_train("training on labels")), ("search", data.search)):
         if split.labels is None:
             raise InvalidData(
@@ -67,9 +72,9 @@ def learn_labels(data: Data) -> Goal:
     labels = torch.from_numpy(data.require_train("training on labels").labels)
 
     def loss(module: torch.nn.Module, inputs: Tensors, rows: Rows) -> torch.Tensor:
-        return labels_loss(forward(module, inputs)[0], labels[torch.from_numpy(rows)])
+        return labels_loss(rule, forward(module, inputs)[0], labels[torch.from_numpy(rows)])
 
-    return Goal(loss=loss, score=lambda module: accuracy_of(module, data.search))
+    return Goal(loss=loss, score=lambda module: score_labels(rule, module, data.search))
 
 
 def _log(events: SummaryWriter, epoch: int, figures: Figures) -> None:

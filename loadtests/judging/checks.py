@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from loadtests.judging.confidence import bound_rate
 from loadtests.judging.limits import Limits
+from loadtests.judging.run_length import say_longer, times_for_evidence, times_for_interval, times_for_rate
 from loadtests.judging.validity import STOLEN, is_stolen
 from loadtests.report import Check, CheckOutcome, Interval, LoadVerdict, Ratio, VariantReport, WeighedEvents
 
@@ -17,33 +18,36 @@ COMPLETED = 0.98
 
 def guard_errors(name: str, report: VariantReport, limits: Limits) -> Check:
     """Check the rate of failed requests."""
-    rate = bound_rate(report.errors, report.requests, ALPHA)
-    seen = f"{report.errors:,} of {report.requests:,} failed"
-    return _guard_rate(f"errors of {name}", seen, rate, limits.errors, "failed")
+    return _guard_rate(f"errors of {name}", (report.errors, report.requests), limits.errors, "failed")
 
 
 def guard_latency(name: str, report: VariantReport, limits: Limits) -> Check:
     """Check the share of requests over the limit. The p99 allows one in a hundred."""
     assert limits.p99_ms is not None
     assert report.over_limit is not None
-    rate = bound_rate(report.over_limit, report.requests, ALPHA)
-    seen = f"{report.over_limit:,} of {report.requests:,} over {limits.p99_ms:g} ms"
-    return _guard_rate(f"p99 of {name}", seen, rate, OVER_LIMIT, f"over {limits.p99_ms:g} ms")
+    over = f"over {limits.p99_ms:g} ms"
+    return _guard_rate(f"p99 of {name}", (report.over_limit, report.requests), OVER_LIMIT, over)
 
 
-def _guard_rate(name: str, seen: str, rate: Interval, allowed: float, what: str) -> Check:
+def _guard_rate(name: str, counts: tuple[int, int], allowed: float, what: str) -> Check:
+    """Check a rate of events in requests."""
+    rate = bound_rate(*counts, ALPHA)
     assert rate.low is not None
     assert rate.high is not None
+    more = ""
     if rate.high <= allowed:
         outcome = CheckOutcome.PASS
+    elif rate.low > allowed:
+        outcome = CheckOutcome.FAIL
     else:
-        outcome = CheckOutcome.FAIL if rate.low > allowed else CheckOutcome.INVALID
+        outcome = CheckOutcome.INVALID
+        more = f"; undecided: {say_longer(times_for_rate(*counts, allowed, ALPHA))}"
     return Check(
         name=name,
         kind="guard",
         outcome=outcome,
-        seen=f"{seen}: {rate.value:.2%} [{rate.low:.2%}, {rate.high:.2%}]",
-        wanted=f"at most {allowed:.2%} {what}" + _more(outcome),
+        seen=f"{counts[0]:,} of {counts[1]:,} {what}: {rate.value:.2%} [{rate.low:.2%}, {rate.high:.2%}]",
+        wanted=f"at most {allowed:.2%} {what}{more}",
         used=rate.high / allowed,
     )
 
@@ -83,13 +87,14 @@ def guard_ratio(candidate: str, ratio: Ratio, limits: Limits) -> Check:
     and is undecided otherwise."""
     allowed = 1 + limits.slower_by
     bad = CheckOutcome.FAIL if ratio.low > 1 else CheckOutcome.INVALID
+    times = times_for_interval(Interval(value=ratio.value, low=ratio.low, high=ratio.high), allowed, 1.0)
     outcome = CheckOutcome.PASS if ratio.high <= allowed else bad
     return Check(
         name=f"median of {candidate}",
         kind="guard",
         outcome=outcome,
         seen=f"{ratio.value:.3f} times the baseline's [{ratio.low:.3f}, {ratio.high:.3f}]",
-        wanted=f"at most {allowed:.3g} times" + _more(outcome),
+        wanted=f"at most {allowed:.3g} times" + _more(outcome, times),
         used=ratio.high / allowed,
     )
 
@@ -101,12 +106,13 @@ def guard_weighed(candidate: str, weighed: WeighedEvents) -> Check:
         outcome = CheckOutcome.FAIL
     else:
         outcome = CheckOutcome.PASS if weighed.safe >= weighed.safe_at else CheckOutcome.INVALID
+    times = times_for_evidence((weighed.harm, weighed.harm_at), (weighed.safe, weighed.safe_at))
     return Check(
         name=f"{weighed.figure} of {candidate} against the baseline",
         kind="guard",
         outcome=outcome,
         seen=weighed.seen,
-        wanted="shown to be within what the rollout's guard allows" + _more(outcome),
+        wanted="shown to be within what the rollout's guard allows" + _more(outcome, times),
         used=None,
     )
 
@@ -127,5 +133,5 @@ def decide(checks: Sequence[Check]) -> LoadVerdict:
     return LoadVerdict(outcome=CheckOutcome.PASS, reasons=(), binding=closest.name if closest else None)
 
 
-def _more(outcome: CheckOutcome) -> str:
-    return "; undecided: run longer" if outcome is CheckOutcome.INVALID else ""
+def _more(outcome: CheckOutcome, times: float | None) -> str:
+    return f"; undecided: {say_longer(times)}" if outcome is CheckOutcome.INVALID else ""

@@ -10,6 +10,7 @@ from loadtests.judging.aggregation import estimate_quantile
 from loadtests.judging.contention import Contention, count_cores, is_contended, tell
 from loadtests.judging.limits import Limits
 from loadtests.judging.ratios import BEYOND, BLOCK_S, LEAST_BLOCKS, RATIO_CONFIDENCE
+from loadtests.judging.run_length import say_longer
 from loadtests.load_plan import LoadPlan
 from loadtests.report import Check, CheckOutcome, Interval, Ratio, SenderReport
 from loadtests.sending.samples import Samples
@@ -59,12 +60,15 @@ def check_samples(variants: Mapping[str, Samples], q: float) -> Check:
     """Check that each of these variants has enough answers for the q-quantile."""
     least = round(BEYOND / (1 - q))
     counts = {name: int(samples.timed.sum()) for name, samples in variants.items()}
+    fewest = min(counts.values(), default=0)
+    times = least / max(1, fewest)
+    longer = say_longer(times if 0 < fewest < least else None)
     return _gate(
         "samples",
         f"answers: {', '.join(f'{count:,} of {name}' for name, count in counts.items()) or 'none'}",
-        f"at least {least:,} of each, for {BEYOND} beyond p{100 * q:g}: run longer",
-        good=bool(counts) and min(counts.values()) >= least,
-        used=least / max(1, min(counts.values(), default=1)),
+        f"at least {least:,} of each, for {BEYOND} beyond p{100 * q:g}: {longer}",
+        good=fewest >= least,
+        used=times,
     )
 
 

@@ -8,6 +8,7 @@ from loadtests.judging.aggregation import estimate_quantile
 from loadtests.judging.checks import excuse
 from loadtests.judging.limits import Limits
 from loadtests.judging.request_cost import read_meter
+from loadtests.judging.run_length import say_longer, times_for_interval
 from loadtests.kinds.load import LoadRun, check_run, load, report_run
 from loadtests.load_plan import LoadPlan
 from loadtests.report import Check, CheckOutcome, Interval, LoadReport, LoadTimeline
@@ -82,13 +83,14 @@ def _guard_memory(readings: Sequence[tuple[float, int]], run: LoadRun) -> Check:
 def _drift(what: str, seen: str, limits: Limits, growth: Interval | None) -> Check:
     allowed = 1 + limits.drift
     if growth is None or growth.low is None or growth.high is None:
-        outcome, used = CheckOutcome.INVALID, None
+        outcome, used, longer = CheckOutcome.INVALID, None, "run longer"
     else:
         used = growth.high / allowed
         seen += f": {growth.value:.3f} times [{growth.low:.3f}, {growth.high:.3f}]"
         bad = CheckOutcome.FAIL if growth.low > allowed else CheckOutcome.INVALID
         outcome = CheckOutcome.PASS if growth.high <= allowed else bad
-    more = "; undecided: run longer" if outcome is CheckOutcome.INVALID else ""
+        longer = say_longer(times_for_interval(growth, allowed, allowed))
+    more = f"; undecided: {longer}" if outcome is CheckOutcome.INVALID else ""
     return Check(
         name=f"drift of {what}",
         kind="guard",

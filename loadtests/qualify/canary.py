@@ -8,6 +8,7 @@ from loadtests.judging.aggregation import describe_sender
 from loadtests.judging.checks import ALPHA, excuse, guard_errors, guard_latency
 from loadtests.judging.confidence import bound_rate
 from loadtests.judging.limits import Limits
+from loadtests.judging.run_length import say_longer, times_for_rate
 from loadtests.judging.validity import check_sender
 from loadtests.kinds.load import LoadRun, check_backlog, report_run
 from loadtests.qualify.qualification_record import StageRecord, make_stage
@@ -31,6 +32,10 @@ def check_shadow(view: Mapping[str, Any], limits: Limits, *, made: bool) -> Stag
     assert rate.low is not None
     assert rate.high is not None
     bad = CheckOutcome.FAIL if rate.low > allowed else CheckOutcome.INVALID
+    fix = ""
+    if rate.high > allowed:
+        times = None if bad is CheckOutcome.FAIL else times_for_rate(differ, pairs, allowed, ALPHA)
+        fix = _fix(bad, times, made)
     checks = [
         Check(
             name="shadow kept up",
@@ -45,7 +50,7 @@ def check_shadow(view: Mapping[str, Any], limits: Limits, *, made: bool) -> Stag
             kind="guard",
             outcome=CheckOutcome.PASS if rate.high <= allowed else bad,
             seen=f"{differ:,} of {pairs:,} pairs differ: {rate.value:.2%} [{rate.low:.2%}, {rate.high:.2%}]",
-            wanted=f"at most {allowed:.2%}{_fix(rate.high <= allowed, bad, made)}",
+            wanted=f"at most {allowed:.2%}{fix}",
             used=rate.high / allowed,
         ),
     ]
@@ -68,10 +73,8 @@ def check_canary(view: Mapping[str, Any], run: LoadRun, candidate: str) -> Stage
     return make_stage("canary", checks, report_run("run", run, checks))
 
 
-def _fix(good: bool, bad: CheckOutcome, made: bool) -> str:
-    if good:
-        return ""
-    undecided = "; undecided: a longer duration_s" if bad is CheckOutcome.INVALID else ""
+def _fix(bad: CheckOutcome, times: float | None, made: bool) -> str:
+    undecided = f"; undecided: {say_longer(times)}; set duration_s" if bad is CheckOutcome.INVALID else ""
     # Variants that agree on their training data may disagree on noise.
     return undecided + ("; these inputs were generated, so give real ones with --inputs" if made else "")
 

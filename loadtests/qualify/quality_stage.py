@@ -79,7 +79,7 @@ def _describe(quality: Mapping[str, Any]) -> str:
     for name, traits in FIGURES.items():
         figure = quality.get(name)
         if figure is not None and traits.column is not None:
-            sentences.append(f"{name.replace('_', ' ')} {figure['value']:.4f}")
+            sentences.append(f"{name.replace('_', ' ')} {traits.show(figure['value'])}")
     return f"{', '.join(sentences)} on {quality['rows']:,} held-out rows"
 
 

@@ -150,7 +150,8 @@ def warn_thin(report: LoadReport) -> str | None:
     if not thin:
         return None
     few = f"the p99 of {', '.join(thin)} rests on fewer than {SAMPLES_FOR_P99:,} answers"
-    return f"{few}; run longer to trust it"
+    fewest = min(item.requests - item.errors for item in report.variants.values() if is_thin(item))
+    return f"{few}; run about {SAMPLES_FOR_P99 / fewest:.2g} times as long to trust it"
 
 
 def judge_ratio(ratio: Ratio) -> str:

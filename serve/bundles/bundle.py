@@ -66,6 +66,8 @@ class Provenance(Record):
     steps: tuple[dict[str, JsonValue], ...]
     floor: dict[str, JsonValue]
     task: str
+    # The recipe's rules by output.
+    rules: Mapping[str, JsonValue] = {}
     seed: int
     # The number of torch threads during the export.
     threads: int

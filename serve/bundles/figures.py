@@ -96,6 +96,11 @@ class Quality(Record):
     confidence: Share = 0.95
     accuracy: Compared | None = None
     macro_f1: Compared | None = None
+    # The mean absolute error, the root of the mean squared error, and R2 against the labels: the mean over
+    # the columns of an output [batch, columns], or over all numbers.
+    mae: Compared | None = None
+    rmse: Compared | None = None
+    r2: Compared | None = None
     # Cross-entropy per row (or token); lower is better.
     loss: Compared | None = None
     # The lowest accuracy within one class.
@@ -111,11 +116,15 @@ class Quality(Record):
     cosine: Estimate | None = None
     # Spearman's rank correlation between the similarities of all pairs of rows.
     rank_correlation: Estimate | None = None
+    # Share of the rows whose nearest other row, by the cosine, is the baseline's. None: the export is older.
+    neighbours: Estimate | None = None
     classes: tuple[ClassChange, ...] = ()
     # The first few rows that disagree.
     disagreements: tuple[DisagreeingRow, ...] = ()
     # All pairs if there are few classes, or else the most frequent pairs that differ.
     confusions: tuple[Confusion, ...] = ()
+    # The figures of the task that the held-out labels do not give, and why.
+    undefined: Mapping[str, str] = {}
     # Every output, in the signature's order; empty: nothing was measured, or the export is older.
     outputs: tuple[OutputFigures, ...] = ()
 

@@ -23,6 +23,7 @@ class Paired(NamedTuple):
     mine: Outputs
     theirs: Outputs
     outputs: dict[str, Differences]
+    meanings: dict[str, Meaning]
 
 
 def pair(
@@ -35,11 +36,9 @@ def pair(
     """Compare these answers with the baseline's answers in the copies; `meanings` may lack some outputs."""
     mine = _join([_blank_padding(copy, signature) for copy in batch], signature)
     theirs = _join(answers, signature)
-    outputs = {
-        name: compare(task, output, theirs[name], meanings.get(name) or guess_meaning(task, output))
-        for name, output in mine.items()
-    }
-    return Paired(mine, theirs, outputs)
+    known = {name: meanings.get(name) or guess_meaning(task, output) for name, output in mine.items()}
+    outputs = {name: compare(task, output, theirs[name], known[name]) for name, output in mine.items()}
+    return Paired(mine, theirs, outputs, known)
 
 
 def require_whole(batch: Sequence[Copy], answers: Sequence[Outputs]) -> None:

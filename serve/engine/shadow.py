@@ -135,7 +135,7 @@ class Shadow:
         return [(batch, shares)]
 
     def _compare(self, batch: Sequence[Copy], answers: Sequence[Outputs]) -> None:
-        mine, theirs, outputs = self._pair(batch, answers)
+        mine, theirs, outputs, meanings = self._pair(batch, answers)
         whole = worst(list(outputs.values()))
         sizes = [copy.rows for copy in batch]
         copies = ShadowResults(
@@ -158,7 +158,7 @@ class Shadow:
                     for row in np.flatnonzero(differences.differing[rows])[:1] + rows.start:
                         cosine = None if differences.cosine is None else float(differences.cosine[row])
                         words = [
-                            describe(self._task, array[name][row], against, named)
+                            describe(meanings[name], array[name][row], against, named)
                             for array, against in ((mine, None if cosine is None else 1.0), (theirs, cosine))
                         ]
                         shown.append(self._show(copy, name, *words))
@@ -172,7 +172,7 @@ class Shadow:
         words = f"{type(error).__name__}: {error}"[:200]
         for copy in batch:
             # The same number of pairs as if the shadow had answered.
-            pairs = int(worst(list(self._pair([copy], [copy.outputs])[2].values())).pairs.sum())
+            pairs = int(worst(list(self._pair([copy], [copy.outputs]).outputs.values())).pairs.sum())
             square = pairs**2
             clusters = Clusters(
                 requests=1, differing=1, differ_squares=square, products=square, squares=square

@@ -1,10 +1,12 @@
 """Find out what the numbers of an output mean, and whether a variant's still mean the same. The forms are
 shares (sum to 1), their logarithms, chances (each in 0..1), unit vectors, and plain numbers. Pure."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.bundles.meaning import Form, Meaning, Task
+from serve.bundles.meaning import Form, Meaning, Rule, Task
 from serve.tasks.task_table import TASKS
 
 Floats = NDArray[np.float64]
@@ -31,7 +33,7 @@ def guess_meaning(task: Task, output: NDArray[np.generic]) -> Meaning:
         return Meaning(kind="exact")
     if output.ndim < 2 or output.shape[-1] == 1:
         return Meaning(kind="numbers")
-    return Meaning(kind=TASKS[task].rule)
+    return Meaning(kind=TASKS[task].rule or "classes")
 
 
 def read_meaning(
@@ -49,24 +51,45 @@ def read_meaning(
     if guessed.kind == "exact":
         return guessed
     if guessed.kind == "vectors":
-        unit = _are_unit(_rows(answers), _NEARLY).all()
-        return Meaning(kind="vectors", form="unit" if unit else "plain")
+        return measure_rule(guessed, answers)
     items = _items(answers)
-    form: Form = "plain"
-    if not len(items):
-        pass
-    elif guessed.kind == "classes" and are_shares(items, _NEARLY).all():
-        form = "shares"
-    elif guessed.kind == "classes" and _are_log_shares(items, _NEARLY).all():
-        form = "log_shares"
-    elif len(answers) >= _ENOUGH_ROWS and not _beyond_chances(items, 0).any():
-        form = "chances"
+    form = _find_form(guessed, items, len(answers))
+    first &= TASKS[task].rule is not None
     of_classes = form in ("shares", "log_shares") or (first and labelled)
     of_classes |= first and form == "plain" and _tell_classes(items)
     if guessed.kind == "classes" and of_classes:
         doubtful = form == "plain" and not (labelled or named) and len(items) >= _ENOUGH_ROWS
         return Meaning(kind="classes", form=form, spread=_spread(answers) if doubtful else ())
     return Meaning(kind="numbers", form=form, spread=_spread(answers))
+
+
+def measure_rule(rule: Rule, answers: NDArray[np.generic]) -> Meaning:
+    """The meaning of an output that is compared by this rule, from its `answers` to many rows."""
+    known = Meaning(**rule.model_dump())
+    if rule.kind == "exact":
+        return known
+    if rule.kind == "vectors":
+        unit = _are_unit(_rows(answers), _NEARLY).all()
+        return known.model_copy(update={"form": "unit" if unit else "plain"})
+    form = _find_form(rule, _items(classes_last(rule, answers)), len(answers))
+    return known.model_copy(
+        update={"form": form, "spread": _spread(answers) if rule.kind == "numbers" else ()}
+    )
+
+
+def classes_last(rule: Rule, output: NDArray[Any]) -> NDArray[Any]:
+    """The output, [rows, ...], with the dimension of the classes' scores last."""
+    return output if rule.axis == -1 else np.moveaxis(output, rule.axis, -1)
+
+
+def _find_form(rule: Rule, items: Floats, rows: int) -> Form:
+    if not len(items):
+        return "plain"
+    if rule.kind == "classes" and are_shares(items, _NEARLY).all():
+        return "shares"
+    if rule.kind == "classes" and _are_log_shares(items, _NEARLY).all():
+        return "log_shares"
+    return "chances" if rows >= _ENOUGH_ROWS and not _beyond_chances(items, 0).any() else "plain"
 
 
 def _tell_classes(items: Floats) -> bool:
@@ -92,7 +115,9 @@ def find_change(
         before, after = _rows(baseline), _rows(variant)
     else:
         both = np.isfinite(baseline) & np.isfinite(variant)
-        before, after = (_items(np.where(both, each, np.nan)) for each in (baseline, variant))
+        before, after = (
+            _items(classes_last(meaning, np.where(both, each, np.nan))) for each in (baseline, variant)
+        )
     if not len(before):
         return None
     changed = _is_changed(meaning, before, after) if real else _breaks_often(meaning, before, after)

@@ -24,9 +24,11 @@ def are_close(meaning: Meaning, before: Floats, after: Floats) -> Bools:
     missing = np.isnan(one)
     apart = np.where((one == other) | missing, 0.0, np.abs(one - other))
     size = np.maximum(np.abs(one), np.abs(other))
-    if not meaning.spread:
+    declared = meaning.abs is not None or meaning.rel is not None
+    if declared or not meaning.spread:
+        allowed = (meaning.abs or 0) + (meaning.rel or 0) * np.abs(one) if declared else CLOSE * size
         # An infinity is close only to itself.
-        near = (apart <= CLOSE * size) & (np.isfinite(other) | (apart == 0))
+        near = (apart == 0) | ((apart <= allowed) & np.isfinite(apart))
         return np.asarray(near.all(axis=(1, 2)) & ~missing.all(axis=(1, 2)))
     apart[(apart <= _ROUNDING * size) & np.isfinite(apart)] = 0
     scale = _scale_of(meaning, width)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from serve.bundles.meaning import Meaning, Task
 from serve.counting.comparison import Clusters, Comparison, Moments
-from serve.tasks.answer_form import are_shares, breaks_form, read_meaning
+from serve.tasks.answer_form import are_shares, breaks_form, classes_last, read_meaning
 from serve.tasks.closeness import (
     LEAST_SHARE,
     are_apart,
@@ -21,7 +21,6 @@ from serve.tasks.closeness import (
     log_shares,
 )
 from serve.tasks.criterion import ALIKE
-from serve.tasks.task_table import TASKS
 
 # Of a name of a class, in letters.
 _LONGEST_NAME = 40
@@ -134,15 +133,16 @@ def worst(outputs: Sequence[Differences]) -> Differences:
 
 
 def describe(
-    task: Task, output: NDArray[np.generic], cosine: float | None, classes: Sequence[str] = ()
+    meaning: Meaning, output: NDArray[np.generic], cosine: float | None, classes: Sequence[str] = ()
 ) -> str:
     """Describe one row of an output: the top class and its share, the cosine to the baseline's, or the value.
     A class has its name if there are as many `classes` as scores, else its number."""
     if output.dtype.kind == "f" and output.size > 1 and cosine is not None:
-        if TASKS[task].rule == "vectors":
+        if meaning.kind == "vectors":
             return f"cosine {cosine:.3g}"
         with np.errstate(all="ignore"):
-            scores = output.reshape(-1, output.shape[-1]).astype(np.float64)
+            row = classes_last(meaning, output[None])
+            scores = row.reshape(-1, row.shape[-1]).astype(np.float64)
             tops, shares = scores.argmax(-1), np.exp(log_shares(scores, are_shares(scores))).max(-1)
         names = [name[:_LONGEST_NAME] for name in classes] if len(classes) == scores.shape[-1] else None
         class_names = [top if names is None else names[top] for top in tops[:4]]
@@ -161,12 +161,18 @@ def _spread_out(rows: Bools, width: int) -> Bools:
 
 def _compare(meaning: Meaning, baseline: NDArray[np.generic], candidate: NDArray[np.generic]) -> Differences:
     rows = len(baseline)
-    if (baseline.shape, baseline.dtype.kind) != (candidate.shape, candidate.dtype.kind):
+    alike = (baseline.shape, baseline.dtype.kind) == (candidate.shape, candidate.dtype.kind)
+    baseline = classes_last(meaning, baseline)
+    if not alike:
         items = baseline.shape[1:-1] if meaning.kind == "classes" else ()
         differ = np.ones((rows, *items), np.bool_)
         return Differences(differ=differ.reshape(rows, -1) if items else differ, largest=np.zeros(rows))
-    if baseline.dtype.kind != "f":
-        differ = np.asarray((baseline != candidate).reshape(rows, -1).any(axis=1))
+    candidate = classes_last(meaning, candidate)
+    if meaning.kind == "exact" or baseline.dtype.kind not in "fiub":
+        other = baseline != candidate
+        if baseline.dtype.kind == "f":
+            other &= ~np.isnan(baseline)
+        differ = np.asarray(other.reshape(rows, -1).any(axis=1))
         return Differences(differ=differ, largest=_largest(baseline, candidate, rows))
     before, after = (each.astype(np.float64) for each in (baseline, candidate))
     largest = _largest(before, after, rows)
@@ -175,11 +181,12 @@ def _compare(meaning: Meaning, baseline: NDArray[np.generic], candidate: NDArray
             return _compare_classes(meaning, before, after, largest)
         case "vectors":
             return _compare_vectors(meaning, before, after, largest)
-    if before.ndim > 1:
-        broken = breaks_form(meaning, before, after).reshape(rows, -1).any(axis=1)
-    else:
-        broken = breaks_form(meaning, before[:, None], after[:, None])
-    return Differences(differ=~are_close(meaning, before, after) | broken, largest=largest)
+    differ = ~are_close(meaning, before, after)
+    # A tolerance that the recipe sets is the whole rule.
+    if meaning.abs is None and meaning.rel is None:
+        wide = [each if each.ndim > 1 else each[:, None] for each in (before, after)]
+        differ |= breaks_form(meaning, *wide).reshape(rows, -1).any(axis=1)
+    return Differences(differ=differ, largest=largest)
 
 
 def _compare_classes(meaning: Meaning, before: Floats, after: Floats, largest: Floats) -> Differences:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from serve.bundles.figures import Quality
 from serve.bundles.meaning import Meaning
-from serve.tasks.task_table import TASKS
+from serve.tasks.task_table import FIGURES, TASKS
 
 # Two numbers differ if they are apart by more than this share of the standard deviation of the baseline's
 # answers;
@@ -15,6 +15,12 @@ CLOSE = 0.05
 APART = 1.0
 # Two embeddings differ if their cosine is lower than this.
 ALIKE = 0.95
+# A variant of embeddings that keeps fewer nearest neighbours than this share finds other things in a search.
+_KEPT = 0.8
+_NEIGHBOURS = (
+    "neighbours: the share of the rows whose nearest other held-out row, by the cosine of their embeddings, "
+    "is the same as with the baseline"
+)
 _CENTRED = ", each minus the mean of the baseline's, because those share most of their direction"
 
 
@@ -27,6 +33,8 @@ def explain_likeness(quality: Quality) -> list[str]:
     words = [
         _explain_cosine(outputs[0].meaning) if quality.agreement is None else _explain_agreement(quality)
     ]
+    if quality.neighbours is not None:
+        words.append(_NEIGHBOURS)
     followed = [item.name for item in outputs if item.correlation is not None]
     if followed:
         words.append(
@@ -34,7 +42,20 @@ def explain_likeness(quality: Quality) -> list[str]:
             "numbers; required because a variant with the same answer to every row would otherwise pass "
             "the floor"
         )
+    words += [f"{FIGURES[name].heading} has no value: {why}" for name, why in quality.undefined.items()]
     return words
+
+
+def warn_of_neighbours(quality: Quality) -> str | None:
+    """Say that a variant's embeddings have other nearest neighbours, which the cosine may not show; None if
+    they have not."""
+    kept = quality.neighbours
+    if kept is None or kept.high >= _KEPT:
+        return None
+    return (
+        f"only {kept.value:.1%} of the rows keep their nearest neighbour, so a search finds other rows than "
+        "with the baseline, whatever the cosine is; limit rank_correlation in the floor, too"
+    )
 
 
 def _explain_cosine(meaning: Meaning) -> str:
@@ -67,6 +88,14 @@ def _explain(meaning: Meaning) -> str:
             return f"a cosine of at least {ALIKE} to the baseline{_CENTRED if meaning.centre else ''}"
         case "exact":
             return "exactly the baseline's values"
+    return _explain_numbers(meaning)
+
+
+def _explain_numbers(meaning: Meaning) -> str:
+    if meaning.abs is not None or meaning.rel is not None:
+        words = [f"{meaning.abs:g}"] if meaning.abs is not None else []
+        words += [f"{100 * meaning.rel:g}% of the baseline's size"] if meaning.rel is not None else []
+        return f"every number within {' plus '.join(words)} of the baseline's"
     if meaning.spread:
         return f"numbers within {FAR} standard deviations of the baseline's"
     return f"numbers within {CLOSE:.0%} of the baseline's"

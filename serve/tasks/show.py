@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,8 +12,10 @@ from tabulate import tabulate
 
 from serve.bundles.figures import Compared, Estimate, Figures, Speed, find_common_rows
 from serve.bundles.repository import StoredModel, read_model
-from serve.tasks.criterion import explain_likeness
-from serve.tasks.task_table import FIGURES
+from serve.tasks.criterion import explain_likeness, warn_of_neighbours
+from serve.tasks.task_table import FIGURES, QualityFigure
+
+_LEADING_ZERO = re.compile(r"^([+-]?)0\.")
 
 
 def show(arguments: list[str]) -> int:
@@ -69,7 +72,7 @@ def table(description: dict[str, Any]) -> str:
     for variant, item in zip(description["variants"], figures.values(), strict=True):
         row = [variant["variant"], f"{item.model_size_bytes / 1024:.0f}", f"{item.parameters:,}"]
         row += [_integers(item)] if integers else []
-        row += [_cell(getattr(item.quality, name)) for name in shown]
+        row += [_cell(FIGURES[name], getattr(item.quality, name)) for name in shown]
         row += [_faster(item.speed, 1)]
         row += [_faster(item.speed, common)] if common > 1 else []
         row += [_at_the_knee(item.speed)]
@@ -99,6 +102,11 @@ def _notes(figures: Mapping[str, Figures], baseline: Figures) -> list[str]:
             ["integers: the integer share of the multiply-adds, and of the bytes of weights"]
             if any(item.integers for item in figures.values())
             else []
+        ),
+        *(
+            f"!  {name}: {words}"
+            for name, item in figures.items()
+            if (words := warn_of_neighbours(item.quality))
         ),
         *(f"!  {name}: {item.mostly_float}" for name, item in figures.items() if item.mostly_float),
         *(f"!  {name}: {item.speed.warning}" for name, item in figures.items() if item.speed.warning),
@@ -134,15 +142,15 @@ def _integers(figures: Figures) -> str:
     return f"{shares.multiply_adds:.0%}, {shares.weight_bytes:.0%}" if shares else "-"
 
 
-def _cell(figure: Compared | Estimate | None) -> str:
+def _cell(words: QualityFigure, figure: Compared | Estimate | None) -> str:
     """The figure, with its interval if it has one."""
     if figure is None:
         return "-"
     if figure.low == figure.high:
-        return f"{figure.value:.4f}"
+        return words.show(figure.value)
     sign = "+" if isinstance(figure, Compared) else ""
-    low, high = (f"{end:{sign}.3f}".replace("0.", ".") for end in (figure.low, figure.high))
-    return f"{figure.value:.4f} [{low}, {high}]"
+    low, high = (_LEADING_ZERO.sub(r"\1.", words.show(end, sign, 3)) for end in (figure.low, figure.high))
+    return f"{words.show(figure.value)} [{low}, {high}]"
 
 
 def _faster(speed: Speed, rows: int) -> str:

@@ -15,12 +15,17 @@ class QualityFigure:
     heading: str
     # In a terminal; None: there is no room for it.
     column: str | None
-    # `drop`: below the baseline's figure; `least` and `most`: the figure itself; None: no floor limits it.
-    limit: Literal["drop", "least", "most"] | None
+    # What a floor limits: `drop`: how far it is below the baseline's, `rise`: how far it is above, as a share
+    # of the baseline's; `least` and `most`: the figure itself. None: no floor limits it.
+    limit: Literal["drop", "rise", "least", "most"] | None
 
     def limit_of(self, name: str) -> str | None:
         """The key of the limit in a floor."""
-        return f"{name}_drop" if self.limit == "drop" else name if self.limit else None
+        return f"{name}_{self.limit}" if self.limit in ("drop", "rise") else name if self.limit else None
+
+    def show(self, value: float, sign: str = "", digits: int = 4) -> str:
+        """Format a value, or with the sign `+` a change. Errors have the unit of their output."""
+        return f"{value:{sign}.{digits}{'g' if self.limit == 'rise' else 'f'}}"
 
 
 # In the order of a table. The names are those of the fields of Quality.
@@ -28,11 +33,15 @@ FIGURES: Mapping[str, QualityFigure] = {
     "accuracy": QualityFigure(heading="accuracy", column="accuracy", limit="drop"),
     "macro_f1": QualityFigure(heading="macro-F1", column="macro-F1", limit="drop"),
     "worst_class": QualityFigure(heading="worst class", column=None, limit="drop"),
+    "mae": QualityFigure(heading="MAE", column="MAE", limit="rise"),
+    "rmse": QualityFigure(heading="RMSE", column="RMSE", limit="rise"),
+    "r2": QualityFigure(heading="R2", column="R2", limit="drop"),
     "loss": QualityFigure(heading="loss", column=None, limit=None),
     "agreement": QualityFigure(heading="agreement", column="agreement", limit="least"),
     "kl": QualityFigure(heading="KL divergence", column=None, limit="most"),
     "cosine": QualityFigure(heading="cosine", column="cosine", limit="least"),
     "rank_correlation": QualityFigure(heading="rank correlation", column="rank", limit="least"),
+    "neighbours": QualityFigure(heading="same nearest neighbour", column="neighbours", limit=None),
 }
 
 
@@ -40,14 +49,16 @@ FIGURES: Mapping[str, QualityFigure] = {
 class TaskTraits:
     """What a task says of the first output of a model and of the labels."""
 
-    # How two answers are compared.
-    rule: Kind
+    # How two answers are compared; None: each output has its own rule, from the recipe or the answers.
+    rule: Kind | None
     # The dimensions of the output; the last has a fixed size. None: any.
     dims: tuple[str, ...] | None
     # What one label is, in words; None: the task takes no labels.
     label: str | None = None
-    # The dimensions of the labels.
-    label_dims: tuple[str, ...] = ()
+    # The dimensions of the labels; None: those of the output.
+    label_dims: tuple[str, ...] | None = ()
+    # `class`: whole numbers from 0; `number`: floats, NaN where there is none.
+    label_type: Literal["class", "number"] = "class"
     # The figures that need labels; the main one is first.
     by_labels: tuple[str, ...] = ()
     # The figures that compare with the baseline's answers; the main one is first.
@@ -96,7 +107,15 @@ TASKS: Mapping[Task, TaskTraits] = {
         item="tokens",
     ),
     "embedding": TaskTraits(
-        rule="vectors", dims=("batch", "width"), by_answers=("cosine", "rank_correlation")
+        rule="vectors", dims=("batch", "width"), by_answers=("cosine", "rank_correlation", "neighbours")
     ),
-    "regression": TaskTraits(rule="numbers", dims=None),
+    "regression": TaskTraits(
+        rule="numbers",
+        dims=None,
+        label="the right number for each number of the output",
+        label_dims=None,
+        label_type="number",
+        by_labels=("r2", "mae", "rmse"),
+    ),
+    "tensors": TaskTraits(rule=None, dims=None),
 }

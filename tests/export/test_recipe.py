@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from export.recipe import Floor, load_recipe
+from export.quality_limits import Floor
+from export.recipe import load_recipe
 from export.step import Prune, Quantize
 from serve.base.errors import InvalidRecord
 
@@ -70,6 +71,24 @@ def test_reads_the_older_name_of_a_limit() -> None:
         ),
         pytest.param({"outputs": ["a", "a"]}, "repeat a name", id="repeated output"),
         pytest.param(
+            {"rules": {"logit": {"kind": "exact"}}},
+            "no output 'logit'; did you mean 'logits'",
+            id="rule of no output",
+        ),
+        pytest.param(
+            {"rules": {"logits": {"kind": "number"}}}, "rules.logits.kind: .*'numbers'", id="unknown rule"
+        ),
+        pytest.param(
+            {"rules": {"logits": {"kind": "numbers", "abs": 1}}},
+            "classification compares its first output as classes, not as numbers; .*`task: tensors`",
+            id="rule of another task",
+        ),
+        pytest.param(
+            {"rules": {"logits": {"kind": "classes", "axis": 1}}},
+            "has its classes last",
+            id="axis of classes",
+        ),
+        pytest.param(
             {"source": {"onnx": "m.onnx"}, "outputs": {"a": "y", "b": "y"}},
             r"outputs \['y', 'y'\] repeat a name",
             id="an output under two names",
@@ -84,7 +103,7 @@ def test_reads_the_older_name_of_a_limit() -> None:
     ],
 )
 def test_refuses(write_recipe: Callable[..., Path], changes: dict[str, object], message: str) -> None:
-    """A recipe that says something senseless is refused with the place and the way out."""
+    """An invalid recipe is refused, and the error names the file, the place and the fix."""
     path = write_recipe(**changes)
     with pytest.raises(InvalidRecord, match=message) as refusal:
         load_recipe(path)

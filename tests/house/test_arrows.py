@@ -59,7 +59,7 @@ def imported(path: Path) -> Iterator[tuple[str, ast.stmt]]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_file_opens_only_the_doors_of_its_room(path: Path) -> None:
-    """The arrows of the picture: serve <- export, serve <- deployments, serve's data <- loadtests."""
+    """A file imports only the rooms that `DOORS` allows, and heavy packages only in their own room."""
     room = path.relative_to(ROOT).parts[0]
     closed = set(ROOMS) - {room} - DOORS[room]
     opened = {package for package, _ in imported(path)}

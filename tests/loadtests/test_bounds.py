@@ -5,10 +5,11 @@ from tests.loadtests.bounds import simulate_queue, stalled_p99_ms
 
 
 def test_the_simulated_queue_is_the_one_of_the_formula() -> None:
-    """Pollaczek and Khinchine: at 80 % of 50/s a request waits 40 ms on average and is served for 20 ms.
+    """The simulated mean at 80 % of 50/s equals the formula of Pollaczek and Khinchine: a request waits 40 ms
+    and is served for 20 ms.
 
-    The mean over the last half of each run, when its beginning is forgotten; 2,000 runs have a standard error
-    of about 0.6 ms, of which 5 ms are eight."""
+    The mean is that of the last half of each run, which no longer depends on its start. 2,000 runs have a
+    standard error of about 0.6 ms, so the tolerance of 5 ms is eight of them."""
     latencies = simulate_queue(rate_per_s=40, per_s=50, duration_s=20)
     half = latencies[:, latencies.shape[1] // 2 :]
     assert half.mean() == pytest.approx(0.060, abs=0.005)

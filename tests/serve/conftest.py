@@ -10,7 +10,7 @@ import pytest
 from serve.base.settings import Settings
 from serve.rollout.store.store import Store
 from tests.serve.endpoint import Endpoint
-from tests.serve.rollout.local_keeper import Clock, Gateway, Keeping
+from tests.serve.rollout.local_keeper import Clock, Gateway, LocalKeeper
 from tests.serve.rollout.stores import postgres, postgres_folder
 
 _DATABASES = count(1)
@@ -61,9 +61,9 @@ def file(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def keeping(file: str, clock: Clock) -> Iterator[Keeping]:
+def keeping(file: str, clock: Clock) -> Iterator[LocalKeeper]:
     """A keeper with a store in a file."""
-    keeping = Keeping(file, clock)
+    keeping = LocalKeeper(file, clock)
     yield keeping
     keeping.kill()
 

@@ -90,7 +90,7 @@ def test_a_scikit_learn_model_answers_like_itself(cancer: Any) -> None:
 
 
 def test_the_zip_map_of_skl2onnx_has_its_fix(cancer: Any) -> None:
-    """A sequence of dictionaries as output is refused; what the one error says to do is enough."""
+    """A sequence of dictionaries as output is refused, and the fix in the error works."""
     rows = split_of({"x": cancer[0][:20]})
     with pytest.raises(ExportFailed, match="'output_probability' is a sequence") as refused:
         from_onnx(convert(cancer[1]), rows, ("output_probability",))
@@ -101,7 +101,7 @@ def test_the_zip_map_of_skl2onnx_has_its_fix(cancer: Any) -> None:
 
 
 def test_a_sequence_of_another_operator_is_not_said_to_be_a_zip_map(rows: Split) -> None:
-    """Converting the model again would not help there."""
+    """The error for another sequence asks for other outputs and does not recommend a new conversion."""
     sequence = onnx.load_from_string(graph(helper.make_node("SequenceConstruct", ["x"], ["y"])))
     kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, ["batch", 2]))
     sequence.graph.output[0].CopyFrom(helper.make_value_info("y", kind))

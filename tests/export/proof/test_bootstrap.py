@@ -7,8 +7,8 @@ from export.proof.bootstrap import mean_intervals, share_interval
 
 
 def test_a_share_is_inside_its_interval_as_often_as_promised() -> None:
-    """450 rows, true agreement 0.99: of 1000 seeded samples at least 93 % cover it (95 % is promised; the
-    standard error of such a count is 0.7 %)."""
+    """With 450 rows and a true agreement of 0.99, at least 93 % of 1,000 intervals contain it. The promise is
+    95 %, and the standard error of such a count is 0.7 %."""
     random = np.random.default_rng(0)
     covered = 0
     for _ in range(1000):

@@ -6,7 +6,7 @@ import pytest
 
 from export.errors import InvalidData
 from export.proof.floor import judge, require_meaningful, require_measurable
-from export.recipe import Floor
+from export.quality_limits import Floor
 from serve.bundles.figures import Compared, Estimate, OutputFigures, Quality
 from serve.bundles.meaning import Meaning
 

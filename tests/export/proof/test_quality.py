@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binom, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, log_loss
+from sklearn.neighbors import NearestNeighbors
 
 from export.proof.quality import measure
 
@@ -170,3 +171,30 @@ def test_of_three_rows_nothing_is_certain() -> None:
     quality = measure("embedding", rows, rows * np.float32(1.001), None, seed=0)
     assert quality.rank_correlation
     assert quality.rank_correlation.low < quality.rank_correlation.value == pytest.approx(1)
+
+
+def test_the_neighbours_are_those_of_scikit_learn() -> None:
+    """A common offset hides in the cosine that half of the rows have another nearest row."""
+    random = np.random.default_rng(0)
+    own = random.normal(size=(300, 8))
+    baseline = (own + 2.5).astype(np.float32)
+    variant = (baseline + 0.35 * random.normal(size=(300, 8))).astype(np.float32)
+    nearest = [
+        NearestNeighbors(n_neighbors=1, metric="cosine").fit(each).kneighbors()[1][:, 0]
+        for each in (baseline, variant)
+    ]
+    quality = measure("embedding", baseline, variant, None, seed=0)
+    assert quality.cosine
+    assert quality.neighbours
+    assert quality.cosine.low > 0.98
+    assert quality.neighbours.value == pytest.approx((nearest[0] == nearest[1]).mean())
+    assert quality.neighbours.low < quality.neighbours.value < quality.neighbours.high < 0.7
+
+
+def test_a_row_that_is_held_twice_is_as_near_as_its_copy() -> None:
+    """Equal rows may change places; the baseline keeps all its neighbours."""
+    rows = np.repeat(np.random.default_rng(0).normal(size=(20, 8)), 3, axis=0).astype(np.float32)
+    for variant in (rows, rows * np.float32(1.1)):
+        quality = measure("embedding", rows, variant, None, seed=0)
+        assert quality.neighbours
+        assert quality.neighbours.value == 1

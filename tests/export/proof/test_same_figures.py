@@ -2,18 +2,59 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
-from export.proof.output_quality import read_meanings
+from export.proof.output_quality import measure_output, read_meanings
 from export.proof.quality import measure
-from serve.bundles.meaning import Meaning
+from serve.base.tensor import Signature, TensorSpec
+from serve.bundles.meaning import Meaning, Rule, Task
+from serve.counting.comparison import Comparison
+from serve.engine.pairing import pair
+from serve.engine.shadow_copy import Copy
 from serve.tasks.compare_outputs import compare
 from tests.serve.host import Host
 from tests.serve.queues import rows
 from tests.serve.shadows import Odd, compared, other
+
+RANDOM = np.random.default_rng(0)
+NOISE = RANDOM.normal(size=(40, 3)).astype(np.float32)
+NUMBERS = RANDOM.normal(size=(40, 3)).astype(np.float32)
+# Task -> rules of the recipe, the baseline's answers and the variant's.
+TASK_ANSWERS: dict[Task, tuple[dict[str, Rule], Any, Any]] = {
+    "classification": ({}, NUMBERS, NUMBERS + NOISE),
+    "token_classification": ({}, NUMBERS.reshape(10, 4, 3), (NUMBERS + NOISE).reshape(10, 4, 3)),
+    "embedding": ({}, NUMBERS, NUMBERS + NOISE / 3),
+    "regression": ({}, NUMBERS, NUMBERS + NOISE / 8),
+    "tensors": ({"y": Rule(kind="numbers", abs=0.1, rel=0.2)}, NUMBERS, NUMBERS + NOISE / 8),
+}
+
+
+def paired(task: Task, meaning: Meaning, baseline: Any, candidate: Any) -> Comparison:
+    """What a gateway counts of these rows, each a request of its own, by the meaning in the bundle."""
+    stored = Meaning.model_validate_json(meaning.model_dump_json())
+    spec = TensorSpec(name="y", datatype="FP32", shape=("batch", *baseline.shape[1:]))
+    signature = Signature(
+        inputs=(TensorSpec(name="x", datatype="FP32", shape=("batch", 1)),), outputs=(spec,)
+    )
+    copies = [Copy({"x": np.zeros((1, 1), np.float32)}, {"y": row[None]}, 1, "id", None) for row in baseline]
+    answers = [{"y": row[None]} for row in candidate]
+    return pair(copies, answers, signature, task, {"y": stored}).outputs["y"].sums([1] * len(baseline))
+
+
+@pytest.mark.parametrize("task", get_args(Task))
+def test_each_task_has_one_agreement(task: Task) -> None:
+    """The share in the bundle's outputs, which is also the floor's, is the shadow's for the same rows."""
+    rules, baseline, candidate = TASK_ANSWERS[task]
+    [meaning] = read_meanings(task, {"y": baseline}, labelled=False, named=True, rules=rules).values()
+    counted = paired(task, meaning, baseline, candidate)
+    agreement = measure_output(task, "y", meaning, baseline, candidate).agreement.value
+    assert 0 < counted.disagreements < counted.pairs
+    assert agreement == pytest.approx(1 - counted.disagreements / counted.pairs, rel=1e-12)
+    quality = measure(task, baseline, candidate, None, seed=0, meaning=meaning)
+    assert quality.agreement is None or quality.agreement.value == agreement
 
 
 def answers_of(host: Host, requests: int) -> Any:

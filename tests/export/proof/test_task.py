@@ -7,9 +7,9 @@ import pytest
 
 from export.data.datasets import Data, read_data
 from export.errors import ExportFailed, InvalidData
-from export.proof.task import require_task
+from export.proof.task import require_rules, require_task
 from serve.base.tensor import TensorSpec
-from serve.bundles.meaning import Task
+from serve.bundles.meaning import Rule, Task
 
 
 def data_of(labels: bool = False) -> Data:
@@ -106,3 +106,29 @@ def test_the_tasks_that_there_are_and_those_that_fit_are_named(shape: tuple[Any,
     forms = r"classification \[batch, classes\], token_classification .* embedding \[batch, width\]"
     with pytest.raises(ExportFailed, match=f"{forms}.*{words}"):
         require_task("classification", output(*shape), data_of(), ())
+
+
+@pytest.mark.parametrize(
+    ("rule", "shape", "datatype", "message"),
+    [
+        ({"kind": "numbers"}, ("batch",), "BYTES", "holds BYTES, no numbers"),
+        ({"kind": "classes", "axis": 2}, ("batch", 3), "FP32", "without a dimension 2"),
+        ({"kind": "classes"}, ("batch", "steps"), "FP32", "dimension -1 has no fixed size"),
+        ({"kind": "vectors"}, ("batch", 1), "FP32", "dimension -1 has no fixed size of two or more"),
+    ],
+    ids=str,
+)
+def test_an_output_that_a_rule_cannot_compare_is_refused(
+    rule: dict[str, Any], shape: tuple[Any, ...], datatype: str, message: str
+) -> None:
+    """With the output, its shape and another rule."""
+    with pytest.raises(ExportFailed, match=rf"rules.y compares .*{message}.*`kind: exact`"):
+        require_rules({"y": Rule(**rule)}, [output(*shape, datatype=datatype)])
+
+
+def test_an_output_that_a_rule_can_compare_passes() -> None:
+    """Of any shape for numbers; an output without a rule is not looked at."""
+    rules = {"y": Rule(kind="classes", axis=1), "z": Rule(kind="exact")}
+    require_rules(
+        rules, [output("batch", 3, "height", "width"), TensorSpec(name="w", datatype="BYTES", shape=())]
+    )

@@ -7,9 +7,9 @@ from scipy.special import rel_entr, softmax
 
 from export.training.losses import (
     attention_loss,
+    classes_loss,
     embeddings_loss,
     hidden_loss,
-    labels_loss,
     logits_loss,
     numbers_loss,
     similarities_loss,
@@ -67,8 +67,8 @@ def test_labels_ignore_what_does_not_count() -> None:
     scores = tokens(0, 2, 2, 3)
     labels = torch.tensor([[1, -100, 0], [2, -100, 0]])
     expected = torch.nn.functional.cross_entropy(scores[:, 0], labels[:, 0])
-    assert torch.allclose(labels_loss(scores, labels), expected)
-    assert float(labels_loss(scores, torch.full((2, 2), -100))) == 0
+    assert torch.allclose(classes_loss(scores, labels), expected)
+    assert float(classes_loss(scores, torch.full((2, 2), -100))) == 0
 
 
 def test_embeddings_are_compared_by_direction() -> None:
@@ -125,13 +125,13 @@ def test_shares_are_taken_for_what_they_are() -> None:
     for student, teacher in ((one, other), (one, OTHER), (ONE, other)):
         assert float(logits_loss(student, teacher, 2.0)) == pytest.approx(expected, rel=1e-5)
     labels = torch.tensor([2, 0])
-    assert float(labels_loss(one, labels)) == pytest.approx(float(labels_loss(ONE, labels)), rel=1e-5)
+    assert float(classes_loss(one, labels)) == pytest.approx(float(classes_loss(ONE, labels)), rel=1e-5)
 
 
 def test_a_share_of_nothing_has_a_gradient() -> None:
     """A share of 0 has a finite gradient."""
     shares = torch.tensor([[1.0, 0.0]], requires_grad=True)
-    labels_loss(shares, torch.tensor([1])).backward()  # type: ignore[no-untyped-call]
+    classes_loss(shares, torch.tensor([1])).backward()  # type: ignore[no-untyped-call]
     assert shares.grad is not None
     assert torch.isfinite(shares.grad).all()
 

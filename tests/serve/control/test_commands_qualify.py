@@ -9,20 +9,20 @@ from serve.rollout.api_records import ActWanted
 from serve.rollout.state.rollout import Phase
 from serve.rollout.trail.qualification import Qualification, QualificationView
 from serve.rollout.trail.trail import broken_seals
-from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Clock, Keeping
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Clock, LocalKeeper
 from tests.serve.rollout.trail.test_qualification import FAILED, PASSED
 
 LOADED = {name: VERSIONS[name] for name in ("fp32", "int8")}
 QUALIFIED = POLICY.model_copy(update={"qualified": True})
 
 
-def qualify(keeping: Keeping, fields: dict[str, Any] = PASSED, **changes: Any) -> QualificationView:
+def qualify(keeping: LocalKeeper, fields: dict[str, Any] = PASSED, **changes: Any) -> QualificationView:
     """Write bob's qualification of the loaded versions."""
     found = Qualification.model_validate(fields | {"digests": LOADED} | changes)
     return keeping.commands.qualify("digits", found, "bob")
 
 
-def test_it_is_kept_with_who_and_when(keeping: Keeping) -> None:
+def test_it_is_kept_with_who_and_when(keeping: LocalKeeper) -> None:
     """A qualification is an entry of the sealed trail, with its author and its time."""
     view = qualify(keeping)
     assert (view.number, view.by, view.at_s) == (2, "bob", keeping.clock.now_s)
@@ -32,13 +32,13 @@ def test_it_is_kept_with_who_and_when(keeping: Keeping) -> None:
     assert broken_seals(keeping.store.trail("digits"), keeping.store.key) == ()
 
 
-def test_they_come_newest_first(keeping: Keeping) -> None:
+def test_they_come_newest_first(keeping: LocalKeeper) -> None:
     """Qualifications are listed newest first, whatever their outcome."""
     views = [qualify(keeping, fields) for fields in (FAILED, PASSED)]
     assert keeping.commands.qualifications("digits") == tuple(reversed(views))
 
 
-def test_a_keeper_made_anew_knows_them(keeping: Keeping) -> None:
+def test_a_keeper_made_anew_knows_them(keeping: LocalKeeper) -> None:
     """A new keeper reads all qualifications from the store."""
     view = qualify(keeping)
     again = keeping.killed()
@@ -46,7 +46,7 @@ def test_a_keeper_made_anew_knows_them(keeping: Keeping) -> None:
     again.kill()
 
 
-def test_those_of_a_model_that_is_not_served_can_be_read(keeping: Keeping) -> None:
+def test_those_of_a_model_that_is_not_served_can_be_read(keeping: LocalKeeper) -> None:
     """The qualifications of an unloaded model can still be read."""
     view = qualify(keeping)
     keeping.controller.forget("digits")
@@ -77,7 +77,7 @@ def test_those_of_a_model_that_is_not_served_can_be_read(keeping: Keeping) -> No
     ids=["version", "baseline", "variant"],
 )
 def test_what_was_found_of_something_else_is_refused(
-    keeping: Keeping, changes: dict[str, Any], error: type[CounterweightError], message: str
+    keeping: LocalKeeper, changes: dict[str, Any], error: type[CounterweightError], message: str
 ) -> None:
     """A result for other versions is refused and not stored."""
     with pytest.raises(error, match=message):
@@ -85,7 +85,7 @@ def test_what_was_found_of_something_else_is_refused(
     assert keeping.commands.qualifications("digits") == ()
 
 
-def test_a_policy_may_ask_for_it(keeping: Keeping) -> None:
+def test_a_policy_may_ask_for_it(keeping: LocalKeeper) -> None:
     """With `qualified: true` a start without a qualification is refused; the error gives the command."""
     with pytest.raises(RefusedAction) as refused:
         keeping.start(QUALIFIED)
@@ -97,13 +97,13 @@ def test_a_policy_may_ask_for_it(keeping: Keeping) -> None:
     assert keeping.start(QUALIFIED).rollout.phase is Phase.SHADOW
 
 
-def test_a_policy_that_does_not_ask_starts_without(keeping: Keeping) -> None:
+def test_a_policy_that_does_not_ask_starts_without(keeping: LocalKeeper) -> None:
     """Without `qualified: true` a candidate starts even after it failed its qualification."""
     qualify(keeping, FAILED)
     assert keeping.start().rollout.phase is Phase.SHADOW
 
 
-def test_another_version_must_be_qualified_anew(keeping: Keeping) -> None:
+def test_another_version_must_be_qualified_anew(keeping: LocalKeeper) -> None:
     """A qualification of another version of the candidate does not count."""
     qualify(keeping)
     keeping.controller.settle("digits", "fp32", VERSIONS | {"int8": "d" * 64}, None)
@@ -111,7 +111,7 @@ def test_another_version_must_be_qualified_anew(keeping: Keeping) -> None:
         keeping.start(QUALIFIED)
 
 
-def test_it_makes_nothing_stale_that_was_decided_meanwhile(keeping: Keeping) -> None:
+def test_it_makes_nothing_stale_that_was_decided_meanwhile(keeping: LocalKeeper) -> None:
     """A qualification does not make an act on a rollout stale, and a replay finds no fault."""
     before = keeping.start()
     qualify(keeping)
@@ -123,9 +123,9 @@ def test_it_makes_nothing_stale_that_was_decided_meanwhile(keeping: Keeping) -> 
     assert replayed.faults == ()
 
 
-def test_a_keeper_that_follows_hears_of_it(keeping: Keeping, file: str, clock: Clock) -> None:
+def test_a_keeper_that_follows_hears_of_it(keeping: LocalKeeper, file: str, clock: Clock) -> None:
     """A standby keeper has the qualification after its next look."""
-    follower = Keeping(file, clock)
+    follower = LocalKeeper(file, clock)
     view = qualify(keeping)
     follower.tick(0)
     assert follower.commands.qualifications("digits") == (view,)

@@ -83,7 +83,7 @@ def test_cuts_a_long_text_and_says_so() -> None:
 
 
 def test_a_text_that_just_fits_is_not_cut() -> None:
-    """126 words and two special tokens are 128."""
+    """A text of 126 words and two special tokens fits into 128 tokens and is not cut."""
     assert TEXTS.encode(as_bytes("long " * 126)).parameters == {}
 
 

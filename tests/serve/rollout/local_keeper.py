@@ -42,7 +42,7 @@ class Clock:
         monkeypatch.setattr("serve.rollout.clock.monotonic", lambda: self.now_s)
 
 
-class Keeping(KeptModel):
+class LocalKeeper(KeptModel):
     """A keeper of `digits`, whose variants fp32, int8 and slim are loaded."""
 
     model = "digits"
@@ -94,11 +94,11 @@ class Keeping(KeptModel):
         self.controller.look()
         self.controller.save()
 
-    def killed(self) -> "Keeping":
+    def killed(self) -> "LocalKeeper":
         """Kill the keeper and return another one, after the lease has ended."""
         self.kill()
         self.clock.now_s += LEASE_S
-        return Keeping(str(self.store._engine.url), self.clock)
+        return LocalKeeper(str(self.store._engine.url), self.clock)
 
 
 def _folder_of(url: str) -> Path:
@@ -123,7 +123,7 @@ class Gateway:
     # Variant -> rows and CPU time of all runs; those of the candidate cost half as much.
     _ran: dict[str, tuple[int, float]] = field(default_factory=dict)
 
-    def hear(self, keeping: Keeping) -> None:
+    def hear(self, keeping: LocalKeeper) -> None:
         """Take the routes and the rollout that are in force."""
         watch = keeping.state.watch
         self._routes, self._step = keeping.routes, keeping.rollout.step if watch else 0
@@ -170,7 +170,7 @@ class Gateway:
             self.pairs += requests
             census.disagreements.extend(shown(number) for number in range(min(differ, 2)))
 
-    def report(self, keeping: Keeping) -> None:
+    def report(self, keeping: LocalKeeper) -> None:
         """Report what was counted, and take what is in force."""
         if self.census is not None and self._routes is not None:
             sheet = self.census.sheet(self._routes.revision, dict(self._ran))
@@ -188,7 +188,7 @@ def shown(number: int) -> Disagreement:
     )
 
 
-def turn(keeping: Keeping, gateway: Gateway, requests: int = 2000, **counts: Any) -> None:
+def turn(keeping: LocalKeeper, gateway: Gateway, requests: int = 2000, **counts: Any) -> None:
     """Let a second pass: the gateway answers and reports `requests`, and the keeper judges."""
     gateway.report(keeping)
     gateway.serve(requests, **counts)

@@ -11,12 +11,12 @@ from serve.rollout.replay import replay
 from serve.rollout.state.feedback import Outcome, Outcomes
 from serve.rollout.state.policy import AccuracyGuard, Policy, ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase
-from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Gateway, LocalKeeper, turn
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
 
-def test_a_good_candidate_goes_to_all_traffic_step_by_step(keeping: Keeping, gateway: Gateway) -> None:
+def test_a_good_candidate_goes_to_all_traffic_step_by_step(keeping: LocalKeeper, gateway: Gateway) -> None:
     """A good candidate goes through the shadow and each step to DONE, and a replay finds no fault."""
     view = keeping.start()
     while not keeping.rollout.watched:
@@ -39,7 +39,7 @@ def test_a_good_candidate_goes_to_all_traffic_step_by_step(keeping: Keeping, gat
     assert replay(trail, view.rollout.rollout, keeping.store.key).faults == ()
 
 
-def test_a_new_share_is_in_force_with_the_verdict(keeping: Keeping, gateway: Gateway) -> None:
+def test_a_new_share_is_in_force_with_the_verdict(keeping: LocalKeeper, gateway: Gateway) -> None:
     """The verdict that ends the shadow also gives the candidate its share."""
     keeping.start()
     assert keeping.routes.shadows == {"int8": 1.0}
@@ -51,7 +51,7 @@ def test_a_new_share_is_in_force_with_the_verdict(keeping: Keeping, gateway: Gat
     ("counts", "guard"), [({"errors": (0, 60)}, "errors"), ({"slow": 100}, "latency")], ids=str
 )
 def test_harm_rolls_back_at_the_look_that_shows_it(
-    keeping: Keeping, gateway: Gateway, counts: dict[str, Any], guard: str
+    keeping: LocalKeeper, gateway: Gateway, counts: dict[str, Any], guard: str
 ) -> None:
     """Harm gives the baseline all traffic with the same entry, within 20 looks."""
     guards = SKIP.guards.model_copy(update={"stall_s": 1.0})
@@ -69,7 +69,7 @@ def test_harm_rolls_back_at_the_look_that_shows_it(
     assert f"harm shown at 25 % of the traffic: {guard}: " in keeping.rollout.reason
 
 
-def test_a_warm_up_is_no_harm(keeping: Keeping, gateway: Gateway) -> None:
+def test_a_warm_up_is_no_harm(keeping: LocalKeeper, gateway: Gateway) -> None:
     """Late answers in the first 20 s of a step are no harm, as the settling time is 30 s."""
     keeping.start(SKIP.model_copy(update={"steps": Policy().steps}))
     keeping.promote()
@@ -82,7 +82,7 @@ def test_a_warm_up_is_no_harm(keeping: Keeping, gateway: Gateway) -> None:
 
 
 def test_a_candidate_that_differs_is_rolled_back_before_any_user_sees_it(
-    keeping: Keeping, gateway: Gateway
+    keeping: LocalKeeper, gateway: Gateway
 ) -> None:
     """A candidate with 10 % differing pairs, where 2 % are allowed, is rolled back before it gets traffic."""
     view = keeping.start()
@@ -96,7 +96,7 @@ def test_a_candidate_that_differs_is_rolled_back_before_any_user_sees_it(
     assert [each.request_id for each in shown] == ["r1", "r0"]
 
 
-def test_no_traffic_is_no_failure(keeping: Keeping) -> None:
+def test_no_traffic_is_no_failure(keeping: LocalKeeper) -> None:
     """An hour without traffic changes nothing and writes nothing."""
     keeping.start(SKIP)
     before = keeping.state.present.number
@@ -105,7 +105,7 @@ def test_no_traffic_is_no_failure(keeping: Keeping) -> None:
     assert (keeping.place, keeping.state.present.number) == ((Phase.STEP, 1), before)
 
 
-def test_time_that_runs_out_leaves_the_baseline(keeping: Keeping) -> None:
+def test_time_that_runs_out_leaves_the_baseline(keeping: LocalKeeper) -> None:
     """At the time limit the baseline gets all traffic, and the phase is INCONCLUSIVE."""
     keeping.start(SKIP.model_copy(update={"maximum_s": 100.0}))
     keeping.tick(100)
@@ -113,7 +113,7 @@ def test_time_that_runs_out_leaves_the_baseline(keeping: Keeping) -> None:
     assert keeping.routes.weights == {"fp32": 1.0, "int8": 0.0}
 
 
-def test_two_gateways_add_up(keeping: Keeping, gateway: Gateway) -> None:
+def test_two_gateways_add_up(keeping: LocalKeeper, gateway: Gateway) -> None:
     """Pairs of two gateways add up to the minimum that neither has alone."""
     other = Gateway("two")
     keeping.start()
@@ -126,7 +126,7 @@ def test_two_gateways_add_up(keeping: Keeping, gateway: Gateway) -> None:
     assert keeping.place == (Phase.STEP, 1)
 
 
-def test_what_comes_late_counts_in_the_step_that_chose_it(keeping: Keeping, gateway: Gateway) -> None:
+def test_what_comes_late_counts_in_the_step_that_chose_it(keeping: LocalKeeper, gateway: Gateway) -> None:
     """Requests of a gateway with old routes count in the step that chose their variant."""
     slow = Gateway("slow")
     keeping.start(SKIP)
@@ -140,7 +140,7 @@ def test_what_comes_late_counts_in_the_step_that_chose_it(keeping: Keeping, gate
     assert (segment.key, segment.requests.both) == ((1, 0.1, False), 3000)
 
 
-def test_a_person_pauses_and_nothing_moves(keeping: Keeping, gateway: Gateway) -> None:
+def test_a_person_pauses_and_nothing_moves(keeping: LocalKeeper, gateway: Gateway) -> None:
     """A paused rollout collects evidence and does not move."""
     view = keeping.start()
     keeping.commands.act(view.rollout.rollout, "pause", ActWanted(), "bob")
@@ -150,7 +150,7 @@ def test_a_person_pauses_and_nothing_moves(keeping: Keeping, gateway: Gateway) -
 
 
 def test_a_verdict_that_changes_nothing_is_written_when_there_is_more_evidence(
-    keeping: Keeping, gateway: Gateway
+    keeping: LocalKeeper, gateway: Gateway
 ) -> None:
     """A verdict that changes nothing is written when the pairs have grown by 10 %."""
     keeping.start(POLICY.model_copy(update={"shadow": ShadowPolicy(minimum_pairs=10_000)}))
@@ -161,7 +161,7 @@ def test_a_verdict_that_changes_nothing_is_written_when_there_is_more_evidence(
     assert [judged.evidence.shadow.pairs for judged in verdicts if judged] == [1000, 1110, 1310]
 
 
-def test_whom_the_policy_names_is_told_of_each_change(keeping: Keeping, gateway: Gateway) -> None:
+def test_whom_the_policy_names_is_told_of_each_change(keeping: LocalKeeper, gateway: Gateway) -> None:
     """The webhook gets the start and each change, and no look that changed nothing."""
     keeping.start(POLICY.model_copy(update={"webhook": "http://example.com/told"}))
     keeping.tick()
@@ -172,7 +172,7 @@ def test_whom_the_policy_names_is_told_of_each_change(keeping: Keeping, gateway:
     ]
 
 
-def test_a_sheet_of_a_rollout_that_is_over_counts_nowhere(keeping: Keeping, gateway: Gateway) -> None:
+def test_a_sheet_of_a_rollout_that_is_over_counts_nowhere(keeping: LocalKeeper, gateway: Gateway) -> None:
     """A sheet of a finished rollout does not count in the next one."""
     first = keeping.start()
     gateway.hear(keeping)
@@ -191,7 +191,7 @@ def test_a_sheet_of_a_rollout_that_is_over_counts_nowhere(keeping: Keeping, gate
 
 
 def test_what_is_wrong_with_one_model_stops_no_other(
-    keeping: Keeping, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    keeping: LocalKeeper, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An exception for one model does not keep another model's rollout from being judged."""
 
@@ -209,7 +209,7 @@ def test_what_is_wrong_with_one_model_stops_no_other(
     assert keeping.place == (Phase.STEP, 1)
 
 
-def test_labels_of_the_shadow_convict_one_bad_class(keeping: Keeping, gateway: Gateway) -> None:
+def test_labels_of_the_shadow_convict_one_bad_class(keeping: LocalKeeper, gateway: Gateway) -> None:
     """Labels of the shadow roll back a candidate that is wrong in a third of one class."""
     guards = POLICY.guards.model_copy(update={"accuracy": AccuracyGuard()})
     shadow = POLICY.shadow.model_copy(update={"minimum_pairs": 100_000, "agreement": 0.5})
@@ -237,7 +237,7 @@ def test_labels_of_the_shadow_convict_one_bad_class(keeping: Keeping, gateway: G
     assert "class 0: only the baseline was right in " in keeping.rollout.reason
 
 
-def test_labels_that_are_posted_at_once_convict(keeping: Keeping, gateway: Gateway) -> None:
+def test_labels_that_are_posted_at_once_convict(keeping: LocalKeeper, gateway: Gateway) -> None:
     """Labels that are posted before their requests are known count, and roll the candidate back."""
     guards = POLICY.guards.model_copy(update={"accuracy": AccuracyGuard()})
     steps = (Step(share=0.1, minimum_s=600), Step(share=1))

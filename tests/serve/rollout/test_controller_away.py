@@ -19,7 +19,7 @@ from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S
 from serve.rollout.store.store import Store
 from serve.rollout.trail.trail import Action
-from tests.serve.rollout.local_keeper import POLICY, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, Gateway, LocalKeeper, turn
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 WIDE = POLICY.model_copy(
@@ -31,19 +31,19 @@ WIDE = POLICY.model_copy(
 )
 
 
-def abort(keeping: Keeping) -> None:
+def abort(keeping: LocalKeeper) -> None:
     """Abort as a person does, without reading the store."""
     view = MemoryOperations(keeping.controller).act(keeping.rollout.rollout, "abort", ActWanted(), "bob")
     assert view is not None
     assert view.rollout.phase is Phase.ROLLED_BACK
 
 
-def actions(keeping: Keeping) -> list[Action]:
+def actions(keeping: LocalKeeper) -> list[Action]:
     """Return the rollout's actions in the store."""
     return [entry.change.action for entry in keeping.store.trail("digits") if entry.rollout]
 
 
-def expect_whole(keeping: Keeping) -> None:
+def expect_whole(keeping: LocalKeeper) -> None:
     """Check that the store has what is in force, and that a replay finds no fault."""
     present = keeping.store.read("digits")
     assert (present.rollout, present.routes) == (keeping.rollout, keeping.routes)
@@ -52,7 +52,7 @@ def expect_whole(keeping: Keeping) -> None:
 
 
 @contextmanager
-def away(keeping: Keeping) -> Iterator[None]:
+def away(keeping: LocalKeeper) -> Iterator[None]:
     """Move the store's folder away."""
     here = Path(str(keeping.store._engine.url.database)).parent
     gone = here.rename(here.with_name("away"))
@@ -60,7 +60,7 @@ def away(keeping: Keeping) -> Iterator[None]:
     gone.rename(here)
 
 
-def save_in_vain(keeping: Keeping) -> None:
+def save_in_vain(keeping: LocalKeeper) -> None:
     """Let a second pass in which nothing can be written."""
     keeping.clock.now_s += 1
     keeping.controller.look()
@@ -68,7 +68,7 @@ def save_in_vain(keeping: Keeping) -> None:
         keeping.controller.save()
 
 
-def test_an_abort_does_not_queue_behind_a_write_that_is_held_up(keeping: Keeping) -> None:
+def test_an_abort_does_not_queue_behind_a_write_that_is_held_up(keeping: LocalKeeper) -> None:
     """An abort is in force while another write waits for a locked SQLite file, and is written after it."""
     keeping.start(SKIP)
     other = sqlite3.connect(str(keeping.store._engine.url.database))
@@ -87,7 +87,7 @@ def test_an_abort_does_not_queue_behind_a_write_that_is_held_up(keeping: Keeping
     expect_whole(keeping)
 
 
-def test_harm_rolls_back_while_the_store_is_away(keeping: Keeping) -> None:
+def test_harm_rolls_back_while_the_store_is_away(keeping: LocalKeeper) -> None:
     """Harm rolls back while the store is away; verdict and evidence are written when it is back."""
     keeping.start(WIDE)
     with away(keeping):
@@ -107,7 +107,7 @@ def test_harm_rolls_back_while_the_store_is_away(keeping: Keeping) -> None:
     expect_whole(keeping)
 
 
-def test_nothing_is_promoted_while_the_store_is_away(keeping: Keeping, gateway: Gateway) -> None:
+def test_nothing_is_promoted_while_the_store_is_away(keeping: LocalKeeper, gateway: Gateway) -> None:
     """Nothing is promoted while the store is away, and a warning says why."""
     keeping.start(SKIP)
     gateway.report(keeping)
@@ -123,7 +123,7 @@ def test_nothing_is_promoted_while_the_store_is_away(keeping: Keeping, gateway: 
     assert keeping.place == (Phase.STEP, 2)
 
 
-def test_what_is_not_written_is_not_acknowledged(keeping: Keeping, gateway: Gateway) -> None:
+def test_what_is_not_written_is_not_acknowledged(keeping: LocalKeeper, gateway: Gateway) -> None:
     """A sheet is acknowledged only after it is written."""
     keeping.start(SKIP)
     gateway.report(keeping)
@@ -139,7 +139,7 @@ def test_what_is_not_written_is_not_acknowledged(keeping: Keeping, gateway: Gate
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_two_minutes_without_the_store_lose_no_request(keeping: Keeping, killed: bool) -> None:
+def test_two_minutes_without_the_store_lose_no_request(keeping: LocalKeeper, killed: bool) -> None:
     """In two minutes without the store no request is lost or counted twice, even if the keeper is killed."""
     gateways = [Gateway("one"), Gateway("two")]
     keeping.start(WIDE)
@@ -160,7 +160,7 @@ def test_two_minutes_without_the_store_lose_no_request(keeping: Keeping, killed:
         if killed:
             keeping.kill()
     if killed:
-        keeping = Keeping(str(keeping.store._engine.url), keeping.clock)
+        keeping = LocalKeeper(str(keeping.store._engine.url), keeping.clock)
         keeping.tick(LEASE_S)
     for _ in range(5):
         second((1, 1))
@@ -175,7 +175,7 @@ def test_two_minutes_without_the_store_lose_no_request(keeping: Keeping, killed:
     assert sum(segment.errors.candidate for segment in stored) == 2 * 135
 
 
-def test_a_full_disk_holds_up_no_abort(keeping: Keeping) -> None:
+def test_a_full_disk_holds_up_no_abort(keeping: LocalKeeper) -> None:
     """With a full disk an abort is in force with a warning, and is written when there is space."""
     keeping.start(SKIP)
     engine = keeping.store._engine
@@ -197,7 +197,7 @@ def test_a_full_disk_holds_up_no_abort(keeping: Keeping) -> None:
     assert actions(keeping)[-1] is Action.ABORT
 
 
-def abort_during_the_next_write(keeping: Keeping, monkeypatch: pytest.MonkeyPatch) -> None:
+def abort_during_the_next_write(keeping: LocalKeeper, monkeypatch: pytest.MonkeyPatch) -> None:
     """Abort during the next write, after the store has it and before the keeper knows."""
     write = Store.append
 
@@ -212,7 +212,7 @@ def abort_during_the_next_write(keeping: Keeping, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("act", ["pause", "promote"])
 def test_an_abort_that_comes_during_another_write_is_put_on_top(
-    keeping: Keeping, monkeypatch: pytest.MonkeyPatch, act: Any
+    keeping: LocalKeeper, monkeypatch: pytest.MonkeyPatch, act: Any
 ) -> None:
     """An abort during another write is written after it, and the baseline keeps the traffic."""
     keeping.start(SKIP)
@@ -225,7 +225,7 @@ def test_an_abort_that_comes_during_another_write_is_put_on_top(
 
 
 def test_an_abort_that_comes_while_it_is_completed_takes_the_routes_back(
-    keeping: Keeping, monkeypatch: pytest.MonkeyPatch
+    keeping: LocalKeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An abort during the last promotion leaves the rollout DONE and gives the baseline the traffic."""
     keeping.start(SKIP.model_copy(update={"watch_s": 0.0}))
@@ -238,7 +238,7 @@ def test_an_abort_that_comes_while_it_is_completed_takes_the_routes_back(
     expect_whole(keeping)
 
 
-def test_what_was_decided_before_an_abort_is_refused_after_it(keeping: Keeping) -> None:
+def test_what_was_decided_before_an_abort_is_refused_after_it(keeping: LocalKeeper) -> None:
     """A change that was decided before an abort is refused after it."""
     keeping.start(SKIP)
     state, before = keeping.state, keeping.rollout
@@ -254,7 +254,7 @@ def fail(*_: object) -> None:
 
 
 def test_an_abort_is_put_on_top_of_what_another_keeper_wrote(
-    keeping: Keeping, file: str, monkeypatch: pytest.MonkeyPatch
+    keeping: LocalKeeper, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An abort stays in force after another keeper's step, and is written once the lease is free."""
     keeping.start(SKIP)
@@ -263,7 +263,7 @@ def test_an_abort_is_put_on_top_of_what_another_keeper_wrote(
         abort(keeping)
         save_in_vain(keeping)
         keeping.clock.now_s += LEASE_S
-        other = Keeping(file, keeping.clock, elsewhere=True)
+        other = LocalKeeper(file, keeping.clock, elsewhere=True)
         other.promote()
     keeping.tick(0)
     assert keeping.routes.share("int8") == 0
@@ -275,7 +275,7 @@ def test_an_abort_is_put_on_top_of_what_another_keeper_wrote(
 
 
 def test_an_abort_of_what_another_keeper_has_ended_is_dropped(
-    keeping: Keeping, file: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    keeping: LocalKeeper, file: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An abort of a rollout that another keeper has ended is dropped, with a line in the log."""
     keeping.start(SKIP)
@@ -283,7 +283,7 @@ def test_an_abort_of_what_another_keeper_has_ended_is_dropped(
         broken.setattr(keeping.store, "renew", fail)
         abort(keeping)
         keeping.clock.now_s += LEASE_S
-        other = Keeping(file, keeping.clock, elsewhere=True)
+        other = LocalKeeper(file, keeping.clock, elsewhere=True)
         other.commands.act(other.rollout.rollout, "abort", ActWanted(), "eve")
     keeping.tick(0)
     assert (keeping.rollout.by, keeping.state.ahead) == ("eve", None)
@@ -291,10 +291,10 @@ def test_an_abort_of_what_another_keeper_has_ended_is_dropped(
     other.kill()
 
 
-def test_a_keeper_that_follows_says_what_an_abort_waits_for(keeping: Keeping, file: str) -> None:
+def test_a_keeper_that_follows_says_what_an_abort_waits_for(keeping: LocalKeeper, file: str) -> None:
     """A keeper without the lease warns that it cannot abort once the lease's holder has renewed it."""
     keeping.start(SKIP)
-    other = Keeping(file, keeping.clock, elsewhere=True)
+    other = LocalKeeper(file, keeping.clock, elsewhere=True)
     [before] = other.controller.warnings(other.state)
     keeping.tick()
     other.tick(0)
@@ -303,14 +303,14 @@ def test_a_keeper_that_follows_says_what_an_abort_waits_for(keeping: Keeping, fi
     assert ["can abort" in before, "can abort" in later] == [True, False]
 
 
-def test_a_dead_keepers_lease_holds_up_no_abort(keeping: Keeping) -> None:
+def test_a_dead_keepers_lease_holds_up_no_abort(keeping: LocalKeeper) -> None:
     """An abort is in force before a dead keeper's lease ends, and is written afterwards."""
     keeping.start(SKIP)
     keeping.kill()
     with sqlite3.connect(str(keeping.store._engine.url.database)) as database:
         database.execute("UPDATE lease SET until_s = until_s + 3600")
     database.close()
-    other = Keeping(str(keeping.store._engine.url), keeping.clock)
+    other = LocalKeeper(str(keeping.store._engine.url), keeping.clock)
     abort(other)
     assert other.routes.share("int8") == 0
     other.tick(LEASE_S)
@@ -319,7 +319,9 @@ def test_a_dead_keepers_lease_holds_up_no_abort(keeping: Keeping) -> None:
     other.kill()
 
 
-def test_an_abort_outlives_a_keeper_that_is_killed_before_it_is_written(keeping: Keeping, file: str) -> None:
+def test_an_abort_outlives_a_keeper_that_is_killed_before_it_is_written(
+    keeping: LocalKeeper, file: str
+) -> None:
     """An abort that was not written is applied and written by the next keeper."""
     keeping.start(SKIP)
     with away(keeping):
@@ -327,7 +329,7 @@ def test_an_abort_outlives_a_keeper_that_is_killed_before_it_is_written(keeping:
         save_in_vain(keeping)
         keeping.kill()
     keeping.clock.now_s += LEASE_S
-    other = Keeping(file, keeping.clock)
+    other = LocalKeeper(file, keeping.clock)
     assert other.routes.share("int8") == 0
     other.tick()
     assert actions(other) == [Action.START, Action.ABORT]
@@ -341,7 +343,7 @@ def test_an_abort_outlives_a_keeper_that_is_killed_before_it_is_written(keeping:
 @pytest.mark.parametrize("set_s", [3600.0, -3600.0])
 @pytest.mark.parametrize("when", ["running", "restarted"])
 def test_a_clock_that_is_set_ends_nothing_and_begins_nothing(
-    keeping: Keeping, gateway: Gateway, set_s: float, when: str
+    keeping: LocalKeeper, gateway: Gateway, set_s: float, when: str
 ) -> None:
     """Setting the wall clock neither ends a step nor starts one, even across a restart."""
     policy = SKIP.model_copy(
@@ -362,7 +364,7 @@ def test_a_clock_that_is_set_ends_nothing_and_begins_nothing(
     keeping.kill()
 
 
-def test_an_abort_answers_people_who_look_as_well(keeping: Keeping) -> None:
+def test_an_abort_answers_people_who_look_as_well(keeping: LocalKeeper) -> None:
     """The list and the view of rollouts show an unwritten abort."""
     ask: Callable[..., Any] = MemoryOperations(keeping.controller).ask
     view = keeping.start(SKIP)

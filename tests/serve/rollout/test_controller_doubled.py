@@ -10,14 +10,14 @@ from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S
 from serve.rollout.store.store import Store
-from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Gateway, LocalKeeper, turn
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
 
-def test_two_keepers_by_accident_are_one_that_acts(keeping: Keeping, gateway: Gateway, file: str) -> None:
+def test_two_keepers_by_accident_are_one_that_acts(keeping: LocalKeeper, gateway: Gateway, file: str) -> None:
     """With two keepers one acts; the other follows its routes and refuses actions."""
-    other = Keeping(file, keeping.clock)
+    other = LocalKeeper(file, keeping.clock)
     view = keeping.start(SKIP)
     turn(keeping, gateway)
     other.tick()
@@ -29,10 +29,10 @@ def test_two_keepers_by_accident_are_one_that_acts(keeping: Keeping, gateway: Ga
 
 
 def test_the_other_keeper_takes_over_with_all_that_was_counted(
-    keeping: Keeping, gateway: Gateway, file: str
+    keeping: LocalKeeper, gateway: Gateway, file: str
 ) -> None:
     """The second keeper takes over with all counts, even those after the last written verdict."""
-    other = Keeping(file, keeping.clock)
+    other = LocalKeeper(file, keeping.clock)
     keeping.start(POLICY.model_copy(update={"shadow": ShadowPolicy(minimum_pairs=10_000)}))
     other.tick(0)
     for pairs in (1000, 50, 30):
@@ -51,10 +51,10 @@ def test_the_other_keeper_takes_over_with_all_that_was_counted(
     other.kill()
 
 
-def test_what_was_mended_without_the_lease_is_written_with_it(keeping: Keeping, file: str) -> None:
+def test_what_was_mended_without_the_lease_is_written_with_it(keeping: LocalKeeper, file: str) -> None:
     """Routes that a keeper adapted without the lease are written once it has the lease."""
     keeping.commands.set_routes("digits", RoutesWanted(weights={"fp32": 1, "slim": 3}), "ann")
-    other = Keeping(file, keeping.clock, versions={"fp32": VERSIONS["fp32"]})
+    other = LocalKeeper(file, keeping.clock, versions={"fp32": VERSIONS["fp32"]})
     assert other.routes.share("fp32") == 1
     keeping.kill()
     other.tick(LEASE_S)
@@ -64,11 +64,11 @@ def test_what_was_mended_without_the_lease_is_written_with_it(keeping: Keeping, 
     other.kill()
 
 
-def test_a_lease_that_comes_while_models_are_settled_is_every_models(keeping: Keeping, file: str) -> None:
+def test_a_lease_that_comes_while_models_are_settled_is_every_models(keeping: LocalKeeper, file: str) -> None:
     """A keeper that gets the lease while it settles a second model also settles the first one's rollout."""
     keeping.start(SKIP)
     keeping.kill()
-    other = Keeping(file, keeping.clock, versions={"fp32": VERSIONS["fp32"]})
+    other = LocalKeeper(file, keeping.clock, versions={"fp32": VERSIONS["fp32"]})
     assert other.place == (Phase.STEP, 1)
     keeping.clock.now_s += LEASE_S
     other.controller.settle("minilm", "fp32", VERSIONS, None)
@@ -77,7 +77,9 @@ def test_a_lease_that_comes_while_models_are_settled_is_every_models(keeping: Ke
     other.kill()
 
 
-def test_a_store_that_fails_leaves_all_as_it_was(keeping: Keeping, gateway: Gateway, tmp_path: Path) -> None:
+def test_a_store_that_fails_leaves_all_as_it_was(
+    keeping: LocalKeeper, gateway: Gateway, tmp_path: Path
+) -> None:
     """If the store fails, routes and phase stay, and the counts are used when it is back."""
     keeping.start(SKIP)
     gateway.report(keeping)
@@ -99,7 +101,7 @@ def test_a_store_that_fails_leaves_all_as_it_was(keeping: Keeping, gateway: Gate
 
 
 def test_a_write_that_fails_loses_nothing_that_came(
-    keeping: Keeping, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    keeping: LocalKeeper, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If a write fails, the counts that it had are used at the next look."""
 
@@ -120,10 +122,10 @@ def test_a_write_that_fails_loses_nothing_that_came(
 
 
 def test_news_of_another_keeper_loses_nothing_that_came(
-    keeping: Keeping, gateway: Gateway, file: str
+    keeping: LocalKeeper, gateway: Gateway, file: str
 ) -> None:
     """A follower drops its sheets after another keeper's entry and gets them again from the gateways."""
-    other = Keeping(file, keeping.clock)
+    other = LocalKeeper(file, keeping.clock)
     keeping.start(SKIP)
     other.tick(0)
     gateway.report(other)
@@ -140,10 +142,10 @@ def test_news_of_another_keeper_loses_nothing_that_came(
     other.kill()
 
 
-def test_nobody_judges_while_the_lease_is_of_a_keeper_that_is_gone(keeping: Keeping, file: str) -> None:
+def test_nobody_judges_while_the_lease_is_of_a_keeper_that_is_gone(keeping: LocalKeeper, file: str) -> None:
     """The time without a judgement grows until the next keeper has the lease."""
     keeping.kill()
-    other = Keeping(file, keeping.clock)
+    other = LocalKeeper(file, keeping.clock)
     other.tick(LEASE_S - 1)
     assert other.controller.unjudged_s == LEASE_S - 1
     other.tick(1)
@@ -152,9 +154,9 @@ def test_nobody_judges_while_the_lease_is_of_a_keeper_that_is_gone(keeping: Keep
     other.kill()
 
 
-def test_who_follows_a_keeper_that_lives_knows_that_it_judges(keeping: Keeping, file: str) -> None:
+def test_who_follows_a_keeper_that_lives_knows_that_it_judges(keeping: LocalKeeper, file: str) -> None:
     """A follower takes the holder's renewals as a sign that rollouts are judged."""
-    other = Keeping(file, keeping.clock)
+    other = LocalKeeper(file, keeping.clock)
     for _ in range(10):
         keeping.tick()
         other.tick(0)

@@ -7,7 +7,7 @@ import pytest
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase
-from tests.serve.rollout.local_keeper import POLICY, Gateway, Keeping
+from tests.serve.rollout.local_keeper import POLICY, Gateway, LocalKeeper
 
 USERS = 1000
 # The first step has 10 % for a minute, and a stall lasts two seconds as a rule.
@@ -20,7 +20,7 @@ SKIP = POLICY.model_copy(
 )
 
 
-def serve(keeping: Keeping, gateway: Gateway, *, hangs: int, sticky: bool) -> None:
+def serve(keeping: LocalKeeper, gateway: Gateway, *, hangs: int, sticky: bool) -> None:
     """Let a second pass with a request of each user; each `hangs`-th of the candidate's has no answer before
     its client leaves."""
     gateway.hear(keeping)
@@ -41,7 +41,7 @@ def serve(keeping: Keeping, gateway: Gateway, *, hangs: int, sticky: bool) -> No
 @pytest.mark.parametrize("sticky", [False, True], ids=["requests", "keys"])
 @pytest.mark.parametrize("hangs", [1, 5], ids=["all", "a fifth"])
 def test_a_candidate_that_hangs_is_rolled_back(
-    keeping: Keeping, gateway: Gateway, hangs: int, sticky: bool
+    keeping: LocalKeeper, gateway: Gateway, hangs: int, sticky: bool
 ) -> None:
     """A candidate that hangs is rolled back at the first step by the latency guard."""
     view = keeping.start(SKIP)
@@ -54,7 +54,7 @@ def test_a_candidate_that_hangs_is_rolled_back(
     assert replay(keeping.store.trail("digits"), view.rollout.rollout, keeping.store.key).faults == ()
 
 
-def test_what_a_hanging_candidate_was_asked_shows(keeping: Keeping, gateway: Gateway) -> None:
+def test_what_a_hanging_candidate_was_asked_shows(keeping: LocalKeeper, gateway: Gateway) -> None:
     """Unanswered requests of a hanging candidate count in its share and as slow."""
     keeping.start(SKIP)
     serve(keeping, gateway, hangs=1, sticky=False)

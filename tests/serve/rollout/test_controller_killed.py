@@ -15,7 +15,7 @@ from serve.rollout.state.policy import AccuracyGuard, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.answered_requests import Answered
 from serve.rollout.store.store import Store
-from tests.serve.rollout.local_keeper import POLICY, Clock, Gateway, Keeping
+from tests.serve.rollout.local_keeper import POLICY, Clock, Gateway, LocalKeeper
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 # The policy asks for feedback, so the gateways also note requests.
@@ -55,11 +55,11 @@ def die_at_writes(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
 class Lives:
     """A keeper that is replaced whenever it is killed."""
 
-    def __init__(self, keeping: Keeping) -> None:
+    def __init__(self, keeping: LocalKeeper) -> None:
         self.keeping = keeping
         self.kills = 0
 
-    def live(self, call: Callable[[Keeping], object], done: Callable[[Keeping], bool]) -> None:
+    def live(self, call: Callable[[LocalKeeper], object], done: Callable[[LocalKeeper], bool]) -> None:
         """Repeat the action until no kill interrupts it or it proves to be done."""
         while not done(self.keeping):
             try:
@@ -73,7 +73,7 @@ class Lives:
 def look(lives: Lives, gateway: Gateway) -> None:
     """Report to the keeper and let it judge; after a kill, report again to the next one."""
 
-    def listen_and_look(keeping: Keeping) -> None:
+    def listen_and_look(keeping: LocalKeeper) -> None:
         gateway.report(keeping)
         keeping.tick()
 
@@ -104,7 +104,7 @@ def test_a_keeper_killed_at_every_other_write_counts_all_once_and_jumps_no_step(
     url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """A keeper that is killed before or after every other write counts all once and skips no step."""
-    lives, gateway = Lives(Keeping(url, clock)), Gateway()
+    lives, gateway = Lives(LocalKeeper(url, clock)), Gateway()
     die_at_writes(monkeypatch, seed)
     try:
         lives.live(lambda keeping: keeping.start(TOLD), lambda keeping: keeping.state.running is not None)
@@ -124,7 +124,7 @@ def test_a_keeper_killed_at_every_other_write_counts_all_once_and_jumps_no_step(
         lives.keeping.kill()
 
 
-def expect_whole(keeping: Keeping, gateway: Gateway) -> None:
+def expect_whole(keeping: LocalKeeper, gateway: Gateway) -> None:
     """Check that each request counts once, that the steps are in order, and that a replay finds no fault."""
     trail = keeping.store.trail("digits")
     steps = [entry.change.rollout.step for entry in trail if entry.change.rollout and entry.change.routes]
@@ -142,7 +142,7 @@ def expect_whole(keeping: Keeping, gateway: Gateway) -> None:
     assert replay(trail, keeping.rollout.rollout, keeping.store.key).faults == ()
 
 
-def test_gateways_keep_their_routes_while_there_is_no_keeper(keeping: Keeping, gateway: Gateway) -> None:
+def test_gateways_keep_their_routes_while_there_is_no_keeper(keeping: LocalKeeper, gateway: Gateway) -> None:
     """Without a keeper, gateways keep their routes, and their counts are used later."""
     keeping.start(SKIP)
     gateway.report(keeping)
@@ -158,7 +158,7 @@ def test_gateways_keep_their_routes_while_there_is_no_keeper(keeping: Keeping, g
     another.kill()
 
 
-def test_an_action_on_old_news_is_refused_after_a_restart_as_well(keeping: Keeping) -> None:
+def test_an_action_on_old_news_is_refused_after_a_restart_as_well(keeping: LocalKeeper) -> None:
     """An action on an outdated entry is refused after a restart, too."""
     view = keeping.start(SKIP)
     keeping.commands.act(view.rollout.rollout, "pause", ActWanted(), "bob")
@@ -168,7 +168,7 @@ def test_an_action_on_old_news_is_refused_after_a_restart_as_well(keeping: Keepi
     another.kill()
 
 
-def test_feedback_counts_once_across_a_restart(keeping: Keeping, gateway: Gateway) -> None:
+def test_feedback_counts_once_across_a_restart(keeping: LocalKeeper, gateway: Gateway) -> None:
     """Feedback that is posted again after a restart counts once."""
     keeping.start(TOLD.model_copy(update={"shadow": ShadowPolicy(skip=True)}))
     gateway.report(keeping)
@@ -188,7 +188,7 @@ def test_feedback_counts_once_across_a_restart(keeping: Keeping, gateway: Gatewa
     another.kill()
 
 
-def test_a_clock_that_is_set_a_day_ahead_ends_no_rollout(keeping: Keeping) -> None:
+def test_a_clock_that_is_set_a_day_ahead_ends_no_rollout(keeping: LocalKeeper) -> None:
     """A clock that is a day ahead after a restart does not end the rollout, which continues with its judged
     time."""
     keeping.start(SKIP.model_copy(update={"maximum_s": 86_400.0}))

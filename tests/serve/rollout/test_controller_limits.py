@@ -9,7 +9,7 @@ from serve.rollout.api_records import ActWanted
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import Guards, LatencyGuard, ShadowPolicy
 from serve.rollout.trail.trail import Action
-from tests.serve.rollout.local_keeper import POLICY, Keeping
+from tests.serve.rollout.local_keeper import POLICY, LocalKeeper
 
 UNNAMED = POLICY.model_copy(update={"guards": Guards(latency=LatencyGuard(times_baseline=2))})
 SKIP = UNNAMED.model_copy(update={"shadow": ShadowPolicy(skip=True)})
@@ -18,7 +18,7 @@ SKIP = UNNAMED.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 class Baseline:
     """A baseline with set latencies, and its totals."""
 
-    def __init__(self, keeping: Keeping) -> None:
+    def __init__(self, keeping: LocalKeeper) -> None:
         self._keeping = keeping
         self._tally = Tally()
 
@@ -40,14 +40,14 @@ def edge(latency_ms: float) -> float:
     return min(edge for edge in EDGES_MS if edge >= latency_ms)
 
 
-def announced(keeping: Keeping) -> tuple[float | None, ...]:
+def announced(keeping: LocalKeeper) -> tuple[float | None, ...]:
     """Return the latency limits that gateways get."""
     watch = keeping.state.watch
     assert watch is not None
     return watch.quantile_limits_ms
 
 
-def test_the_limit_that_stays_is_fixed_once(keeping: Keeping) -> None:
+def test_the_limit_that_stays_is_fixed_once(keeping: LocalKeeper) -> None:
     """The fixed limit is set once, after a steady past, and does not change later."""
     keeping.start(UNNAMED)
     baseline = Baseline(keeping)
@@ -63,7 +63,7 @@ def test_the_limit_that_stays_is_fixed_once(keeping: Keeping) -> None:
     assert replay(trail, keeping.rollout.rollout, keeping.store.key).faults == ()
 
 
-def test_an_incident_before_the_start_is_in_no_limit(keeping: Keeping) -> None:
+def test_an_incident_before_the_start_is_in_no_limit(keeping: LocalKeeper) -> None:
     """Twelve slow seconds in ten minutes before the start have no effect on the limits."""
     baseline = Baseline(keeping)
     baseline.serve(300, 10.0)
@@ -75,14 +75,14 @@ def test_an_incident_before_the_start_is_in_no_limit(keeping: Keeping) -> None:
     assert list(announced(keeping)) == [pytest.approx(2 * edge(10))] * 3
 
 
-def test_once_a_user_has_seen_the_candidate_no_limit_is_fixed(keeping: Keeping) -> None:
+def test_once_a_user_has_seen_the_candidate_no_limit_is_fixed(keeping: LocalKeeper) -> None:
     """No fixed limit is set after the shadow phase."""
     keeping.start(SKIP)
     Baseline(keeping).serve(600, 10.0)
     assert (keeping.rollout.limit_ms, keeping.rollout.steady_ms) == (None, (None, None, None))
 
 
-def test_the_limits_that_follow_the_baseline_are_announced(keeping: Keeping) -> None:
+def test_the_limits_that_follow_the_baseline_are_announced(keeping: LocalKeeper) -> None:
     """The moving limits follow the baseline after a minute, without new routes."""
     keeping.start(SKIP)
     revision = keeping.routes.revision
@@ -97,7 +97,7 @@ def test_the_limits_that_follow_the_baseline_are_announced(keeping: Keeping) -> 
     assert keeping.routes.revision == revision
 
 
-def test_another_step_has_other_limits_at_once(keeping: Keeping) -> None:
+def test_another_step_has_other_limits_at_once(keeping: LocalKeeper) -> None:
     """The limits are unknown after a change of step, because the baseline's load has changed."""
     keeping.start(SKIP)
     Baseline(keeping).serve(15, 10.0)
@@ -109,7 +109,7 @@ def test_another_step_has_other_limits_at_once(keeping: Keeping) -> None:
     assert announced(keeping) == (None, None, None)
 
 
-def test_the_next_rollout_begins_without_limits(keeping: Keeping) -> None:
+def test_the_next_rollout_begins_without_limits(keeping: LocalKeeper) -> None:
     """A new rollout starts without limits."""
     first = keeping.start(SKIP)
     Baseline(keeping).serve(15, 10.0)

@@ -7,13 +7,13 @@ from serve.rollout.api_records import ActWanted, RoutesWanted
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
-from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Gateway, LocalKeeper, turn
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
 
 @pytest.fixture
-def watched(keeping: Keeping, gateway: Gateway) -> Keeping:
+def watched(keeping: LocalKeeper, gateway: Gateway) -> LocalKeeper:
     """A keeper whose rollout has just given the candidate all traffic."""
     keeping.start(SKIP)
     while not keeping.rollout.watched:
@@ -22,7 +22,7 @@ def watched(keeping: Keeping, gateway: Gateway) -> Keeping:
     return keeping
 
 
-def test_at_the_last_step_both_still_answer(keeping: Keeping, gateway: Gateway) -> None:
+def test_at_the_last_step_both_still_answer(keeping: LocalKeeper, gateway: Gateway) -> None:
     """At the last step the baseline has 5 %, and a candidate that fails there is rolled back."""
     keeping.start(SKIP)
     while keeping.place != (Phase.STEP, 3):
@@ -37,7 +37,7 @@ def test_at_the_last_step_both_still_answer(keeping: Keeping, gateway: Gateway) 
 
 
 def test_failing_with_all_traffic_rolls_back_to_the_former_baseline(
-    watched: Keeping, gateway: Gateway
+    watched: LocalKeeper, gateway: Gateway
 ) -> None:
     """A candidate that fails in the watch is rolled back within five minutes, and a replay finds no fault."""
     for _ in range(300):
@@ -50,7 +50,7 @@ def test_failing_with_all_traffic_rolls_back_to_the_former_baseline(
     assert replay(watched.store.trail("digits"), watched.rollout.rollout, watched.store.key).faults == ()
 
 
-def test_a_watch_without_harm_ends_the_rollout(watched: Keeping) -> None:
+def test_a_watch_without_harm_ends_the_rollout(watched: LocalKeeper) -> None:
     """A watch without harm ends in DONE after its time, even without traffic."""
     watched.tick(3599)
     assert watched.place == (Phase.WATCHING, 3)
@@ -62,7 +62,7 @@ def test_a_watch_without_harm_ends_the_rollout(watched: Keeping) -> None:
     assert watched.state.watch is None
 
 
-def test_the_watch_goes_on_after_a_keeper_was_killed(watched: Keeping, gateway: Gateway) -> None:
+def test_the_watch_goes_on_after_a_keeper_was_killed(watched: LocalKeeper, gateway: Gateway) -> None:
     """After a restart the watch continues with its evidence."""
     for _ in range(20):
         turn(watched, gateway, 100, errors=(0, 5))
@@ -76,7 +76,7 @@ def test_the_watch_goes_on_after_a_keeper_was_killed(watched: Keeping, gateway: 
         another.kill()
 
 
-def test_a_clock_that_is_set_ahead_is_no_watch(watched: Keeping) -> None:
+def test_a_clock_that_is_set_ahead_is_no_watch(watched: LocalKeeper) -> None:
     """After a restart with a clock two hours ahead, the watch lasts for the time that was left."""
     watched.tick(600)
     watched.clock.set_s = 7200
@@ -93,7 +93,7 @@ def test_a_clock_that_is_set_ahead_is_no_watch(watched: Keeping) -> None:
         another.kill()
 
 
-def test_time_in_which_nobody_judged_is_no_watch(watched: Keeping) -> None:
+def test_time_in_which_nobody_judged_is_no_watch(watched: LocalKeeper) -> None:
     """Time in which no keeper judged does not count towards the watch."""
     watched.tick(600)
     watched.clock.now_s += 40_000
@@ -106,13 +106,13 @@ def test_time_in_which_nobody_judged_is_no_watch(watched: Keeping) -> None:
         another.kill()
 
 
-def test_who_aborts_the_watch_gets_the_former_baseline(watched: Keeping) -> None:
+def test_who_aborts_the_watch_gets_the_former_baseline(watched: LocalKeeper) -> None:
     """An abort during the watch gives all traffic to the former baseline."""
     watched.commands.act(watched.rollout.rollout, "abort", ActWanted(), "bob")
     assert (watched.place, watched.routes.share("fp32")) == ((Phase.ROLLED_BACK, 3), 1.0)
 
 
-def test_nobody_waits_for_the_watch_to_set_routes(watched: Keeping) -> None:
+def test_nobody_waits_for_the_watch_to_set_routes(watched: LocalKeeper) -> None:
     """Setting routes ends the watch, and the trail says who did it and why."""
     watched.commands.set_routes("digits", RoutesWanted(weights={"fp32": 1, "int8": 1}), "bob")
     assert (watched.rollout.phase, watched.rollout.by) == (Phase.DONE, "bob")
@@ -121,7 +121,7 @@ def test_nobody_waits_for_the_watch_to_set_routes(watched: Keeping) -> None:
     assert replay(watched.store.trail("digits"), watched.rollout.rollout, watched.store.key).faults == ()
 
 
-def test_the_next_rollout_does_not_end_the_watch(watched: Keeping) -> None:
+def test_the_next_rollout_does_not_end_the_watch(watched: LocalKeeper) -> None:
     """A rollout during the watch is refused; the error gives the command to accept the candidate."""
     with pytest.raises(
         RefusedAction, match=r"make 'int8' the baseline, .*: counterweight rollout accept digits"
@@ -130,7 +130,7 @@ def test_the_next_rollout_does_not_end_the_watch(watched: Keeping) -> None:
     assert watched.rollout.watched
 
 
-def test_after_the_watch_the_next_rollout_asks_for_a_baseline(watched: Keeping) -> None:
+def test_after_the_watch_the_next_rollout_asks_for_a_baseline(watched: LocalKeeper) -> None:
     """A rollout after the watch is refused until a baseline is chosen; the error gives the commands."""
     watched.promote()
     with pytest.raises(
@@ -140,14 +140,14 @@ def test_after_the_watch_the_next_rollout_asks_for_a_baseline(watched: Keeping) 
         watched.start(SKIP, candidate="slim")
 
 
-def test_a_watch_does_not_end_in_the_old_model_when_something_is_loaded(watched: Keeping) -> None:
+def test_a_watch_does_not_end_in_the_old_model_when_something_is_loaded(watched: LocalKeeper) -> None:
     """A new version of the old baseline ends the watch, and the candidate keeps the traffic."""
     watched.controller.settle("digits", "fp32", VERSIONS | {"fp32": "d" * 64}, None)
     assert (watched.rollout.phase, watched.rollout.by) == (Phase.DONE, "keeper")
     assert watched.routes.share("int8") == 1.0
 
 
-def test_a_watched_version_that_is_replaced_loses_the_traffic(watched: Keeping) -> None:
+def test_a_watched_version_that_is_replaced_loses_the_traffic(watched: LocalKeeper) -> None:
     """If another version of the watched candidate is loaded, the baseline gets the traffic."""
     watched.controller.settle("digits", "fp32", VERSIONS | {"int8": "d" * 64}, None)
     assert (watched.rollout.phase, watched.rollout.by) == (Phase.ROLLED_BACK, "keeper")
@@ -156,7 +156,7 @@ def test_a_watched_version_that_is_replaced_loses_the_traffic(watched: Keeping) 
     assert replay(watched.store.trail("digits"), watched.rollout.rollout, watched.store.key).faults == ()
 
 
-def test_failing_as_the_watch_ends_does_not_end_it(watched: Keeping, gateway: Gateway) -> None:
+def test_failing_as_the_watch_ends_does_not_end_it(watched: LocalKeeper, gateway: Gateway) -> None:
     """Errors in the last seconds of the watch extend it, and it ends in a rollback."""
     watched.tick(3594)
     for _ in range(8):

@@ -14,7 +14,7 @@ from serve.rollout.replay import replay
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.trail.trail import Action
-from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Gateway, LocalKeeper, turn
 from tests.serve.rollout.rollouts import at_step, shadowed
 
 # The rollout stays in its first step, where the candidate gets one request in ten.
@@ -29,13 +29,13 @@ STILL = POLICY.model_copy(
 )
 
 
-def again(keeping: Keeping, policy: Policy = STILL, *, fresh: bool = False, trial: bool = False) -> None:
+def again(keeping: LocalKeeper, policy: Policy = STILL, *, fresh: bool = False, trial: bool = False) -> None:
     """Start the rollout once more."""
     wanted = RolloutWanted(candidate="int8", policy=policy, fresh=fresh, trial=trial)
     keeping.commands.start("digits", wanted, "ann")
 
 
-def abort(keeping: Keeping) -> str:
+def abort(keeping: LocalKeeper) -> str:
     """Abort the rollout and return its name."""
     name = keeping.rollout.rollout
     keeping.commands.act(name, "abort", ActWanted(), "ann")
@@ -43,7 +43,7 @@ def abort(keeping: Keeping) -> str:
 
 
 @pytest.fixture
-def aborted(keeping: Keeping, gateway: Gateway) -> Keeping:
+def aborted(keeping: LocalKeeper, gateway: Gateway) -> LocalKeeper:
     """A keeper whose first rollout saw 2,000 requests, some of them slow, and was aborted."""
     keeping.start(STILL)
     turn(keeping, gateway, errors=(5, 1), slow=3)
@@ -51,7 +51,7 @@ def aborted(keeping: Keeping, gateway: Gateway) -> Keeping:
     return keeping
 
 
-def harmed(keeping: Keeping, gateway: Gateway) -> str:
+def harmed(keeping: LocalKeeper, gateway: Gateway) -> str:
     """Run a rollout that ends for its errors, and return its name."""
     keeping.start(STILL)
     while not keeping.rollout.phase.over:
@@ -59,7 +59,7 @@ def harmed(keeping: Keeping, gateway: Gateway) -> str:
     return keeping.rollout.rollout
 
 
-def test_the_next_one_begins_with_what_the_last_one_saw(aborted: Keeping, gateway: Gateway) -> None:
+def test_the_next_one_begins_with_what_the_last_one_saw(aborted: LocalKeeper, gateway: Gateway) -> None:
     """The next rollout has the last one's evidence and names it; its minimum of requests counts anew."""
     first = aborted.rollout.rollout
     again(aborted)
@@ -73,7 +73,7 @@ def test_the_next_one_begins_with_what_the_last_one_saw(aborted: Keeping, gatewa
     assert verdict.figures[0].seen.startswith("1 of 210 ")
 
 
-def test_evidence_adds_up_over_many_tries(aborted: Keeping, gateway: Gateway) -> None:
+def test_evidence_adds_up_over_many_tries(aborted: LocalKeeper, gateway: Gateway) -> None:
     """The third rollout has the evidence of the first two, and each request counts once."""
     again(aborted)
     turn(aborted, gateway, 100)
@@ -84,7 +84,7 @@ def test_evidence_adds_up_over_many_tries(aborted: Keeping, gateway: Gateway) ->
     assert known.requests.both == 2110
 
 
-def test_a_try_that_saw_nothing_does_not_forget(aborted: Keeping) -> None:
+def test_a_try_that_saw_nothing_does_not_forget(aborted: LocalKeeper) -> None:
     """A rollout that is aborted before its first request passes on the earlier evidence."""
     again(aborted)
     abort(aborted)
@@ -93,7 +93,7 @@ def test_a_try_that_saw_nothing_does_not_forget(aborted: Keeping) -> None:
     assert known.requests.both == 2000
 
 
-def test_what_was_harmful_is_refused_with_its_reason(keeping: Keeping, gateway: Gateway) -> None:
+def test_what_was_harmful_is_refused_with_its_reason(keeping: LocalKeeper, gateway: Gateway) -> None:
     """A candidate that was shown to be harmful is refused with the reason, and nothing is written."""
     name = harmed(keeping, gateway)
     before = keeping.state.present.number
@@ -102,7 +102,7 @@ def test_what_was_harmful_is_refused_with_its_reason(keeping: Keeping, gateway: 
     assert keeping.state.present.number == before
 
 
-def test_who_knows_another_cause_may_start_afresh(keeping: Keeping, gateway: Gateway) -> None:
+def test_who_knows_another_cause_may_start_afresh(keeping: LocalKeeper, gateway: Gateway) -> None:
     """`fresh` starts without the earlier evidence; the trail says so, and later rollouts start from it."""
     name = harmed(keeping, gateway)
     again(keeping, fresh=True)
@@ -114,14 +114,14 @@ def test_who_knows_another_cause_may_start_afresh(keeping: Keeping, gateway: Gat
     assert keeping.rollout.reason == f"started, with the evidence of {second}"
 
 
-def test_another_version_begins_with_nothing(aborted: Keeping) -> None:
+def test_another_version_begins_with_nothing(aborted: LocalKeeper) -> None:
     """A rollout of another version starts without earlier evidence."""
     aborted.controller.settle("digits", "fp32", VERSIONS | {"int8": "d" * 64}, None)
     again(aborted)
     assert (aborted.rollout.reason, aborted.state.present.evidence.carried) == ("started", None)
 
 
-def test_another_name_is_no_other_version(keeping: Keeping, gateway: Gateway) -> None:
+def test_another_name_is_no_other_version(keeping: LocalKeeper, gateway: Gateway) -> None:
     """The same version under a new name is refused for its earlier harm."""
     name = harmed(keeping, gateway)
     keeping.controller.settle("digits", "fp32", VERSIONS | {"copy": VERSIONS["int8"]}, None)
@@ -129,7 +129,7 @@ def test_another_name_is_no_other_version(keeping: Keeping, gateway: Gateway) ->
         keeping.start(STILL, candidate="copy")
 
 
-def test_another_candidate_in_between_changes_nothing(aborted: Keeping) -> None:
+def test_another_candidate_in_between_changes_nothing(aborted: LocalKeeper) -> None:
     """The evidence is that of the last rollout of the same two versions, even if another candidate came
     between."""
     first = aborted.rollout.rollout
@@ -139,7 +139,7 @@ def test_another_candidate_in_between_changes_nothing(aborted: Keeping) -> None:
     assert aborted.rollout.reason == f"started, with the evidence of {first}"
 
 
-def test_at_another_limit_latency_begins_anew(aborted: Keeping) -> None:
+def test_at_another_limit_latency_begins_anew(aborted: LocalKeeper) -> None:
     """Under another latency limit, errors are carried over and latencies are not."""
     update = {"guards": Guards(latency=LatencyGuard(limit_ms=500))}
     again(aborted, STILL.model_copy(update=update))
@@ -151,7 +151,7 @@ def test_at_another_limit_latency_begins_anew(aborted: Keeping) -> None:
     assert (known.errors.candidate, known.timed.both) == (1, 0)
 
 
-def test_made_up_traffic_says_nothing_of_the_real_one(aborted: Keeping, gateway: Gateway) -> None:
+def test_made_up_traffic_says_nothing_of_the_real_one(aborted: LocalKeeper, gateway: Gateway) -> None:
     """Evidence of a trial is not carried into a real rollout, nor the reverse."""
     first = aborted.rollout.rollout
     again(aborted, trial=True)
@@ -162,7 +162,7 @@ def test_made_up_traffic_says_nothing_of_the_real_one(aborted: Keeping, gateway:
     assert aborted.rollout.reason == f"started, with the evidence of {first}"
 
 
-def test_what_was_promoted_is_another_question(keeping: Keeping, gateway: Gateway) -> None:
+def test_what_was_promoted_is_another_question(keeping: LocalKeeper, gateway: Gateway) -> None:
     """After a promotion a rollout of the same versions starts without evidence."""
     keeping.start(POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True), "watch_s": 0.0}))
     for _ in POLICY.steps:
@@ -177,7 +177,7 @@ def test_what_was_promoted_is_another_question(keeping: Keeping, gateway: Gatewa
     assert keeping.rollout.reason == "started"
 
 
-def test_it_survives_a_killed_keeper_and_computes_again(aborted: Keeping, gateway: Gateway) -> None:
+def test_it_survives_a_killed_keeper_and_computes_again(aborted: LocalKeeper, gateway: Gateway) -> None:
     """Carried evidence is the same after a restart, and a replay finds no fault."""
     again(aborted)
     carried = aborted.state.present.evidence.carried
@@ -193,7 +193,7 @@ def test_it_survives_a_killed_keeper_and_computes_again(aborted: Keeping, gatewa
         another.kill()
 
 
-def test_what_keys_did_before_goes_on_with_the_next_one(aborted: Keeping) -> None:
+def test_what_keys_did_before_goes_on_with_the_next_one(aborted: LocalKeeper) -> None:
     """Earlier counts by key are carried over."""
     before, past = Keys(buckets={1: 9}), Keys(buckets={2: 5}, over_limit={2: 1})
     evidence = aborted.state.present.evidence.model_copy(update={"before": before, "past": past})

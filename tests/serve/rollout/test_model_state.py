@@ -13,7 +13,7 @@ from serve.rollout.state.policy import AccuracyGuard, Guards, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.store import Present
 from serve.rollout.trail.trail import Action
-from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Clock, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Clock, Gateway, LocalKeeper, turn
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
@@ -24,26 +24,26 @@ def without(*variants: str) -> dict[str, str]:
 
 
 def settle(
-    keeping: Keeping, versions: Mapping[str, str], weights: Mapping[str, float] | None = None
+    keeping: LocalKeeper, versions: Mapping[str, str], weights: Mapping[str, float] | None = None
 ) -> Mapping[str, float]:
     """Load these variants and return the weights in force."""
     keeping.controller.settle("digits", "fp32", versions, weights)
     return keeping.routes.weights
 
 
-def set_weights(keeping: Keeping, **weights: float) -> None:
+def set_weights(keeping: LocalKeeper, **weights: float) -> None:
     """Set the weights as a person does."""
     keeping.commands.set_routes("digits", RoutesWanted(weights=weights), "ann")
 
 
-def test_a_model_starts_with_its_baseline(keeping: Keeping) -> None:
+def test_a_model_starts_with_its_baseline(keeping: LocalKeeper) -> None:
     """A new model's baseline has all traffic, and the trail names the server as the author."""
     assert keeping.routes.weights == {"fp32": 100.0}
     [entry] = keeping.store.trail("digits")
     assert (entry.change.action, entry.change.by) == (Action.ROUTES, "serve")
 
 
-def test_settling_again_writes_nothing(keeping: Keeping) -> None:
+def test_settling_again_writes_nothing(keeping: LocalKeeper) -> None:
     """Settling with the same variants writes nothing."""
     settle(keeping, VERSIONS, {"fp32": 100.0})
     assert len(keeping.store.trail("digits")) == 1
@@ -51,12 +51,12 @@ def test_settling_again_writes_nothing(keeping: Keeping) -> None:
 
 def test_the_start_says_how_traffic_is_split(file: str, clock: Clock) -> None:
     """The weights of the command line are the first routes."""
-    keeping = Keeping(file, clock, weights={"fp32": 1, "int8": 3})
+    keeping = LocalKeeper(file, clock, weights={"fp32": 1, "int8": 3})
     assert keeping.routes.weights == {"fp32": 1.0, "int8": 3.0}
     keeping.kill()
 
 
-def test_another_start_may_split_it_otherwise(keeping: Keeping) -> None:
+def test_another_start_may_split_it_otherwise(keeping: LocalKeeper) -> None:
     """The weights of a later start apply if nobody has set routes."""
     assert settle(keeping, VERSIONS, {"int8": 1.0}) == {"fp32": 0.0, "int8": 1.0}
     assert keeping.routes.revision == 2
@@ -64,7 +64,7 @@ def test_another_start_may_split_it_otherwise(keeping: Keeping) -> None:
 
 @pytest.mark.parametrize("decided", ["routes", "rollout"])
 def test_what_was_decided_on_is_stronger_than_the_start(
-    keeping: Keeping, gateway: Gateway, decided: str
+    keeping: LocalKeeper, gateway: Gateway, decided: str
 ) -> None:
     """After a restart, weights that a person or a rollout set override those of the command line."""
     if decided == "routes":
@@ -79,27 +79,27 @@ def test_what_was_decided_on_is_stronger_than_the_start(
     assert keeping.routes == before
 
 
-def test_an_unloaded_variant_gives_its_traffic_to_the_others(keeping: Keeping) -> None:
+def test_an_unloaded_variant_gives_its_traffic_to_the_others(keeping: LocalKeeper) -> None:
     """The weights of the other variants stay after an unload, and the trail names the keeper."""
     set_weights(keeping, fp32=1, int8=1, slim=2)
     assert settle(keeping, without("slim")) == {"fp32": 1.0, "int8": 1.0}
     assert keeping.store.trail("digits")[-1].change.by == "keeper"
 
 
-def test_the_baseline_gets_what_nobody_else_can_take(keeping: Keeping) -> None:
+def test_the_baseline_gets_what_nobody_else_can_take(keeping: LocalKeeper) -> None:
     """If the only variant with traffic is unloaded, the baseline gets it."""
     set_weights(keeping, int8=1)
     assert settle(keeping, without("int8")) == {"fp32": 100.0}
 
 
-def test_a_variant_that_comes_back_gets_no_traffic(keeping: Keeping) -> None:
+def test_a_variant_that_comes_back_gets_no_traffic(keeping: LocalKeeper) -> None:
     """A variant that is loaded again gets no traffic."""
     set_weights(keeping, fp32=1, int8=1)
     settle(keeping, without("int8"))
     assert settle(keeping, VERSIONS) == {"fp32": 1.0}
 
 
-def test_the_shadow_of_a_variant_that_was_unloaded_ends(keeping: Keeping) -> None:
+def test_the_shadow_of_a_variant_that_was_unloaded_ends(keeping: LocalKeeper) -> None:
     """The shadow of an unloaded variant ends, and other shadows and the sticky key stay."""
     wanted = RoutesWanted(shadows={"int8": 0.5, "slim": 1.0}, sticky="x-user-id")
     keeping.commands.set_routes("digits", wanted, "ann")
@@ -126,7 +126,7 @@ def test_a_new_baseline_is_no_shadow() -> None:
     ids=["unloaded", "new candidate", "new baseline"],
 )
 def test_other_versions_end_a_rollout(
-    keeping: Keeping, gateway: Gateway, versions: dict[str, str], reason: str
+    keeping: LocalKeeper, gateway: Gateway, versions: dict[str, str], reason: str
 ) -> None:
     """Another version of the baseline or the candidate ends the rollout with the reason."""
     keeping.start(SKIP)
@@ -138,7 +138,7 @@ def test_other_versions_end_a_rollout(
     assert keeping.state.watch is None
 
 
-def test_a_third_variant_comes_and_goes_while_a_rollout_runs(keeping: Keeping, gateway: Gateway) -> None:
+def test_a_third_variant_comes_and_goes_while_a_rollout_runs(keeping: LocalKeeper, gateway: Gateway) -> None:
     """Unloading a third variant does not affect the rollout or its counts."""
     keeping.start(SKIP.model_copy(update={"proof_above": 0.0}))
     turn(keeping, gateway)
@@ -150,17 +150,17 @@ def test_a_third_variant_comes_and_goes_while_a_rollout_runs(keeping: Keeping, g
     assert keeping.state.present.evidence.segments[0].requests.both == 2500
 
 
-def test_another_version_of_a_keeper_that_was_away_ends_a_rollout(keeping: Keeping, file: str) -> None:
+def test_another_version_of_a_keeper_that_was_away_ends_a_rollout(keeping: LocalKeeper, file: str) -> None:
     """Another version that was loaded while no keeper ran ends the rollout."""
     keeping.start(SKIP)
     keeping.kill()
     keeping.clock.now_s += 60
-    another = Keeping(file, keeping.clock, versions=VERSIONS | {"int8": "d" * 64})
+    another = LocalKeeper(file, keeping.clock, versions=VERSIONS | {"int8": "d" * 64})
     assert another.place == (Phase.ROLLED_BACK, 1)
     another.kill()
 
 
-def test_a_model_that_is_unloaded_ends_its_rollout(keeping: Keeping) -> None:
+def test_a_model_that_is_unloaded_ends_its_rollout(keeping: LocalKeeper) -> None:
     """Unloading a model ends its rollout, and the history stays readable."""
     view = keeping.start(SKIP)
     keeping.controller.forget("digits")
@@ -169,7 +169,7 @@ def test_a_model_that_is_unloaded_ends_its_rollout(keeping: Keeping) -> None:
 
 
 @pytest.mark.parametrize("feedback", [False, True])
-def test_gateways_are_told_what_to_count(keeping: Keeping, feedback: bool) -> None:
+def test_gateways_are_told_what_to_count(keeping: LocalKeeper, feedback: bool) -> None:
     """Gateways get the rollout, the candidate, the limit and whether ids are needed; without a rollout,
     nothing."""
     assert keeping.state.watch is None

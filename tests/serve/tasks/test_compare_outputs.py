@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from serve.bundles.meaning import Task
+from serve.bundles.meaning import Kind, Meaning, Task
 from serve.rollout.evidence.evidence import Clusters, Moments
 from serve.tasks.compare_outputs import Differences, compare, describe, worst
 
@@ -170,20 +170,20 @@ def test_rows_are_summed_up_by_their_requests() -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "output", "cosine", "words"),
+    ("kind", "output", "cosine", "words"),
     [
-        ("classification", array([0.25, 0.75]), 1.0, "1 (0.75)"),
-        ("classification", array([0, 0, math.log(2)]), 1.0, "2 (0.50)"),
-        ("token_classification", array([[0, 1]] * 5), 1.0, "1 (1.00), 1 (1.00), 1 (1.00), 1 (1.00), ..."),
-        ("embedding", array([1, 2]), 0.8312, "cosine 0.831"),
-        ("classification", array([7, 8], "int64"), None, "[7, 8]"),
-        ("classification", array([1.5]), None, "[1.5]"),
+        ("classes", array([0.25, 0.75]), 1.0, "1 (0.75)"),
+        ("classes", array([0, 0, math.log(2)]), 1.0, "2 (0.50)"),
+        ("classes", array([[0, 1]] * 5), 1.0, "1 (1.00), 1 (1.00), 1 (1.00), 1 (1.00), ..."),
+        ("vectors", array([1, 2]), 0.8312, "cosine 0.831"),
+        ("exact", array([7, 8], "int64"), None, "[7, 8]"),
+        ("numbers", array([1.5]), None, "[1.5]"),
     ],
     ids=["shares", "logits", "tokens", "embedding", "integers", "number"],
 )
-def test_a_row_is_told_in_short_words(task: Task, output: Any, cosine: float | None, words: str) -> None:
+def test_a_row_is_told_in_short_words(kind: Kind, output: Any, cosine: float | None, words: str) -> None:
     """A row is described in a few words for a list of differing pairs."""
-    assert describe(task, output, cosine) == words
+    assert describe(Meaning(kind=kind), output, cosine) == words
 
 
 @pytest.mark.parametrize(
@@ -193,4 +193,4 @@ def test_a_row_is_told_in_short_words(task: Task, output: Any, cosine: float | N
 )
 def test_a_class_is_told_by_its_name(classes: tuple[str, ...], words: str) -> None:
     """A class is described by its name if there is a name for each score."""
-    assert describe("classification", array([0.25, 0.75]), 1.0, classes) == words
+    assert describe(Meaning(kind="classes"), array([0.25, 0.75]), 1.0, classes) == words

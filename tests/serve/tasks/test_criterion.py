@@ -4,7 +4,7 @@ import pytest
 
 from serve.bundles.figures import Estimate, OutputFigures, Quality
 from serve.bundles.meaning import Meaning, Task
-from serve.tasks.criterion import explain_likeness
+from serve.tasks.criterion import explain_likeness, warn_of_neighbours
 
 _ONE = Estimate(value=1, low=1, high=1)
 
@@ -74,3 +74,18 @@ def test_a_correlation_is_said_where_there_is_one() -> None:
 def test_an_older_bundle_says_nothing() -> None:
     """Nothing is explained for a bundle that does not record what its outputs mean."""
     assert explain_likeness(quality("classification")) == []
+
+
+@pytest.mark.parametrize(("value", "high", "warned"), [(0.54, 0.6, True), (0.78, 0.83, False)])
+def test_lost_neighbours_are_warned_of(value: float, high: float, warned: bool) -> None:
+    """A variant that surely keeps less than 80 % of its neighbours has a warning with the share."""
+    kept = Estimate(value=value, low=0.5, high=high)
+    words = warn_of_neighbours(Quality(task="embedding", rows=9, neighbours=kept))
+    assert (words is not None) == warned
+    if warned:
+        assert "54.0%" in str(words)
+
+
+def test_an_older_bundle_warns_of_nothing() -> None:
+    """Its neighbours were not measured."""
+    assert warn_of_neighbours(Quality(task="embedding", rows=9)) is None

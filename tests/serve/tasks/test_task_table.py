@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from export.recipe import Floor
+from export.quality_limits import Floor
 from serve.bundles.figures import Quality
 from serve.bundles.meaning import Task
 from serve.tasks.task_table import FIGURES, TASKS
@@ -34,7 +34,8 @@ def test_each_limit_of_a_floor_belongs_to_a_task() -> None:
         ("classification", ("accuracy_drop", "macro_f1_drop", "worst_class_drop", "agreement", "kl")),
         ("token_classification", ("accuracy_drop", "macro_f1_drop", "worst_class_drop", "agreement", "kl")),
         ("embedding", ("cosine", "rank_correlation")),
-        ("regression", ("agreement",)),
+        ("regression", ("r2_drop", "mae_rise", "rmse_rise", "agreement")),
+        ("tensors", ("agreement",)),
     ],
 )
 def test_the_floors_of_a_task(task: Task, floors: tuple[str, ...]) -> None:

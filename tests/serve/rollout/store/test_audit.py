@@ -16,7 +16,7 @@ from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S
 from serve.rollout.trail.seal_key import SealKey
 from serve.rollout.trail.trail import Entry, digest_of, seal
-from tests.serve.rollout.local_keeper import POLICY, Clock, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, Clock, Gateway, LocalKeeper, turn
 
 # A stall lasts a second as a rule, so a lasting failure soon counts as a rate.
 SKIP = POLICY.model_copy(
@@ -139,7 +139,7 @@ TAMPERINGS: dict[str, Callable[[Database], object]] = {
 }
 
 
-def story(keeping: Keeping, gateway: Gateway) -> None:
+def story(keeping: LocalKeeper, gateway: Gateway) -> None:
     """A rollout that waits, goes a step further and is rolled back."""
     keeping.start(SKIP)
     turn(keeping, gateway, 500)
@@ -156,15 +156,15 @@ def contents(url: str) -> list[tuple[Any, ...]]:
         return [*database.execute("SELECT * FROM trail"), *database.execute("SELECT * FROM evidence")]
 
 
-def restart(file: str, clock: Clock) -> Keeping:
+def restart(file: str, clock: Clock) -> LocalKeeper:
     """Start the next keeper after the lease has ended."""
     clock.now_s += LEASE_S
-    return Keeping(file, clock)
+    return LocalKeeper(file, clock)
 
 
 @pytest.mark.parametrize("kind", TAMPERINGS)
 def test_a_tampering_is_noticed_at_the_next_start(
-    keeping: Keeping, gateway: Gateway, file: str, caplog: pytest.LogCaptureFixture, kind: str
+    keeping: LocalKeeper, gateway: Gateway, file: str, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     """After tampering the baseline has all traffic, the fault is logged, no rollout can start, and the store
     stays unchanged."""
@@ -183,7 +183,7 @@ def test_a_tampering_is_noticed_at_the_next_start(
     assert contents(file) == before
 
 
-def test_what_was_not_tampered_with_is_followed(keeping: Keeping, gateway: Gateway, file: str) -> None:
+def test_what_was_not_tampered_with_is_followed(keeping: LocalKeeper, gateway: Gateway, file: str) -> None:
     """A trail without tampering is followed, and the anchor has its last entry."""
     story(keeping, gateway)
     other = restart(file, keeping.clock)
@@ -200,7 +200,7 @@ def test_what_was_not_tampered_with_is_followed(keeping: Keeping, gateway: Gatew
 
 
 def test_a_store_without_seals_of_keys_goes_on_with_them(
-    keeping: Keeping, gateway: Gateway, file: str
+    keeping: LocalKeeper, gateway: Gateway, file: str
 ) -> None:
     """A store without keyed seals is followed, and is protected by them from then on."""
     story(keeping, gateway)
@@ -221,7 +221,7 @@ def test_a_store_without_seals_of_keys_goes_on_with_them(
     third.kill()
 
 
-def test_a_key_that_was_lost_is_named(keeping: Keeping, gateway: Gateway, file: str) -> None:
+def test_a_key_that_was_lost_is_named(keeping: LocalKeeper, gateway: Gateway, file: str) -> None:
     """The fault of a missing key names the option `--seal-key`."""
     story(keeping, gateway)
     Path(file.removeprefix("sqlite:///")).with_suffix(".key").unlink()
@@ -232,7 +232,7 @@ def test_a_key_that_was_lost_is_named(keeping: Keeping, gateway: Gateway, file: 
 
 
 def test_a_model_whose_rollouts_are_gone_says_so_when_it_is_asked(
-    keeping: Keeping, gateway: Gateway, file: str
+    keeping: LocalKeeper, gateway: Gateway, file: str
 ) -> None:
     """The error for a model whose trail was deleted says that its end was cut off."""
     story(keeping, gateway)

@@ -12,7 +12,7 @@ from serve.rollout.state.policy import AccuracyGuard
 from serve.rollout.store import answered_requests as answered
 from serve.rollout.store.store import Store
 from tests.serve.rollout.labels import answer, labelled, outcome, tell
-from tests.serve.rollout.local_keeper import POLICY, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, Gateway, LocalKeeper, turn
 from tests.serve.rollout.store.test_audit import behind, restart
 from tests.serve.rollout.store.test_schema import execute
 from tests.serve.rollout.stores import started
@@ -112,7 +112,7 @@ def test_a_rollout_that_was_started_without_seals_goes_on_without(url: str, tmp_
 
 
 def test_a_keeper_decides_nothing_on_labels_that_were_changed(
-    keeping: Keeping, gateway: Gateway, file: str
+    keeping: LocalKeeper, gateway: Gateway, file: str
 ) -> None:
     """After a change of labels the baseline has all traffic until a person accepts the store."""
     keeping.start(TOLD)

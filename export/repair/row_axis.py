@@ -4,10 +4,10 @@ from typing import Any
 
 from export.data.datasets import Split
 from export.errors import ExportFailed
-from export.mending.batch_dimension import free_batch
-from export.mending.input_axes import InputForm, read_forms
-from export.mending.trial_run import TrialRun
 from export.proof.row_independence import is_another, trials
+from export.repair.batch_dimension import free_batch
+from export.repair.input_axes import InputForm, read_forms
+from export.repair.trial_run import TrialRun
 
 Batch = tuple[TrialRun, dict[str, InputForm], float | None]
 

@@ -8,7 +8,7 @@ import pytest
 from onnx import helper
 
 from export.errors import InvalidSource
-from export.mending.operator_sets import settle_imports
+from export.repair.operator_sets import settle_imports
 from export.sources.onnx_file import read_graph
 from tests.export.onnx_files import FLOAT, file_of, opsets, random
 

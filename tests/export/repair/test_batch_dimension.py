@@ -9,9 +9,9 @@ from onnx import helper
 
 from export.answer_distance import SAME_FLOATS
 from export.errors import ExportFailed
-from export.mending.batch_dimension import free_batch
-from export.mending.input_axes import read_forms
 from export.onnx.from_onnx import from_onnx
+from export.repair.batch_dimension import free_batch
+from export.repair.input_axes import read_forms
 from tests.export.graphs import split_of
 from tests.export.onnx_files import FLOAT, INT64, answers, file_of, random, rare_classes
 
@@ -71,7 +71,7 @@ def test_a_shape_that_is_made_of_weights_stays() -> None:
     ids=["over the batch", "one answer for all", "expanded"],
 )
 def test_a_batch_that_is_really_fixed_is_refused(more: list[Any], reason: str) -> None:
-    """The message names the input, the number, why, and the way out."""
+    """The error for a batch size that is really fixed names the input, the number, the reason and the fix."""
     content = fixed([1, 6], 1, *more)
     message = (
         rf"takes 1 row at once \(its input 'x'\), and no other number: .*{reason}.*; (convert it|look for)"
@@ -117,7 +117,7 @@ def test_labels_are_compared_as_they_are() -> None:
 
 @pytest.mark.parametrize(("factor", "same"), [(1, True), (1.5, False)], ids=["rounding", "another class"])
 def test_rounding_of_larger_numbers_is_no_other_answer(factor: float, same: bool) -> None:
-    """A Sigmoid near 0 has the last bits of 1, which are more of its number than floats may be apart."""
+    """Rounding that is large relative to a small answer of a Sigmoid is accepted; a changed class is not."""
     file, changed = (
         onnx.load_from_string(rare_classes(reverse, (1, share, *[1] * 6)))
         for reverse, share in ((False, 1), (True, factor))

@@ -7,9 +7,9 @@ import numpy as np
 
 from export.data.inputs import MASK, TOKENS
 from export.errors import ExportFailed
-from export.mending.input_axes import Shape
-from export.mending.trial_run import TrialRun
 from export.onnx.probe_rows import BATCH
+from export.repair.input_axes import Shape
+from export.repair.trial_run import TrialRun
 from serve.base.tensor import Arrays
 
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from export.data.datasets import Split
 from export.errors import ExportFailed, reason_of
-from export.mending.input_axes import InputForm, turn_all
 from export.onnx.last_bits import measure_rounding
 from export.onnx.probe_rows import PROBES, probe
+from export.repair.input_axes import InputForm, turn_all
 from serve.base.tensor import Arrays
 from serve.bundles.graph_session import open_graph
 
