@@ -59,20 +59,14 @@ def _fit_labels(answer: Array, labels: Array) -> Iterator[tuple[Task, str]]:
     two = whole and bool(np.isin(labels, (0, 1)).all())
     wide = tuple(size for size in answer.shape[1:] if size != 1)
     if labels.size == len(labels):
-        if not wide and two:
-            yield "binary", "one number per row, and the labels are 0 and 1"
-        if not wide:
+        if not wide and not two:
             yield "regression", "one number per row, and so have the labels"
         if whole and len(wide) == 1 and labels.max() < wide[0]:
             yield "classification", f"{wide[0]} numbers per row, and each label is a class"
     if labels.shape[1:] == answer.shape[1:]:
-        if two and len(wide) == 1:
-            yield "multilabel", f"{wide[0]} numbers per row, each with a label of 0 or 1"
         yield "regression", "a label for each of its numbers"
     if whole and labels.shape[1:] == answer.shape[1:-1]:
         yield "token_classification", "scores for each step, and each label is the class of a step"
-    if whole and labels.shape[1:] == answer.shape[2:]:
-        yield "segmentation", "scores along its second dimension, and each label is the class of a place"
 
 
 def _fit_answers(name: str, answer: Array) -> Iterator[tuple[Task, str]]:
@@ -91,5 +85,3 @@ def _fit_answers(name: str, answer: Array) -> Iterator[tuple[Task, str]]:
             yield "classification", "the name of scores"
     elif answer.ndim == 3 and read_meaning("token_classification", answer).form in _SHARES:
         yield "token_classification", "steps whose numbers are shares of 1"
-    elif answer.ndim > 3 and read_meaning("classification", np.moveaxis(answer, 1, -1)).form in _SHARES:
-        yield "segmentation", "numbers along its second dimension that are shares of 1"
