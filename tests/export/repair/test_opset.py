@@ -69,5 +69,5 @@ def test_a_newer_file_format_is_lowered() -> None:
     """onnx writes newer versions of the file format than onnxruntime reads."""
     model = onnx.load_from_string(old(12))
     model.ir_version = 14
-    changes = from_onnx(bytes(model.SerializeToString()), ROWS, ("y",)).notes[0]["changes"]
+    changes = str(from_onnx(bytes(model.SerializeToString()), ROWS, ("y",)).notes[0]["changes"])
     assert "version 14 of the file format lowered to 13" in changes
