@@ -6,6 +6,7 @@ import sys
 
 # Command -> its function, and a summary.
 COMMANDS = {
+    "compress": ("export.compress.cli:compress", "build variants of a trained model without a recipe"),
     "export": ("export.cli:export", "build the variants of a recipe, and measure each one"),
     "add": ("export.adding.cli:add", "add a candidate from elsewhere to the repository"),
     "show": ("serve.tasks.show:show", "show a model's bundles side by side"),

@@ -81,7 +81,9 @@ class Workshop:
         if not steps and self._trained.graph is not None:
             exported = from_onnx(self._trained.graph, self._data.calibration, recipe.named_outputs)
             for note in exported.notes:
-                self._announce(f"{variant}: changes to the file: {note['changes']}")
+                changes = note["changes"]
+                assert isinstance(changes, list), "from_onnx has written it"
+                self._announce(f"{variant}: changes to the file: {'; '.join(map(str, changes))}")
             return exported
         made = self._model(variant, steps)
         with self._at(variant, None):

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from export.sandbox.isolation import Result
@@ -32,10 +32,21 @@ def export(arguments: list[str]) -> int:
 
     # These imports are slow, and --help does not need them.
     from export.sandbox.isolation import export_apart
-    from serve.bundles.repository import read_model
-    from serve.tasks.show import describe, table
+    from serve.tasks.show import table
 
     result = export_apart(options.recipe, options.out, options.only, options.force)
+    description = describe_result(result)
+    sys.stdout.write((json.dumps(description, indent=2) if options.json else table(description)) + "\n")
+    sys.stderr.write(describe_remarks(result))
+    rejected = any(variant["rejected"] for variant in description["variants"])
+    return 1 if rejected or result.failed else 0
+
+
+def describe_result(result: "Result") -> dict[str, Any]:
+    """Return the exported bundles as plain data, with what became of each variant."""
+    from serve.bundles.repository import read_model
+    from serve.tasks.show import describe
+
     description = describe(read_model(result.folder))
     description["variants"] = [
         {**variant, "status": result.status[variant["variant"]]}
@@ -44,13 +55,10 @@ def export(arguments: list[str]) -> int:
     ]
     description["failed"] = result.failed
     description["report"] = str(result.report)
-    sys.stdout.write((json.dumps(description, indent=2) if options.json else table(description)) + "\n")
-    sys.stderr.write(_remarks(result))
-    rejected = any(variant["rejected"] for variant in description["variants"])
-    return 1 if rejected or result.failed else 0
+    return description
 
 
-def _remarks(result: "Result") -> str:
+def describe_remarks(result: "Result") -> str:
     """Return remarks that the table does not contain, one per line."""
     lines = [f"failed: {reason}" for reason in result.failed.values()]
     kept = [variant for variant, status in result.status.items() if status == "unchanged"]

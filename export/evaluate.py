@@ -9,11 +9,10 @@ import numpy as np
 from export.artifacts import Exported, Trained
 from export.cache import Shelf
 from export.data.datasets import Data, Split
-from export.data.inputs import TOKENS
 from export.errors import ExportFailed
 from export.max_length import find_max_length, require_max_length
+from export.onnx.free_sizes import read_free_sizes
 from export.onnx.graph import read_opset
-from export.onnx.probe_rows import BATCH
 from export.onnx.ranges import find_ranges
 from export.proof.by_label.label_fit import require_maps_fit
 from export.proof.constant_answers import find_unproven
@@ -29,15 +28,11 @@ from export.proof.row_independence import find_dependence
 from export.proof.speed import measure_speed
 from export.proof.task import require_rules, require_task
 from export.recipe import Recipe
-from serve.base.tensor import Signature
 from serve.bundles.bundle import LABELS, MODEL, Bundle, Provenance, describe_file, write_bundle
 from serve.bundles.figures import Figures, Quality, Speed
 from serve.bundles.meaning import Meaning, Rule
 from serve.engine.session import Session, open_session
 from serve.tasks.task_table import TASKS
-
-# Enough tokens for a warm-up; the longest text would take seconds.
-_FEW_TOKENS = 32
 
 
 class Scale:
@@ -85,7 +80,7 @@ class Scale:
         Raises ExportFailed for a random graph, and if the rows of a baseline affect each other; a variant
         whose rows affect each other because of quantization gets a run per row."""
         name = f"{self._recipe.model}/{variant}"
-        sizes = _sizes(exported.signature, self._data.calibration)
+        sizes = read_free_sizes(exported.signature, self._data.calibration)
         session = Session(exported.graph, exported.signature, name, sizes=sizes)
         require_repeatable(session, exported.graph, self._data.held_out)
         beside = find_dependence(session, exported.graph, self._data.held_out)
@@ -200,14 +195,3 @@ class Scale:
 def _counted_backwards(rows: Split) -> set[str]:
     """Return the inputs that have negative numbers in these rows."""
     return {name for name, array in rows.inputs.items() if array.dtype.kind == "i" and np.any(array < 0)}  # type: ignore[operator] # numbers
-
-
-def _sizes(signature: Signature, rows: Split) -> dict[str, int]:
-    """Return the size of each free dimension of the inputs in these rows, except the batch; few for
-    tokens."""
-    return {
-        dim: min(size, _FEW_TOKENS) if dim == TOKENS else size
-        for spec in signature.inputs
-        for dim, size in zip(spec.shape, rows.inputs[spec.name].shape, strict=True)
-        if isinstance(dim, str) and dim != BATCH
-    }

@@ -126,7 +126,8 @@ def _read_classes(place: str, raw: Any, inputs: Arrays, lengths: Lengths | None)
     if labels.ndim != 1 + per_token or not np.issubdtype(labels.dtype, np.integer):
         raise InvalidData(
             f"{place}: labels are {labels.dtype} of shape {list(labels.shape)}; expected one whole number "
-            "per row, such as labels.astype('int64'), or a list of them per row, one for each token"
+            "per row, such as labels.astype('int64') (for a file: `dtypes: {label: int64}`), or a list of "
+            "them per row, one for each token"
         )
     if per_token and (labels == IGNORE).all():
         raise InvalidData(f"{place}: all labels are {IGNORE} (ignored); give None for no labels")

@@ -13,7 +13,7 @@ from export.onnx.graph import clean
 from export.repair.boundary_operators import turn, widen
 from export.repair.input_axes import Shape, read_dtype, read_shape
 from export.repair.node_names import name_nodes
-from export.repair.opset import raise_opset
+from export.repair.opset import lower_format, raise_opset
 from export.repair.output_dimensions import read_sizes
 from export.repair.output_names import select_outputs
 from export.repair.row_axis import find_batch
@@ -31,7 +31,8 @@ def from_onnx(graph: bytes, rows: Split, outputs: Outputs) -> Exported:
     Raises ExportFailed when it takes other inputs, or answers no batch of any size."""
     model = onnx.load_from_string(graph)
     requested = outputs if isinstance(outputs, Mapping) else {name: name for name in outputs}
-    changes = select_outputs(model.graph, requested, rows.inputs)
+    changes = lower_format(model)
+    changes += select_outputs(model.graph, requested, rows.inputs)
     # Sizes in the middle that the file names in its own way.
     del model.graph.value_info[:]
     changes += name_nodes(model.graph) + widen(model.graph)

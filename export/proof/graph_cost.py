@@ -17,17 +17,17 @@ Rule = Callable[[list[Shape], Shape, Mapping[str, Any]], int]
 def count_multiply_adds(model: Any, inputs: Arrays) -> int:
     """Count the multiply-adds of matrix products, convolutions, attention and recurrent layers for these
     inputs, and those inside If, Loop and Scan as often as they run. The graph runs once to get the shapes."""
-    return sum(_count_by_output(model, inputs).values())
+    return sum(count_by_output(model, inputs).values())
 
 
 def count_by_node(model: Any, inputs: Arrays) -> dict[str, int]:
     """Count the multiply-adds of each node, by its name; 0 for other operators. Those inside an If, a Loop or
     a Scan are its own. Every node must have a name."""
-    by_output = _count_by_output(model, inputs)
+    by_output = count_by_output(model, inputs)
     return {node.name: sum(by_output.get(name, 0) for name in node.output) for node in model.graph.node}
 
 
-def _count_by_output(model: Any, inputs: Arrays) -> dict[str, int]:
+def count_by_output(model: Any, inputs: Arrays) -> dict[str, int]:
     """Count the multiply-adds of each node that has any, by the name of its first output."""
     counted = [node for node in model.graph.node if node.op_type in _RULES]
     constants = {item.name: tuple(item.dims) for item in model.graph.initializer}

@@ -45,8 +45,8 @@ def place(source: Path, out: Path) -> None:
                 f"{source} has no {name}; expected the folder of sentence-transformers/all-MiniLM-L6-v2 "
                 f"as Hugging Face distributes it, with {', '.join(_FILES)}"
             )
-    out.mkdir(parents=True, exist_ok=True)
     for name in (*_FILES, *(name for name in _OPTIONAL if (source / name).is_file())):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
         write_whole(out / name, (source / name).read_bytes())
     packed = io.BytesIO()
     np.savez(packed, text=np.array(minilm_data(train=0)["held_out"][0]["text"][:256]))

@@ -7,12 +7,14 @@ import onnx
 
 from export.errors import ExportFailed
 from export.onnx.graph import free_name, rename, values_of
+from export.repair.class_maps import unwrap_maps
 from serve.base.record import nearest
 
 
 def select_outputs(graph: Any, outputs: Mapping[str, str], inputs: Collection[str]) -> list[str]:
     """Keep only these outputs (name for clients -> name in the file), the nodes they depend on, and the
     inputs in the data. Returns notes in words. Raises ExportFailed."""
+    unwrapped = unwrap_maps(graph, outputs.values())
     known = {item.name: item for item in graph.output}
     for name in outputs.values():
         if name not in known:
@@ -20,28 +22,16 @@ def select_outputs(graph: Any, outputs: Mapping[str, str], inputs: Collection[st
         kind = known[name].type.WhichOneof("value")
         if kind != "tensor_type":
             raise ExportFailed(
-                f"the output {name!r} is a {kind.removesuffix('_type')}, not a tensor; {_advise(graph, name)}"
+                f"the output {name!r} is a {kind.removesuffix('_type')}, not a tensor; name other outputs"
             )
     kept = [_copy(known[name]) for name in outputs.values()]
     del graph.output[:]
     graph.output.extend(kept)
     idle = _drop_unused(graph, inputs)
     _name_outputs(graph, _part(graph, outputs))
-    return [
+    return unwrapped + [
         f"the input {name!r} is taken as the file declares it, and no output depends on it" for name in idle
     ]
-
-
-def _advise(graph: Any, name: str) -> str:
-    """What to do about an output that is not a tensor."""
-    if not any(node.op_type == "ZipMap" and name in node.output for node in graph.node):
-        return "name other outputs"
-    # Without the ZipMap, skl2onnx also gives the output another name.
-    return (
-        "skl2onnx puts a ZipMap behind the scores of a classifier: convert it again with options={'zipmap': "
-        "False}, and write `outputs: [probabilities]` in the recipe, which is the name that the scores have "
-        "then (the other output, 'label', has no scores)"
-    )
 
 
 def _part(graph: Any, outputs: Mapping[str, str]) -> Mapping[str, str]:

@@ -34,19 +34,20 @@ def export_apart(path: Path, out: Path, only: str | None, force: bool) -> Result
     Raises its errors as ExportFailed, and InvalidSource if the user's code ends the process or exceeds the
     recipe's `time_limit_s`."""
     request = {"recipe": str(path), "out": str(out), "only": only, "force": force}
-    return Result.model_validate(_ask_apart(path, request))
+    return Result.model_validate(ask_apart("export", request, load_recipe(path).time_limit_s))
 
 
 def prove_apart(path: Path, out: Path, variant: str, source: Path) -> Path:
     """Run `export.adding.prove.prove` in another process, with the same errors; returns the bundle's
     folder."""
     request = {"recipe": str(path), "out": str(out), "variant": variant, "source": str(source)}
-    return Path(_ask_apart(path, request)["folder"])
+    return Path(ask_apart("prove", request, load_recipe(path).time_limit_s)["folder"])
 
 
-def _ask_apart(path: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer of a separate process to the request; the recipe at `path` belongs to it."""
-    time_limit_s = load_recipe(path).time_limit_s
+def ask_apart(work: str, request: dict[str, Any], time_limit_s: float) -> dict[str, Any]:
+    """Let a separate process do the work (see export/sandbox/worker.py), and return its answer.
+
+    Raises its errors as ExportFailed, and InvalidSource if foreign code in it exceeds the time limit."""
     reading, writing = os.pipe()
     try:
         process = subprocess.Popen(
@@ -60,7 +61,7 @@ def _ask_apart(path: Path, request: dict[str, Any]) -> dict[str, Any]:
     with os.fdopen(reading, "rb", buffering=0) as pipe, process:
         try:
             assert process.stdin is not None
-            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.write(json.dumps([work, request]).encode() + b"\n")
             process.stdin.close()
             return _follow(process, pipe.fileno(), time_limit_s)
         finally:

@@ -12,6 +12,7 @@ from typing import Any
 import onnx
 
 from export.artifacts import Context, Exported, Note
+from export.data.datasets import Split
 from export.errors import StepFailed
 from export.onnx.graph import clean
 from export.rewrites.attention import fuse_attention
@@ -54,6 +55,11 @@ def fuse(exported: Exported, settings: Fuse, context: Context) -> Exported:
         "max_abs_difference": difference,
     }
     return replace(exported, graph=graph, notes=(*exported.notes, note))
+
+
+def count_attentions(graph: bytes, rows: Split) -> int:
+    """Return the number of attentions that the step would fuse in an ONNX graph."""
+    return fuse_attention(_optimize(to_single(graph, rows)))[1]
 
 
 def _optimize(graph: bytes) -> Any:

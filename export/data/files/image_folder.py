@@ -90,17 +90,22 @@ def _read_pixels(files: Sequence[Path], form: ImageForm) -> NDArray[np.float32]:
 
 def _open(file: Path, mode: str, size: tuple[int, int]) -> NDArray[np.float32]:
     try:
-        with warnings.catch_warnings(), Image.open(file) as image:
+        with warnings.catch_warnings():
+            # Pillow only warns of a size that may fill the memory. Its other warnings are of metadata.
+            warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            if image.mode.startswith(("I", "F")):
-                raise InvalidData(
-                    f"{file} has more than 8 bits per channel (mode {image.mode}); save it with 8 bits"
-                )
-            converted = image.convert(mode)
-            if converted.size != size:
-                converted = converted.resize(size, Image.Resampling.BILINEAR)
-            return np.asarray(converted, np.float32)
+            with Image.open(file) as image:
+                return _convert(file, image, mode, size)
     except _BROKEN as error:
         raise InvalidData(
             f"{file} cannot be read as an image ({error}); save it again, or remove it"
         ) from None
+
+
+def _convert(file: Path, image: Image.Image, mode: str, size: tuple[int, int]) -> NDArray[np.float32]:
+    if image.mode.startswith(("I", "F")):
+        raise InvalidData(f"{file} has more than 8 bits per channel (mode {image.mode}); save it with 8 bits")
+    converted = image.convert(mode)
+    if converted.size != size:
+        converted = converted.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(converted, np.float32)

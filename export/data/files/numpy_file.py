@@ -1,23 +1,18 @@
 """Reads .npz and .npy files."""
 
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from export.data.files.casting import cast
-from export.data.files.file_rows import FileRows
+from export.data.files.file_rows import FileRows, is_text
 from export.data.files.row_form import RowForm
 from export.data.files.selection import find_key, name_inputs, take_single
 from export.errors import InvalidData, reason_of
-
-# What numpy and zipfile raise for content that is no array.
-_BROKEN = (ValueError, EOFError, BadZipFile, zlib.error, RuntimeError)
 
 
 def read_npz(path: Path, form: RowForm) -> FileRows:
@@ -59,7 +54,7 @@ def _loaded(path: Path, fix: str) -> Iterator[Any]:
     with path.open("rb") as file:
         try:
             content = np.load(file, allow_pickle=False)
-        except _BROKEN as error:
+        except Exception as error:  # broken content makes numpy, zipfile and zlib raise their own classes
             raise InvalidData(
                 f"{path} holds no plain arrays of numpy ({reason_of(error)}); write it with {fix}"
             ) from None
@@ -74,9 +69,9 @@ def _extract(path: Path, archive: Any, key: str) -> NDArray[Any]:
     find_key(str(path), "array", key, archive.files)
     try:
         array: NDArray[Any] = archive[key]
-    except _BROKEN as error:
+    except Exception as error:  # as above
         raise InvalidData(
             f"{path}: the array {key!r} cannot be read ({reason_of(error)}); give all its rows the same "
             "shape and type, and write the file again"
         ) from None
-    return array
+    return array.astype(object) if is_text(array) else array

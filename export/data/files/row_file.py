@@ -1,5 +1,6 @@
 """Reads the rows of a file of any kind."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,10 @@ def read_rows(path: Path, form: RowForm) -> FileRows:
         rows = _read(path, form)
     except OSError as error:
         raise InvalidData(f"{error.filename or path}: {error.strerror or error}; correct the path") from None
+    if not rows.inputs:
+        raise InvalidData(
+            f"{path} holds the labels {form.labels!r} and no inputs; add the inputs of the model"
+        )
     known = [*rows.inputs, *([form.labels] if form.labels else [])]
     for name in form.dtypes:
         if name not in known:
@@ -28,11 +33,14 @@ def read_rows(path: Path, form: RowForm) -> FileRows:
                 f"{nearest(name, known)}"
             )
     _refuse_lost_labels(path, rows)
+    if rows.labels is not None and rows.labels.dtype.kind == "b":
+        return replace(rows, labels=rows.labels.astype(np.int64))
     return rows
 
 
 def _read(path: Path, form: RowForm) -> FileRows:
     """Read the file by its suffix. A reader is imported only for its own kind of file."""
+    path.stat()  # a missing file is an OSError, whatever its extension
     if path.is_dir():
         from export.data.files.image_folder import read_images
 

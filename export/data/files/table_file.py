@@ -1,6 +1,6 @@
 """Reads the columns of Parquet and CSV files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,6 @@ from export.data.files.selection import find_key, name_inputs
 from export.errors import InvalidData, reason_of
 from serve.base.record import nearest
 
-_BROKEN = (pa.ArrowException, ValueError)
-
 
 def read_table(path: Path, form: RowForm) -> FileRows:
     """Read the columns of a Parquet or CSV file that become inputs and labels.
@@ -31,17 +29,16 @@ def read_table(path: Path, form: RowForm) -> FileRows:
         table, origins = (
             _read_parquet(path, form) if path.suffix.lower() == ".parquet" else _read_csv(path, form)
         )
-    except _BROKEN as error:
+        inputs = {
+            name: _read_input(path, table, name, of, form.dtypes.get(name)) for name, of in origins.items()
+        }
+        labels = None if form.labels is None else _read_labels(path, table, form.labels, form.dtypes)
+    except (pa.ArrowException, ValueError) as error:
         raise InvalidData(
             f"{path} is no table: {reason_of(error)}; write it as a Parquet file, or as CSV in UTF-8 with a "
             "line of column names"
         ) from None
-    inputs = {name: _read_input(path, table, name, of, form.dtypes.get(name)) for name, of in origins.items()}
-    if form.labels is None:
-        return FileRows(inputs=inputs, labels=None)
-    place = f"{path}: column {form.labels}"
-    labels = read_column(place, table.column(form.labels), of_labels=True)
-    return FileRows(inputs=inputs, labels=cast(place, labels, form.dtypes.get(form.labels)))
+    return FileRows(inputs=inputs, labels=labels)
 
 
 def _read_parquet(path: Path, form: RowForm) -> tuple[Any, dict[str, Origin]]:
@@ -82,8 +79,10 @@ def _expand(path: Path, origin: Origin, names: Sequence[str], form: RowForm) -> 
         if pattern in names:
             columns.append(pattern)
             continue
-        found = [name for name in names if "*" in pattern and fnmatchcase(name, pattern)]
-        columns += [name for name in found if name != form.labels]
+        found = [
+            name for name in names if "*" in pattern and fnmatchcase(name, pattern) and name != form.labels
+        ]
+        columns += [name for name in found if name not in columns]
         if not found:
             raise InvalidData(f"{path} has no column {pattern!r}; {nearest(pattern, names)}")
     return tuple(columns)
@@ -106,6 +105,11 @@ def _read_input(path: Path, table: Any, name: str, origin: Origin, dtype: Dtype 
                 f"the columns of {name!r} must be all text or all numbers: correct them, or give `dtypes`"
             )
     return np.stack(arrays, axis=1)
+
+
+def _read_labels(path: Path, table: Any, column: str, dtypes: Mapping[str, Dtype]) -> NDArray[Any]:
+    place = f"{path}: column {column}"
+    return cast(place, read_column(place, table.column(column), of_labels=True), dtypes.get(column))
 
 
 def _choose_dtype(columns: Sequence[NDArray[Any]]) -> Dtype | None:

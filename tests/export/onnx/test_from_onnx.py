@@ -89,15 +89,13 @@ def test_a_scikit_learn_model_answers_like_itself(cancer: Any) -> None:
     np.testing.assert_allclose(session.run(None, {"x": x[:13]})[0], model.predict_proba(x[:13]), atol=1e-5)
 
 
-def test_the_zip_map_of_skl2onnx_has_its_fix(cancer: Any) -> None:
-    """A sequence of dictionaries as output is refused, and the fix in the error works."""
-    rows = split_of({"x": cancer[0][:20]})
-    with pytest.raises(ExportFailed, match="'output_probability' is a sequence") as refused:
-        from_onnx(convert(cancer[1]), rows, ("output_probability",))
-    assert "options={'zipmap': False}" in str(refused.value)
-    assert "`outputs: [probabilities]`" in str(refused.value)
-    again = from_onnx(convert(cancer[1], options={"zipmap": False}), rows, ("probabilities",))
-    assert again.signature.outputs[0].shape == ("batch", 2)
+def test_the_zip_map_of_skl2onnx_becomes_its_scores(cancer: Any) -> None:
+    """A list of maps from class to score becomes the tensor of the scores, and the note names the classes."""
+    x, model = cancer
+    exported = from_onnx(convert(model), split_of({"x": x[:20]}), ("output_probability",))
+    session = onnxruntime.InferenceSession(exported.graph, providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, {"x": x[:13]})[0], model.predict_proba(x[:13]), atol=1e-5)
+    assert "its scores are those of 0, 1" in str(exported.notes[0]["changes"])
 
 
 def test_a_sequence_of_another_operator_is_not_said_to_be_a_zip_map(rows: Split) -> None:

@@ -63,3 +63,11 @@ def test_what_cannot_be_converted_is_refused() -> None:
     content = file_of([node], [("x", FLOAT, ["n", 3, 4, 1])], [("y", FLOAT, ["n", 3, 8, 1])], {}, standard=7)
     with pytest.raises(ExportFailed, match=r"^the file has opset 7.*cannot convert it to 18.*best 18$"):
         from_onnx(content, ROWS, ("y",))
+
+
+def test_a_newer_file_format_is_lowered() -> None:
+    """onnx writes newer versions of the file format than onnxruntime reads."""
+    model = onnx.load_from_string(old(12))
+    model.ir_version = 14
+    changes = str(from_onnx(bytes(model.SerializeToString()), ROWS, ("y",)).notes[0]["changes"])
+    assert "version 14 of the file format lowered to 13" in changes

@@ -1,5 +1,6 @@
 """A folder of images becomes one input."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,7 @@ def test_refuses_more_than_8_bits(tmp_path: Path) -> None:
 def test_refuses_an_image_that_would_fill_the_memory(tmp_path: Path) -> None:
     """A small file that claims 144 million pixels is refused."""
     save(tmp_path / "a.png", 0, "1", size=(12000, 12000))
+    warnings.simplefilter("default")
     with pytest.raises(InvalidData, match=r"a\.png cannot be read as an image .*decompression bomb"):
         read(tmp_path)
 

@@ -110,6 +110,20 @@ def test_names_of_classes_are_indexes(
     assert found == names
 
 
+def test_numbers_of_a_regression_stay_numbers(tmp_path: Path) -> None:
+    """They are no classes, so the rows are divided at random."""
+    (tmp_path / "rows.csv").write_text("x,y\n" + "".join(f"{n}.5,{n}.25\n" for n in range(60)))
+    source = DataFiles.parse({"files": {"path": "rows.csv", "labels": "y"}, "split": SPLIT}, "data")
+    raw, names = load_files(
+        source, tmp_path, (), lambda at, pair: read_split(at, pair, None, False, "regression")
+    )
+    data = read_data(raw, "data.files", task="regression")
+    assert names == ()
+    assert data.held_out.labels is not None
+    assert len(data.held_out) == 15
+    assert (data.held_out.labels + 0.25).tolist() == data.held_out.inputs["x"].tolist()
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [

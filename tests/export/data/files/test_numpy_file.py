@@ -51,6 +51,12 @@ def test_types_are_converted_on_demand(tmp_path: Path) -> None:
     assert (rows.inputs["x"].dtype, rows.labels.dtype) == (np.float32, np.int64)
 
 
+def test_text_is_python_text(tmp_path: Path) -> None:
+    """A tokenizer takes no other."""
+    rows = read(npz(tmp_path, text=np.array(["good", "bad"]), label=np.array(["b", "a"])), labels="label")
+    assert [type(item) for item in (rows.inputs["text"][0], rows.labels[0])] == [str, str]
+
+
 def test_one_array_is_one_input(tmp_path: Path) -> None:
     """The array of an .npy file is one input, which the recipe names."""
     np.save(tmp_path / "rows.npy", IMAGES)
@@ -126,6 +132,12 @@ def test_refuses_rows_of_several_sizes(tmp_path: Path) -> None:
     ragged[:] = [np.zeros(2), np.zeros(3)]
     with pytest.raises(InvalidData, match=r"rows\.npz: the array 'x' cannot be read .*the same shape"):
         read(npz(tmp_path, x=ragged))
+
+
+def test_refuses_labels_alone(tmp_path: Path) -> None:
+    """There is nothing that a model could answer."""
+    with pytest.raises(InvalidData, match=r"rows\.npz holds the labels 'y' and no inputs"):
+        read(npz(tmp_path, y=LABELS), labels="y")
 
 
 def test_refuses_a_label_that_is_not_a_number(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def test_refuses_unknown_extensions(tmp_path: Path, name: str) -> None:
         read_rows(tmp_path / name, RowForm())
 
 
-@pytest.mark.parametrize("name", ["rows.npz", "rows.npy", "rows.parquet", "rows.csv", "rows.jsonl"])
+@pytest.mark.parametrize("name", ["rows.npz", "rows.npy", "rows.parquet", "rows.csv", "rows.jsonl", "images"])
 def test_refuses_a_file_that_is_not_there(tmp_path: Path, name: str) -> None:
     """The error has the whole path."""
     with pytest.raises(InvalidData, match=rf"{tmp_path}/{name}: .*correct the path"):

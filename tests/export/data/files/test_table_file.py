@@ -59,6 +59,12 @@ def test_a_pattern_is_all_columns_that_match(tmp_path: Path) -> None:
     assert rows.inputs["x"].tolist() == [[1, 2], [3, 4]]
 
 
+def test_a_pattern_adds_the_columns_that_are_not_there_yet(tmp_path: Path) -> None:
+    """Those that must be first are named first."""
+    rows = csv(tmp_path, "b,a,c\n1,2,3\n", inputs={"x": ["a", "*"]})
+    assert rows.inputs["x"].tolist() == [[2, 1, 3]]
+
+
 def test_without_inputs_every_other_column_is_one(tmp_path: Path) -> None:
     """Without `inputs`, each column but the labels is an input."""
     rows = csv(tmp_path, ROWS, labels="label")
@@ -73,8 +79,10 @@ def test_reads_parquet(tmp_path: Path) -> None:
         "kind": pa.array(["a", "b"]).dictionary_encode(),
         "price": pa.array([Decimal("1.00"), Decimal("2.00")]),
         "when": pa.array([0, 1], pa.timestamp("s")),
+        "words": pa.array([["a", "b"], ["c", "d"]], pa.list_(pa.string(), 2)),
     }
-    rows = parquet(tmp_path, columns, inputs=["x", "n", "price"], labels="kind")
+    rows = parquet(tmp_path, columns, inputs=["x", "n", "price", "words"], labels="kind")
+    assert rows.inputs["words"].tolist() == [["a", "b"], ["c", "d"]]
     assert rows.inputs["x"].dtype == np.float32
     assert rows.inputs["x"].tolist() == [[[1, 2]], [[3, 4]]]
     assert rows.inputs["n"].dtype == np.int32
@@ -86,6 +94,11 @@ def test_a_list_column_may_be_labels_per_token(tmp_path: Path) -> None:
     """A list column with rows of several lengths may hold the labels per token."""
     rows = parquet(tmp_path, {"text": ["a", "a b"], "tags": [[1], [0, 1]]}, labels="tags")
     assert rows.labels.tolist() == [[1], [0, 1]]
+
+
+def test_true_and_false_are_classes(tmp_path: Path) -> None:
+    """1 and 0, as of other labels of two classes."""
+    assert csv(tmp_path, "a,y\n1,true\n2,false\n", labels="y").labels.tolist() == [1, 0]
 
 
 def test_a_missing_number_is_nan(tmp_path: Path) -> None:
@@ -107,6 +120,7 @@ def test_a_text_may_have_several_lines(tmp_path: Path) -> None:
         ("a,a\n1,2\n", {}, r"rows\.csv has several columns named 'a'"),
         (ROWS, {"inputs": ["agee"]}, r"rows\.csv has no column 'agee'; did you mean 'age'\?"),
         (ROWS, {"inputs": {"x": ["age", "q*"]}}, r"rows\.csv has no column 'q\*'"),
+        (ROWS, {"inputs": {"x": ["lab*"]}, "labels": "label"}, r"rows\.csv has no column 'lab\*'"),
         (ROWS, {"labels": "labels"}, r"rows\.csv has no column 'labels'; did you mean 'label'\?"),
         (ROWS, {"inputs": {"x": ["age", "city"]}}, "column city holds 'Bern' in row 0, .*all text or all"),
         ("a\n1\nn/a2\n", {"dtypes": {"a": "float32"}}, "column a holds 'n/a2' in row 1, which cannot become"),

@@ -1,0 +1,1 @@
+"""Turn a trained model into a recipe and its variants, without a recipe by hand."""

@@ -1,0 +1,88 @@
+"""Run a trained model on some rows, as the graph that its baseline will be."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+
+from export.artifacts import Exported, Trained
+from export.data.datasets import Split
+from export.errors import ExportFailed, InvalidSource, reason_of
+from export.forward import forward, to_tensors
+from export.onnx.free_sizes import read_free_sizes
+from export.onnx.from_onnx import from_onnx
+from export.onnx.to_onnx import to_onnx
+from export.proof.held_out import Answers, answers
+from serve.bundles.meaning import Task
+from serve.engine.session import Session
+
+_OPSET = 20
+_HEAD_OUTPUTS: dict[Task, str] = {"embedding": "sentence_embedding"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriedModel:
+    """A model that has answered some rows."""
+
+    graph: bytes
+    # Output -> [rows, ...].
+    answers: Answers
+    # What was left out, in words.
+    remarks: tuple[str, ...] = ()
+
+
+def try_model(trained: Trained, rows: Split, head: Task | None) -> TriedModel:
+    """Return the graph with all outputs that can be served, and its answers to the rows. `head` is the task
+    of a Hugging Face model. Raises ExportFailed."""
+    left_out: list[str] = []
+    if trained.graph is not None:
+        exported, left_out = _read_graph(trained.graph, rows)
+    else:
+        assert trained.build is not None, "a model without a graph is a module"
+        module = trained.build()
+        exported = to_onnx(module, rows, _name_outputs(module, rows, head), _OPSET)
+    sizes = read_free_sizes(exported.signature, rows)
+    session = Session(exported.graph, exported.signature, trained.name, sizes=sizes)
+    return TriedModel(graph=exported.graph, answers=answers(session, rows), remarks=tuple(left_out))
+
+
+def _read_graph(graph: bytes, rows: Split) -> tuple[Exported, list[str]]:
+    """Return the graph with the outputs that follow the rows, and a remark on each other one."""
+    names = [item.name for item in onnx.load_from_string(graph).graph.output]
+    try:
+        return from_onnx(graph, rows, tuple(names)), []
+    except ExportFailed as error:
+        if len(names) == 1:
+            raise
+        failure = error
+    reasons = {name: _refusal(graph, rows, name) for name in names}
+    kept = tuple(name for name, reason in reasons.items() if reason is None)
+    if not kept:
+        raise failure
+    remarks = [f"output {name} is left out: {reason}" for name, reason in reasons.items() if reason]
+    return from_onnx(graph, rows, kept), remarks
+
+
+def _refusal(graph: bytes, rows: Split, name: str) -> str | None:
+    try:
+        from_onnx(graph, rows, (name,))
+    except ExportFailed as error:
+        return str(error)
+    return None
+
+
+def _name_outputs(module: Any, rows: Split, head: Task | None) -> tuple[str, ...]:
+    """Name the outputs of a torch module, which have an order but no names."""
+    try:
+        count = len(forward(module, to_tensors(rows.take(np.arange(2)))))
+    except InvalidSource:
+        raise
+    except Exception as error:  # torch raises dozens of unrelated classes
+        raise ExportFailed(
+            f"the model cannot run on these rows: {reason_of(error)}; give its inputs, and name the labels "
+            "among them with --labels"
+        ) from error
+    if head is not None:
+        return (_HEAD_OUTPUTS.get(head, "logits"),)
+    return ("output",) if count == 1 else tuple(f"output_{number}" for number in range(count))
