@@ -20,6 +20,7 @@ def compress(arguments: list[str]) -> int:
     from export.cli import describe_remarks, describe_result
     from export.compress.compress_request import CompressRequest, Draft
     from export.sandbox.isolation import ask_apart, export_apart
+    from serve.base.errors import CounterweightError
     from serve.tasks.show import table
 
     request = CompressRequest.parse(
@@ -28,7 +29,12 @@ def compress(arguments: list[str]) -> int:
     answer = ask_apart("draft", request.model_dump(mode="json"), _TIME_LIMIT_S)
     draft = Draft.model_validate(answer)
     sys.stderr.write("".join(f"{reason}\n" for reason in draft.reasons))
-    result = export_apart(draft.path, options.out, None, False)
+    try:
+        result = export_apart(draft.path, options.out, None, False)
+    except CounterweightError:
+        # Without a baseline, other options are wanted rather than another recipe.
+        draft.path.unlink(missing_ok=True)
+        raise
     description = describe_result(result)
     description["recipe"] = str(draft.path)
     sys.stdout.write((json.dumps(description, indent=2) if options.json else table(description)) + "\n")

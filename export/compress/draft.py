@@ -73,6 +73,7 @@ def _draft(request: CompressRequest, name: str, home: Path, say: Say) -> Draft:
         "source": source,
         "data": {"files": files, "split": _SHARES, "seed": 0},
         "outputs": outputs,
+        **({"rules": guess.rules} if guess.rules else {}),
         "floor": propose_floor(guess.task, rows.labels is not None, held_out),
         "variants": {
             variant: [step.model_dump(mode="json", exclude_unset=True) for step in steps]

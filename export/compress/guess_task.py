@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,20 @@ class Guess:
     task: Task
     output: str
     reason: str
+    # The dimension of the classes, where it is not the last.
+    axis: int | None = None
+
+    @property
+    def rules(self) -> dict[str, dict[str, Any]]:
+        """The recipe's `rules`, where the task alone does not say how answers are compared."""
+        return {} if self.axis is None else {self.output: {"kind": "classes", "axis": self.axis}}
+
+
+class _Fit(NamedTuple):
+    task: Task
+    # What the output has.
+    reason: str
+    axis: int | None = None
 
 
 def guess_task(answers: Mapping[str, Array], labels: Array | None = None) -> Guess:
@@ -36,8 +50,9 @@ def guess_task(answers: Mapping[str, Array], labels: Array | None = None) -> Gue
     `tensors`, which compares every number. Raises InvalidData if the labels fit no output."""
     for name, answer in answers.items():
         fitting = _fit_answers(name, answer) if labels is None else _fit_labels(answer, labels)
-        for task, reason in fitting:
-            return Guess(task=task, output=name, reason=f"output {name} has {reason}")
+        for fit in fitting:
+            reason = f"output {name} has {fit.reason}"
+            return Guess(task=fit.task, output=name, reason=reason, axis=fit.axis)
     if labels is None:
         return Guess(
             task="tensors",
@@ -51,7 +66,7 @@ def guess_task(answers: Mapping[str, Array], labels: Array | None = None) -> Gue
     )
 
 
-def _fit_labels(answer: Array, labels: Array) -> Iterator[tuple[Task, str]]:
+def _fit_labels(answer: Array, labels: Array) -> Iterator[_Fit]:
     """Yield the tasks that fit an output and its labels, the likeliest first, each with the reason."""
     if answer.dtype.kind != "f" or len(answer) != len(labels):
         return
@@ -59,29 +74,41 @@ def _fit_labels(answer: Array, labels: Array) -> Iterator[tuple[Task, str]]:
     two = whole and bool(np.isin(labels, (0, 1)).all())
     wide = tuple(size for size in answer.shape[1:] if size != 1)
     if labels.size == len(labels):
-        if not wide and not two:
-            yield "regression", "one number per row, and so have the labels"
+        if not wide and two:
+            yield _Fit("binary", "one number per row, and the labels are 0 and 1")
+        if not wide:
+            yield _Fit("regression", "one number per row, and so have the labels")
         if whole and len(wide) == 1 and labels.max() < wide[0]:
-            yield "classification", f"{wide[0]} numbers per row, and each label is a class"
+            yield _Fit("classification", f"{wide[0]} numbers per row, and each label is a class")
     if labels.shape[1:] == answer.shape[1:]:
-        yield "regression", "a label for each of its numbers"
-    if whole and labels.shape[1:] == answer.shape[1:-1]:
-        yield "token_classification", "scores for each step, and each label is the class of a step"
+        if two and len(wide) == 1:
+            yield _Fit("multilabel", f"{wide[0]} numbers per row, each with a label of 0 or 1")
+        yield _Fit("regression", "a label for each of its numbers")
+    if whole and answer.ndim == 3 and labels.shape[1:] == answer.shape[1:2]:
+        yield _Fit("token_classification", "scores for each step, and each label is the class of a step")
+    if whole and answer.ndim > 3 and labels.shape[1:] == answer.shape[1:-1]:
+        yield _Fit("segmentation", "scores along its last dimension, and each label is the class of a place")
+    if whole and answer.ndim > 2 and labels.shape[1:] == answer.shape[2:]:
+        yield _Fit(
+            "segmentation", "scores along its second dimension, and a label is the class of a place", 1
+        )
 
 
-def _fit_answers(name: str, answer: Array) -> Iterator[tuple[Task, str]]:
+def _fit_answers(name: str, answer: Array) -> Iterator[_Fit]:
     """Yield the tasks that an output without labels shows by its numbers or its name, with the reason."""
     if answer.dtype.kind != "f" or answer.ndim < 2 or answer.shape[-1] < 2:
         return
     if answer.ndim == 2:
         form = read_meaning("classification", answer).form
         if form in _SHARES:
-            yield "classification", "rows whose numbers are shares of 1"
+            yield _Fit("classification", "rows whose numbers are shares of 1")
         if answer.shape[1] >= _LEAST_WIDTH and read_meaning("embedding", answer).form == "unit":
-            yield "embedding", "rows of length 1"
+            yield _Fit("embedding", "rows of length 1")
         if _VECTORS.search(name):
-            yield "embedding", "the name of an embedding"
+            yield _Fit("embedding", "the name of an embedding")
         if form == "plain" and _SCORES.search(name):
-            yield "classification", "the name of scores"
+            yield _Fit("classification", "the name of scores")
     elif answer.ndim == 3 and read_meaning("token_classification", answer).form in _SHARES:
-        yield "token_classification", "steps whose numbers are shares of 1"
+        yield _Fit("token_classification", "steps whose numbers are shares of 1")
+    elif answer.ndim > 3 and read_meaning("classification", np.moveaxis(answer, 1, -1)).form in _SHARES:
+        yield _Fit("segmentation", "numbers along its second dimension that are shares of 1", 1)

@@ -29,10 +29,15 @@ def _classes(count: int, *shape: int) -> Any:
     ("answer", "labels", "task"),
     [
         (_numbers(10), _classes(10), "classification"),
+        (_numbers(), _classes(2), "binary"),
+        (_numbers(1), _classes(2, 1), "binary"),
         (_numbers(1), _classes(9), "regression"),
         (_numbers(1), _numbers(), "regression"),
         (_numbers(3), _numbers(3), "regression"),
+        (_numbers(6), _classes(2, 6), "multilabel"),
         (_numbers(7, 5), _classes(5, 7), "token_classification"),
+        (_numbers(5, 8, 8), _classes(5, 8, 8), "segmentation"),
+        (_numbers(8, 8, 5), _classes(5, 8, 8), "segmentation"),
     ],
 )
 def test_labels_show_the_task(answer: Any, labels: Any, task: str) -> None:
@@ -46,6 +51,7 @@ def test_labels_show_the_task(answer: Any, labels: Any, task: str) -> None:
         ("y", _shares(10), "classification"),
         ("y", np.log(_shares(10)), "classification"),
         ("y", _shares(7, 5), "token_classification"),
+        ("y", np.moveaxis(_shares(8, 8, 5), -1, 1), "segmentation"),
         ("logits", _numbers(10), "classification"),
         ("sentence_embedding", _numbers(64), "embedding"),
         ("y", _numbers(10), "tensors"),
@@ -76,3 +82,11 @@ def test_labels_that_fit_no_output_are_refused() -> None:
     """The error names the shapes of the labels and of the outputs."""
     with pytest.raises(InvalidData, match=r"int64 \[40, 3\].*y \[40, 10\].*--task"):
         guess_task({"y": _numbers(10)}, _classes(3, 3))
+
+
+def test_scores_along_the_second_dimension_get_a_rule() -> None:
+    """The task says nothing of the dimension of the classes, so the recipe does."""
+    assert guess_task({"y": _numbers(5, 8, 8)}, _classes(5, 8, 8)).rules == {
+        "y": {"kind": "classes", "axis": 1}
+    }
+    assert guess_task({"y": _numbers(8, 8, 5)}, _classes(5, 8, 8)).rules == {}
