@@ -59,10 +59,14 @@ def _fit_labels(answer: Array, labels: Array) -> Iterator[tuple[Task, str]]:
     two = whole and bool(np.isin(labels, (0, 1)).all())
     wide = tuple(size for size in answer.shape[1:] if size != 1)
     if labels.size == len(labels):
+        if not wide and two:
+            yield "binary", "one number per row, and each label is 1 or 0"
         if not wide and not two:
             yield "regression", "one number per row, and so have the labels"
         if whole and len(wide) == 1 and labels.max() < wide[0]:
             yield "classification", f"{wide[0]} numbers per row, and each label is a class"
+    if labels.shape == answer.shape and len(wide) == 1 and two:
+        yield "multilabel", "a label of 1 or 0 for each of its numbers"
     if labels.shape[1:] == answer.shape[1:]:
         yield "regression", "a label for each of its numbers"
     if whole and labels.shape[1:] == answer.shape[1:-1]:

@@ -32,6 +32,9 @@ def _classes(count: int, *shape: int) -> Any:
         (_numbers(1), _classes(9), "regression"),
         (_numbers(1), _numbers(), "regression"),
         (_numbers(3), _numbers(3), "regression"),
+        (_numbers(), _classes(2), "binary"),
+        (_numbers(1), _classes(2), "binary"),
+        (_numbers(3), _classes(2, 3), "multilabel"),
         (_numbers(7, 5), _classes(5, 7), "token_classification"),
     ],
 )
