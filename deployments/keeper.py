@@ -208,6 +208,7 @@ class Keeper:
         state = self._controller.states[model.name]
         state.replicas = self._plan.processes_of(model.name)
         state.unserved = self._in_force(model).unserved
+        state.task = model.task
         state.unproven = {name for name, version in model.variants.items() if version.unproven}
 
     async def _tick_forever(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 from serve.base.routing import Routes
+from serve.bundles.meaning import Task
 from serve.bundles.unserved import Unserved
 from serve.counting.census import Disagreement, Sheet, Watch
 from serve.counting.quantiles import NO_LIMITS, Limits
@@ -44,6 +45,8 @@ class ModelState:
     # Variant -> the digest of the loaded version.
     digests: Mapping[str, str]
     unserved: Unserved = field(default_factory=Unserved)
+    # What the model's answers mean.
+    task: Task = "classification"
     # Variants that have not been measured on held-out rows.
     unproven: Set[str] = frozenset()
     # The weights on the command line of the server; None: none.

@@ -1,7 +1,8 @@
 import pytest
 
 from serve.base.errors import RefusedAction
-from serve.rollout.state.policy import ShadowPolicy
+from serve.bundles.meaning import Task
+from serve.rollout.state.policy import AccuracyGuard, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.local_keeper import POLICY, LocalKeeper
 
@@ -25,3 +26,12 @@ def test_a_proven_variant_may_skip_the_shadow(keeping: LocalKeeper) -> None:
     """A proven variant can skip the shadow while others are unproven."""
     keeping.state.unproven = {"slim"}
     assert keeping.start(SKIP).rollout.phase is Phase.STEP
+
+
+@pytest.mark.parametrize("task", ["multilabel", "embedding", "regression", "binary"])
+def test_accuracy_is_guarded_only_where_an_answer_names_one_class(keeping: LocalKeeper, task: Task) -> None:
+    """Labels of clients are classes, so other tasks refuse the guard, by name."""
+    keeping.state.task = task
+    guards = POLICY.guards.model_copy(update={"accuracy": AccuracyGuard()})
+    with pytest.raises(RefusedAction, match=f"{task}: leave `accuracy` out"):
+        keeping.start(POLICY.model_copy(update={"guards": guards}))
