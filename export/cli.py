@@ -67,7 +67,7 @@ def describe_remarks(result: "Result") -> str:
     if result.stale:
         lines.append(
             f"not up to date with this recipe: {', '.join(result.stale)} "
-            "(export without --only, or remove their folders)"
+            "(export them again, or remove their folders)"
         )
     lines.append(f"report: {result.report}")
     return "\n".join(lines) + "\n"

@@ -14,6 +14,7 @@ from export.max_length import find_max_length, require_max_length
 from export.onnx.free_sizes import read_free_sizes
 from export.onnx.graph import read_opset
 from export.onnx.ranges import find_ranges
+from export.outdated import reject_outdated
 from export.proof.by_label.label_fit import require_maps_fit
 from export.proof.constant_answers import find_unproven
 from export.proof.correlation import add_correlations
@@ -169,6 +170,9 @@ class Scale:
             figures=figures,
             provenance=provenance,
         )
+        if variant == bundle.baseline:
+            # First, so that an interrupted export leaves no variant accepted beside another baseline.
+            reject_outdated(self._home, bundle)
         write_bundle(self._home / variant, bundle, contents)
 
     def _baseline(self) -> tuple[bytes, Session, Answers]:

@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from export.cache import Shelf
 from export.errors import ExportFailed
 from export.factories import importable
 from export.model_and_data import read_model_and_data
+from export.outdated import OUTDATED, added, reject_outdated
 from export.progress import progress
 from export.provenance import describe_origin, describe_variants, digest_origin
 from export.recipe import Recipe, load_recipe
@@ -95,9 +96,10 @@ def _run(recipe: Recipe, folder: Path, out: Path, selected: list[str], force: bo
             scale.weigh(provenance, say)
             if not failed:
                 shelf.sweep({*workshop.torch_keys, *scale.keys})
+        changed = reject_outdated(home, read_bundle(home / recipe.baseline))
         stored = read_model(home)
         model = _arrange(stored, recipe)
-        if due or model is not stored or not (home / REPORT).exists():
+        if due or changed or model is not stored or not (home / REPORT).exists():
             from export.report.report import write_report
 
             proven = {name: bundle for name, bundle in model.bundles.items() if not bundle.unproven}
@@ -109,7 +111,7 @@ def _run(recipe: Recipe, folder: Path, out: Path, selected: list[str], force: bo
             name: "failed" if name in failed else "built" if name in due else "unchanged" for name in selected
         },
         failed=failed,
-        stale=_find_stale(model, provenance, selected),
+        stale=_find_stale(model, provenance, {*selected} - {*failed}),
     )
 
 
@@ -169,22 +171,21 @@ def _is_unchanged(folder: Path, provenance: Provenance) -> bool:
             read_file(folder, bundle, file.path)
     except InvalidBundle:
         return False
-    return bundle.provenance.fingerprint == provenance.fingerprint
+    return bundle.provenance.fingerprint == provenance.fingerprint and bundle.rejected != OUTDATED
 
 
 def _find_stale(
-    model: StoredModel, provenance: Mapping[str, Provenance], selected: list[str]
+    model: StoredModel, provenance: Mapping[str, Provenance], exported: Collection[str]
 ) -> tuple[str, ...]:
     """Find bundles that were not exported now and come from another recipe, model, data or code."""
     return tuple(
         name
         for name, bundle in model.bundles.items()
-        if name not in selected
-        and not added(bundle)
-        and (name not in provenance or bundle.provenance.fingerprint != provenance[name].fingerprint)
+        if name not in exported and (bundle.rejected == OUTDATED or _differs(bundle, provenance.get(name)))
     )
 
 
-def added(bundle: Bundle) -> bool:
-    """Whether `counterweight add` wrote the bundle, so that no recipe makes it."""
-    return bundle.unproven or "added" in bundle.provenance.source
+def _differs(bundle: Bundle, provenance: Provenance | None) -> bool:
+    if added(bundle):
+        return False
+    return provenance is None or bundle.provenance.fingerprint != provenance.fingerprint

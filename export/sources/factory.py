@@ -1,6 +1,7 @@
 """Reads a model from a factory function and a checkpoint."""
 
 import inspect
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from export.data.tokenizer import NEEDED
 from export.errors import InvalidSource
 from export.factories import call_factory
 from export.recipe import FactorySource
+from export.sandbox.opened_files import digest_files, record_reads
 from export.sources.companion_files import complete, read_labels, read_tokenizer
 from export.sources.files import read_file
 from export.sources.module import require_sound
@@ -22,17 +24,21 @@ from serve.bundles.meaning import Task
 def read_factory(source: FactorySource, folder: Path, task: Task) -> Trained:
     """Return the factory's module with the weights of the checkpoint, its tokenizer and its labels. Raises
     InvalidSource unless every weight fits."""
-    content = read_file(folder / source.checkpoint, "checkpoint")
-    model = _call(source)
+    checkpoint = folder / source.checkpoint
+    content = read_file(checkpoint, "checkpoint")
+    with record_reads([folder, Path.cwd()]) as opened:
+        model = _call(source)
+    opened.discard(Path(os.path.abspath(checkpoint)))
     require_sound(source.factory, model)
     expected = model.state_dict()
     state = complete_shared(expected, read_weights(source.checkpoint, content))
     refuse_misfit(source.checkpoint, source.factory, expected, state)
     refuse_nan(source.checkpoint, state, model)
     tokenizer = read_tokenizer(source, folder, _inputs_of(model))
-    trained = Trained(
-        name=source.factory, sha256=sha256(content), build=lambda: _build(source, state), assets={}
-    )
+    digest = sha256(content)
+    if opened:  # what the factory reads, such as a file of settings, is part of the model
+        digest = sha256(f"{digest} {digest_files(opened, folder)}".encode())
+    trained = Trained(name=source.factory, sha256=digest, build=lambda: _build(source, state), assets={})
     return complete(trained, tokenizer, read_labels(source, folder, task))
 
 

@@ -4,9 +4,29 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from export.errors import InvalidSource
 from export.factories import call_factory, digest_code, importable
+from export.recipe import FactorySource
+from export.sources.read_trained import read_trained
+from serve.bundles.bundle import sha256
+
+READS_A_FILE = """
+import json
+from pathlib import Path
+
+import torch
+
+HERE = Path(__file__).parent
+WIDTH = json.loads((HERE / "width.json").read_text())
+
+def make(slope=None):
+    if slope is None:
+        slope = json.loads((HERE / "config.json").read_text())
+    (HERE / "model.pt").read_bytes()
+    return torch.nn.Sequential(torch.nn.Linear(2, WIDTH), torch.nn.LeakyReLU(slope))
+"""
 
 
 def test_finds_a_factory_in_the_recipes_folder(tmp_path: Path) -> None:
@@ -67,3 +87,46 @@ def test_digest_refuses_a_factory_that_is_no_python(tmp_path: Path) -> None:
     (tmp_path / "not_python.py").write_text("def make(:\n")
     with pytest.raises(InvalidSource, match=r"not_python:make: .*not_python\.py, line 1"):
         digest_code(["not_python:make"], [tmp_path])
+
+
+def digest_model(folder: Path, **arguments: float) -> str:
+    """The digest of the model that the factory `reads_a_file` builds in a fresh process."""
+    sys.modules.pop("reads_a_file", None)
+    source = FactorySource(factory="reads_a_file:make", arguments={**arguments}, checkpoint="model.pt")
+    with importable([folder]):
+        return read_trained(source, folder, "classification").sha256
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Path:
+    """A folder with a factory that reads two files, and a checkpoint."""
+    (tmp_path / "reads_a_file.py").write_text(READS_A_FILE)
+    (tmp_path / "config.json").write_text("0.01")
+    (tmp_path / "width.json").write_text("3")
+    torch.save(torch.nn.Linear(2, 3).state_dict(prefix="0."), tmp_path / "model.pt")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("config.json", "0.9"), ("width.json", " 3")], ids=["called", "imported"]
+)
+def test_a_file_that_the_factory_reads_is_part_of_the_model(reader: Path, name: str, content: str) -> None:
+    """The model's digest changes with a file that the factory reads when it is called or imported."""
+    before = digest_model(reader)
+    assert digest_model(reader) == before
+    (reader / name).write_text(content)
+    assert digest_model(reader) != before
+
+
+def test_a_file_that_the_factory_does_not_read_does_not_count(reader: Path) -> None:
+    """A changed file that this call of the factory does not read leaves the digest as it was."""
+    before = digest_model(reader, slope=0.5)
+    (reader / "config.json").write_text("0.9")
+    assert digest_model(reader, slope=0.5) == before
+
+
+def test_a_factory_that_reads_nothing_has_the_checkpoints_digest(reader: Path) -> None:
+    """Without other files, the model's digest is that of the checkpoint, even if the factory reads that."""
+    module = READS_A_FILE.replace('json.loads((HERE / "width.json").read_text())', "3")
+    (reader / "reads_a_file.py").write_text(module)
+    assert digest_model(reader, slope=0.5) == sha256((reader / "model.pt").read_bytes())
