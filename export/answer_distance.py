@@ -38,10 +38,19 @@ def largest_apart(
     place in which that is far for its size has a scale on which it is little."""
     if actual.shape != expected.shape:
         return np.inf
+    return float(np.max(shares_apart(actual, expected, coarse=coarse, rounding=rounding), initial=0.0))
+
+
+def shares_apart(
+    actual: NDArray[Any],
+    expected: NDArray[Any],
+    *,
+    coarse: bool = False,
+    rounding: NDArray[np.float64] | None = None,
+) -> Floats:
+    """Return how far each number is off, as `largest_apart` measures it; both arrays have one shape."""
     if expected.dtype.kind != "f":
-        return 0.0 if np.array_equal(actual, expected) else np.inf
-    if not expected.size:
-        return 0.0
+        return np.where(actual == expected, 0.0, np.inf)
     one, other = actual.astype(np.float64), expected.astype(np.float64)
     alike = one == other
     off = np.abs(np.subtract(one, other, out=np.zeros(one.shape), where=~alike))
@@ -49,7 +58,7 @@ def largest_apart(
     if rounding is not None:
         scale = np.maximum(scale, _in_places(rounding) * _ROUNDINGS / SAME_FLOATS)
     shares = np.divide(off, scale, out=np.where(alike, 0.0, np.inf), where=scale > 0)
-    return float(np.max(np.nan_to_num(shares, nan=np.inf, posinf=np.inf), initial=0.0))
+    return np.asarray(np.nan_to_num(shares, nan=np.inf, posinf=np.inf))
 
 
 def _scale(sizes: Floats, coarse: bool) -> Floats:

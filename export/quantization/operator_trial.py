@@ -118,9 +118,11 @@ class _Part:
 
 
 def _shared(model: Any, quantized: Any) -> frozenset[str]:
-    """Return the values that both graphs compute."""
+    """Return the tensors that both graphs compute."""
     one, other = ({name for node in item.graph.node for name in node.output} for item in (model, quantized))
-    return frozenset((one & other) - {""})
+    # Only tensors have a size and can be compared: a sequence is computed again by the part that reads it.
+    others = {item.name for item in model.graph.value_info if not item.type.HasField("tensor_type")}
+    return frozenset((one & other) - others - {""})
 
 
 def _changed(model: Any, quantized: Any, shared: Collection[str]) -> dict[str, _Part]:

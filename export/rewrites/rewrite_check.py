@@ -19,6 +19,8 @@ from serve.bundles.graph_session import open_graph
 _ROWS = (1, 3, 8)
 # Number of rows on which errors are measured: an error in one row of twenty is then almost never missed.
 _MOST_ROWS = 64
+# Kinds of arrays of strings.
+_TEXT = "OSU"
 
 
 def require_same_interface(before: Any, after: Any) -> None:
@@ -119,8 +121,10 @@ def _choose(split: Split) -> Iterator[Arrays]:
 
 
 def largest_difference(pairs: list[tuple[NDArray[Any], NDArray[Any]]]) -> float:
-    """Return the largest difference between two values in the same place."""
-    return max(float(np.max(np.abs(new.astype(np.float64) - old))) for old, new in pairs)
+    """Return the largest difference between two numbers in the same place; 0 if the outputs have none, only
+    strings."""
+    numbers = [(old, new) for old, new in pairs if old.dtype.kind not in _TEXT]
+    return max((float(np.max(np.abs(new.astype(np.float64) - old))) for old, new in numbers), default=0.0)
 
 
 def count_operators(model: Any) -> dict[str, int]:

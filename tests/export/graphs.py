@@ -200,7 +200,7 @@ def context_for(task: Task, calibration: Split, search: Split, folder: Path) -> 
 def exported_of(graph: bytes) -> Exported:
     """The graph as a step takes it."""
     model = onnx.load_from_string(graph)
-    kinds = {TensorProto.FLOAT: "FP32", TensorProto.INT64: "INT64"}
+    kinds = {TensorProto.FLOAT: "FP32", TensorProto.INT64: "INT64", TensorProto.STRING: "BYTES"}
 
     def read(items: Any) -> tuple[TensorSpec, ...]:
         return tuple(

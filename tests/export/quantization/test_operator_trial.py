@@ -220,3 +220,21 @@ def test_a_value_that_is_given_out_is_no_relus() -> None:
     assert find_misses(plan, plan.make(layers, ()), layers, rows) == []
     (model,) = [onnx.load_from_string(plan.make(layers, ()).SerializeToString())]
     assert [node.op_type for node in model.graph.node].count("Relu") == 1
+
+
+def test_a_value_behind_a_sequence_is_compared() -> None:
+    """A sequence is not compared, and the tensor that is taken from it is: a lost bias shows behind it."""
+    build = Builder()
+    hidden = build.add("Relu", build.add("MatMul", "x", build.weight("w1", 16, 64)))
+    logits = build.add("Add", build.add("MatMul", hidden, build.weight("w2", 64, 5)), build.weight("bias", 5))
+    parts = build.add("SplitToSequence", logits, axis=1)
+    build.add("SequenceAt", parts, build.constant("second", np.array(1)), output="y")
+    graph = build.finish([value("x", TensorProto.FLOAT, "n", 16)], [value("y", TensorProto.FLOAT, "n", 1)])
+    rows = split_of({"x": np.random.default_rng(0).normal(0, 1, (24, 16)).astype(np.float32)})
+    plan, layers, rows = static_case(graph, rows, ("MatMul",))
+    quantized = plan.make(layers, ())
+    assert not find_misses(plan, quantized, layers, rows)
+    for item in quantized.graph.initializer:
+        if item.name.startswith("bias"):
+            item.CopyFrom(numpy_helper.from_array(np.zeros_like(numpy_helper.to_array(item)), item.name))
+    assert find_misses(plan, quantized, layers, rows)

@@ -5,7 +5,7 @@ import pytest
 from onnx import helper
 
 from export.errors import StepFailed
-from export.rewrites.rewrite_check import prove_same
+from export.rewrites.rewrite_check import largest_difference, prove_same
 from tests.export.graphs import split_of
 from tests.export.onnx_files import FLOAT, file_of, random, rare_classes
 
@@ -46,3 +46,10 @@ def test_a_wrong_rare_class_is_another_model() -> None:
     wrong = rare_classes(True, (1, 1.5, 1, 1, 1, 1, 1, 1))
     with pytest.raises(StepFailed, match="not equivalent"):
         prove_same(rare_classes(False), wrong, split)
+
+
+def test_strings_have_no_size() -> None:
+    """The largest difference is taken over the numbers, and is 0 if all outputs are strings."""
+    names, scores = np.array(["a", "b"], object), np.array([0.5, 2], np.float32)
+    assert largest_difference([(names, names)]) == 0
+    assert largest_difference([(names, names), (scores, scores + 1)]) == 1

@@ -24,6 +24,7 @@ from tests.export.graphs import (
     texts,
     value,
 )
+from tests.export.onnx_files import answers
 
 STATIC = Quantize(step="quantize", method="static")
 DYNAMIC = Quantize(step="quantize", method="dynamic")
@@ -252,3 +253,21 @@ def test_an_old_graph_is_an_error(of_images: Context) -> None:
     graph = build.finish(given, [value("y", TensorProto.FLOAT, "batch", 4)], opset=12)
     with pytest.raises(StepFailed, match="has opset 12, and static quantization needs 13"):
         quantize(exported_of(graph), STATIC, of_images)
+
+
+@pytest.mark.parametrize("settings", [STATIC, DYNAMIC, WEIGHTS], ids=lambda item: item.method)
+def test_a_graph_that_answers_with_class_names_is_quantized(settings: Quantize, tmp_path: Path) -> None:
+    """A Gather of strings at the end of a classifier stays as it is, and the layers become integers."""
+    build = Builder()
+    hidden = build.add("Relu", build.add("MatMul", "x", build.weight("w1", 16, 64)))
+    logits = build.add("MatMul", hidden, build.weight("w2", 64, 5), output="logits")
+    names = build.constant("names", np.array(list("abcde"), object))
+    build.add("Gather", names, build.add("ArgMax", logits, axis=1, keepdims=0), output="label")
+    graph = build.finish(
+        [value("x", TensorProto.FLOAT, "n", 16)],
+        [value("logits", TensorProto.FLOAT, "n", 5), value("label", TensorProto.STRING, "n")],
+    )
+    rows = split_of({"x": np.random.default_rng(0).normal(0, 1, (32, 16)).astype(np.float32)})
+    made = quantize(exported_of(graph), settings, context_for("classification", rows, rows, tmp_path))
+    scores, labels = answers(made.graph, **rows.inputs)
+    assert labels.tolist() == [list("abcde")[place] for place in scores.argmax(axis=1)]
