@@ -13,6 +13,7 @@ from serve.bundles.figures import Estimate, OutputFigures
 from serve.bundles.meaning import Meaning, Rule, Task
 from serve.tasks.answer_form import find_change, measure_rule, read_meaning
 from serve.tasks.compare_outputs import Differences, compare, worst
+from serve.tasks.spread import by_place, scale_of
 
 Array = NDArray[Any]
 Meanings = Mapping[str, Meaning]
@@ -150,7 +151,7 @@ def measure_output(task: Task, name: str, meaning: Meaning, baseline: Array, var
 
 
 def measure_r2(meaning: Meaning, baseline: Array, variant: Array, seed: int) -> tuple[float, float] | None:
-    """Return the R2 of the worst place of the last dimension, and the lower end of its bootstrap interval
+    """Return the R2 of the worst place of the `spread`, and the lower end of its bootstrap interval
     over the rows.
 
     Args:
@@ -164,8 +165,9 @@ def measure_r2(meaning: Meaning, baseline: Array, variant: Array, seed: int) -> 
     """
     if not any(meaning.spread) or baseline.shape != variant.shape:
         return None
-    errors, counts = _sum_errors(meaning, baseline, variant)
-    variances = np.square(np.asarray(meaning.spread[: errors.shape[1]]))
+    scale = scale_of(meaning, baseline.shape)
+    errors, counts = _sum_errors(scale, baseline, variant)
+    variances = np.square(scale.reshape(-1))
     worst = np.argsort(_shares(errors.sum(axis=0), counts.sum(axis=0), variances))[-_MOST_PLACES:]
     errors, counts, variances = errors[:, worst], counts[:, worst], variances[worst]
 
@@ -180,13 +182,9 @@ def measure_r2(meaning: Meaning, baseline: Array, variant: Array, seed: int) -> 
     return value, min(low, value)
 
 
-def _sum_errors(meaning: Meaning, baseline: Array, variant: Array) -> tuple[Floats, Floats]:
+def _sum_errors(scale: Floats, baseline: Array, variant: Array) -> tuple[Floats, Floats]:
     """Return the sums of squared differences and their number for each row and place, each [rows, places]."""
-    wide = len(meaning.spread) == (baseline.shape[-1] if baseline.ndim > 1 else 1)
-    before, after = (
-        each.astype(np.float64).reshape(len(baseline), -1, len(meaning.spread) if wide else 1)
-        for each in (baseline, variant)
-    )
+    before, after = (by_place(scale, each.astype(np.float64)) for each in (baseline, variant))
     apart = np.square(np.where(before == after, 0.0, before - after))
     finite = np.isfinite(apart)
     return np.where(finite, apart, 0).sum(axis=1), finite.sum(axis=1).astype(np.float64)

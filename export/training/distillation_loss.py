@@ -27,6 +27,7 @@ from export.training.losses import (
 )
 from export.training.scores import label_rule, read_baseline
 from export.training.teacher import teacher_answers
+from serve.tasks.spread import scale_of
 
 # Lower bound of the scale, for constant numbers.
 _LEAST = 1e-6
@@ -108,8 +109,8 @@ class Matching:
             student, teacher = (each.movedim(self._meaning.axis, -1) for each in (output, answers))
             terms.append(logits_loss(student, teacher, temperature, mask))
         if self._meaning.spread:
-            spread = torch.tensor(self._meaning.spread).clamp(min=_LEAST)
-            terms.append(numbers_loss(output, answers, spread, mask))
+            spread = torch.tensor(scale_of(self._meaning, tuple(output.shape)), dtype=torch.float32)
+            terms.append(numbers_loss(output, answers, spread.clamp(min=_LEAST), mask))
         return torch.stack(terms).sum()
 
     def _inner_distance(

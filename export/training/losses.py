@@ -93,8 +93,8 @@ def numbers_loss(
 ) -> torch.Tensor:
     """Return the mean squared difference relative to the variance, of [rows, ..., places].
 
-    `spread` is the standard deviation of each place, or of all. Tokens [rows, tokens] whose `mask` is 0 do
-    not count."""
+    `spread` is the standard deviation of each place, which is broadcast, or of all. Tokens [rows, tokens]
+    whose `mask` is 0 do not count."""
     return _mean(((numbers - teacher) / spread).square().mean(-1), mask)
 
 

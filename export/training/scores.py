@@ -16,6 +16,7 @@ from export.training.teacher import teacher_answers
 from serve.bundles.meaning import Meaning, Rule, Task
 from serve.tasks.answer_form import measure_rule, read_meaning
 from serve.tasks.compare_outputs import compare
+from serve.tasks.spread import scale_of
 from serve.tasks.task_table import TASKS
 
 # Labelled probabilities distinguish classes by their relative size.
@@ -104,7 +105,7 @@ def distance(task: Task, meaning: Meaning, expected: Answers, actual: Answers, s
     tokens), 1 - cosine of embeddings, the mean squared difference of the chances of labels, or that of
     numbers over their variance."""
     if meaning.kind == "numbers":
-        spread = np.maximum(np.asarray(meaning.spread), np.finfo(np.float32).tiny)
+        spread = np.maximum(scale_of(meaning, expected.shape), np.finfo(np.float32).tiny)
         return float(np.nanmean(np.square((_without_padding(expected, split) - actual) / spread)))
     if meaning.kind == "labels":
         return _distance_of_chances(meaning, expected, actual)

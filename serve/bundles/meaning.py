@@ -57,9 +57,12 @@ class Meaning(Rule):
     # `shares` sum to one, `log_shares` are their logarithms, `chances` lie in 0..1 independently, `unit` are
     # vectors of length 1, `plain` is none of these. `unknown`: the bundle is older than this field.
     form: Form = "unknown"
-    # The standard deviation over the rows: one value per place of the last dimension, or one for all. Set for
-    # numbers, and for scores that may be numbers because the recipe does not call them classes.
+    # The standard deviation over the rows: one value per place of one dimension, or one for all. A constant
+    # place has a scale instead (serve/tasks/spread.py). Set for numbers, and for scores that may be numbers
+    # because the recipe does not call them classes.
     spread: tuple[Tolerance, ...] = ()
+    # The dimension of the output that `spread` has the places of; older bundles have those of the last one.
+    spread_axis: int = -1
     # The mean over the rows of embeddings that share most of their direction, which is subtracted from both
     # before they are compared. Empty if they share little, or in older bundles.
     centre: tuple[float, ...] = ()

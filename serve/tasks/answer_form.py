@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve.bundles.meaning import Form, Meaning, Rule, Task
+from serve.tasks.spread import measure_spread
 from serve.tasks.task_table import TASKS
 
 Floats = NDArray[np.float64]
@@ -21,10 +22,6 @@ _BEYOND = 0.1
 _FEW = 0.05
 # With fewer rows, all numbers may lie in 0..1 by chance.
 _ENOUGH_ROWS = 10
-# Small enough that a thousand of them can be added.
-_MOST_VARIANCE = 1e300
-# With more places in the last dimension, one spread is used for all.
-_MOST_SPREADS = 256
 
 
 def guess_meaning(task: Task, output: NDArray[np.generic]) -> Meaning:
@@ -64,8 +61,9 @@ def read_meaning(
     of_classes |= first and form == "plain" and _tell_classes(items)
     if guessed.kind == "classes" and of_classes:
         doubtful = form == "plain" and not (labelled or named) and len(items) >= _ENOUGH_ROWS
-        return Meaning(kind="classes", form=form, spread=_spread(answers) if doubtful else ())
-    return Meaning(kind="numbers", form=form, spread=_spread(answers))
+        meaning = Meaning(kind="classes", form=form)
+        return _with_spread(meaning, answers) if doubtful else meaning
+    return _with_spread(Meaning(kind="numbers", form=form), answers)
 
 
 def measure_rule(rule: Rule, answers: NDArray[np.generic]) -> Meaning:
@@ -80,9 +78,13 @@ def measure_rule(rule: Rule, answers: NDArray[np.generic]) -> Meaning:
     form = _find_form(rule, items, len(answers))
     if rule.kind == "labels" and rule.threshold is None:
         known = known.model_copy(update={"threshold": 0.0 if _beyond_chances(items, 0).any() else 0.5})
-    return known.model_copy(
-        update={"form": form, "spread": _spread(answers) if rule.kind == "numbers" else ()}
-    )
+    known = known.model_copy(update={"form": form})
+    return _with_spread(known, answers) if rule.kind == "numbers" else known
+
+
+def _with_spread(meaning: Meaning, answers: NDArray[np.generic]) -> Meaning:
+    spread, axis = measure_spread(answers)
+    return meaning.model_copy(update={"spread": spread, "spread_axis": axis})
 
 
 def classes_last(rule: Rule, output: NDArray[Any]) -> NDArray[Any]:
@@ -233,18 +235,3 @@ def _items(answers: NDArray[np.generic]) -> Floats:
 def _rows(answers: NDArray[np.generic]) -> Floats:
     """Each row as one vector; missing numbers are 0."""
     return np.nan_to_num(answers.astype(np.float64).reshape(len(answers), -1), posinf=0, neginf=0)
-
-
-def _spread(answers: NDArray[np.generic]) -> tuple[float, ...]:
-    items = answers.astype(np.float64).reshape(-1, answers.shape[-1] if answers.ndim > 1 else 1)
-    variance = np.zeros(items.shape[1])
-    with np.errstate(over="ignore"):
-        for place, column in enumerate(items.T):
-            finite = column[np.isfinite(column)]
-            variance[place] = finite.var() if len(finite) else 0.0
-    variance = np.minimum(np.nan_to_num(variance), _MOST_VARIANCE)
-    whole = float(np.sqrt(variance.mean()))
-    if len(variance) > _MOST_SPREADS:
-        return (whole,)
-    # A place that never varies gets the spread of the whole output.
-    return tuple(float(value) if value > 0 else whole for value in np.sqrt(variance))

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from serve.bundles.meaning import Meaning
 from serve.tasks.answer_form import are_shares
 from serve.tasks.criterion import APART, CLOSE, FAR
+from serve.tasks.spread import by_place, scale_of
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -19,8 +20,8 @@ _LEAST_GIVEN = float(np.finfo(np.float32).eps)
 
 def are_close(meaning: Meaning, before: Floats, after: Floats) -> Bools:
     """Which rows have nearly equal numbers, [rows]."""
-    rows, width = len(before), before.shape[-1] if before.ndim > 1 else 1
-    one, other = (each.reshape(rows, -1, width) for each in (before, after))
+    scale = scale_of(meaning, before.shape)
+    one, other = (by_place(scale, each) for each in (before, after))
     missing = np.isnan(one)
     apart = np.where((one == other) | missing, 0.0, np.abs(one - other))
     size = np.maximum(np.abs(one), np.abs(other))
@@ -31,18 +32,16 @@ def are_close(meaning: Meaning, before: Floats, after: Floats) -> Bools:
         near = (apart == 0) | ((apart <= allowed) & np.isfinite(apart))
         return np.asarray(near.all(axis=(1, 2)) & ~missing.all(axis=(1, 2)))
     apart[(apart <= _ROUNDING * size) & np.isfinite(apart)] = 0
-    scale = _scale_of(meaning, width)
-    off = np.where(apart == 0, 0.0, apart / scale) ** 2
-    # Each place of the last dimension must be close by itself if it has its own scale.
-    axes = (1,) if len(scale) == width else (1, 2)
-    mean = off.sum(axis=axes) / np.maximum((~missing).sum(axis=axes), 1)
-    return np.asarray((np.sqrt(mean).reshape(rows, -1) <= FAR).all(axis=1) & ~missing.all(axis=(1, 2)))
+    off = np.where(apart == 0, 0.0, apart / scale.reshape(-1)) ** 2
+    # Each place that has its own scale must be close by itself.
+    mean = off.sum(axis=1) / np.maximum((~missing).sum(axis=1), 1)
+    return np.asarray((np.sqrt(mean) <= FAR).all(axis=1) & ~missing.all(axis=(1, 2)))
 
 
 def are_apart(meaning: Meaning, before: Floats, after: Floats) -> Bools:
-    """Which scores, [..., width], are far apart as numbers: in root mean square over the last dimension, each
-    place scaled by its `spread`."""
-    off = np.where(before == after, 0.0, after - before) / _scale_of(meaning, before.shape[-1])
+    """Which scores, [rows, ..., width], are far apart as numbers: in root mean square over the last
+    dimension, each place scaled by its `spread`."""
+    off = np.where(before == after, 0.0, after - before) / scale_of(meaning, before.shape)
     # Negated, so that NaN counts as apart.
     return np.asarray(~(np.sqrt(np.square(off).mean(axis=-1)) <= APART))
 
@@ -69,11 +68,6 @@ def divergence(meaning: Meaning, before: Floats, after: Floats) -> Floats:
     given = are_shares(before) if meaning.form == "unknown" else np.asarray(meaning.form == "shares")
     log_p, log_q = log_shares(before, given), log_shares(after, given)
     return np.asarray(np.maximum((np.exp(log_p) * (log_p - log_q)).sum(axis=-1), 0.0))
-
-
-def _scale_of(meaning: Meaning, width: int) -> Floats:
-    """The spread of each place, or one for all places."""
-    return np.asarray(meaning.spread if len(meaning.spread) == width else meaning.spread[:1])
 
 
 def log_shares(scores: Floats, given: Bools) -> Floats:

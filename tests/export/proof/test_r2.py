@@ -45,6 +45,15 @@ def test_the_worst_place_counts_on_its_own_scale() -> None:
     assert measure_r2(numbers(*spread), baseline, variant, 0) == pytest.approx((0.75, 0.75))
 
 
+def test_the_worst_channel_counts_on_its_own_scale() -> None:
+    """Channels may be in any dimension: an error of half the spread of the small one gives 0.75."""
+    meaning = Meaning(kind="numbers", form="plain", spread=(0.1, 100.0), spread_axis=1)
+    baseline = RANDOM.normal(size=(ROWS, 2, 5)) * np.array([[0.1], [100]])
+    variant = baseline.copy()
+    variant[:, 0] += 0.05
+    assert measure_r2(meaning, baseline, variant, 0) == pytest.approx((0.75, 0.75))
+
+
 def test_the_rows_of_a_tensor_are_drawn_whole() -> None:
     """Ten equal errors in a row give the same interval as a single one."""
     baseline = RANDOM.normal(size=(ROWS, 1))

@@ -63,7 +63,9 @@ def test_each_output_has_its_rule(folder: Path) -> None:
     }
     assert (found["map"].abs, found["map"].rel) == (0.01, 0.02)
     assert outcome.model.bundles["int8"].provenance.rules == {
-        "map": Meaning(kind="numbers", rel=0.02, abs=0.01).model_dump(include={"kind", "axis", "abs", "rel"})
+        "map": Meaning(kind="numbers", rel=0.02, abs=0.01).model_dump(
+            include={"kind", "axis", "threshold", "abs", "rel"}
+        )
     }
     quality = quality_of(outcome, "int8")
     assert quality.agreement

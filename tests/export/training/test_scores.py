@@ -8,7 +8,7 @@ import torch
 
 from export.data.datasets import Split, read_data
 from export.training.scores import distance, likeness, likeness_to, read_teacher
-from serve.bundles.meaning import Task
+from serve.bundles.meaning import Meaning, Task
 
 RANDOM = np.random.default_rng(0)
 
@@ -66,6 +66,15 @@ def test_likeness_and_distance_by_hand(
     assert likeness(task, meaning, wanted, came, rows) == pytest.approx(alike)
     if apart is not None:
         assert distance(task, meaning, wanted, came, rows) == pytest.approx(apart)
+
+
+def test_the_distance_of_channels_is_relative_to_their_spread() -> None:
+    """An error of half its spread in each channel of [rows, channels, positions] is a quarter."""
+    meaning = Meaning(kind="numbers", form="plain", spread=(1.0, 300.0), spread_axis=1)
+    wanted = RANDOM.normal(size=(20, 2, 6)).astype(np.float32)
+    came = wanted + np.array([[0.5], [150]], np.float32)
+    rows = Split(inputs={}, labels=None, lengths=None, row_hashes=("a",) * 20)
+    assert distance("regression", meaning, wanted, came, rows) == pytest.approx(1 / 4, rel=1e-5)
 
 
 def test_padding_is_no_answer() -> None:
