@@ -1,13 +1,13 @@
 """Finds the shapes with which the nodes inside If, Loop and Scan run, from a profile of one run."""
 
 import json
-import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from export.onnx.graph import nodes_of
+from export.scratch_folder import scratch_folder
 from serve.base.tensor import Arrays
 from serve.bundles.graph_session import Level, open_graph
 
@@ -61,8 +61,8 @@ def _nodes_inside(node: Any) -> Iterator[Any]:
 
 def _profile(graph: bytes, inputs: Arrays) -> list[dict[str, Any]]:
     """Run the graph once, as it is written, and return the profile's events."""
-    with tempfile.TemporaryDirectory(prefix="counterweight-") as folder:
-        session = open_graph(graph, level=Level.ORT_DISABLE_ALL, profiled_to=Path(folder) / "run")
+    with scratch_folder() as folder:
+        session = open_graph(graph, level=Level.ORT_DISABLE_ALL, profiled_to=folder / "run")
         session.run(None, dict(inputs))
         events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text())
     return events

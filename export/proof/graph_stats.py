@@ -1,9 +1,7 @@
 """Describes the contents of a graph: operators, weights, multiply-adds, and its compressed size."""
 
 import gzip
-import tempfile
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +10,7 @@ import onnx
 from export.data.datasets import Split
 from export.proof.graph_cost import count_multiply_adds
 from export.proof.parameter_count import count_parameters
+from export.scratch_folder import scratch_folder
 from serve.base.record import Record
 from serve.base.tensor import Arrays
 from serve.bundles.figures import Count
@@ -64,7 +63,7 @@ def count_operators(model: Any) -> dict[str, int]:
 
 def _load(graph: bytes) -> Any:
     """Return the graph as onnxruntime optimizes it on this machine."""
-    with tempfile.TemporaryDirectory(prefix="counterweight-") as folder:
-        path = Path(folder) / "loaded.onnx"
+    with scratch_folder() as folder:
+        path = folder / "loaded.onnx"
         open_graph(graph, written_to=path)
         return onnx.load(path)

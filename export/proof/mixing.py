@@ -13,6 +13,7 @@ from export.onnx.graph import nodes_of
 from export.proof.row_independence import (
     LARGEST_ROWS,
     MORE_ROWS,
+    NAN,
     NUMBER,
     PADDING,
     ROWS,
@@ -28,6 +29,11 @@ from export.quantization.calibration import TensorWatch
 _DYNAMIC = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM")
 # Tolerance relative to the largest number of a value: runs of other sizes round differently.
 _NOTICED = 0.01
+# Other rows do not change the answer, so that nothing takes a mean or statistics over them.
+_NAN_ADVICE = (
+    "only NaN in one row reaches another: replace NaN before a clamp, maximum, pooling or a product with "
+    "zeros (`torch.nan_to_num` at the start of `forward`)"
+)
 Values = Mapping[str, Any]
 
 
@@ -59,7 +65,7 @@ def explain_dependence(name: str, graph: bytes, beside: str, mixer: str | None) 
     return (
         f"{name}: the answer to a row depends on the other rows in a run ({beside} {verb} the "
         f"answer{where}), and the server combines rows of different clients in one run; "
-        + advise(onnx.load_from_string(graph).graph)
+        + (_NAN_ADVICE if beside == NAN else advise(onnx.load_from_string(graph).graph))
     )
 
 

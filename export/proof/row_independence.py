@@ -34,6 +34,7 @@ _EXTREME = 1e4
 _SAME = 1e-5
 # The cause if it is not the content of the other rows.
 NUMBER, PADDING = "their number, or a row's place among them,", "padding"
+NAN = "rows of NaN"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,4 +145,4 @@ def _neighbours(rows: Arrays, others: Arrays) -> Iterator[tuple[str, Arrays]]:
             }
         yield f"rows {_EXTREME:g} times as large", {**rows, **extreme}
         nan = {name: np.full_like(array, np.nan) for name, array in floats.items()}
-        yield "rows of NaN", {**rows, **nan}
+        yield NAN, {**rows, **nan}

@@ -1,8 +1,6 @@
 """Prepares a float graph for quantization."""
 
-import tempfile
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from export.quantization.added_names import separate
 from export.quantization.calibration import TensorWatch
 from export.rewrites.graph_cleanup import finish
 from export.rewrites.wiring import Wiring, read_attribute
+from export.scratch_folder import scratch_folder
 
 _FLOATS = {
     "tensor(float)": onnx.TensorProto.FLOAT,
@@ -30,8 +29,7 @@ TRANSPOSED = "_transposed"
 def prepare(graph: bytes) -> Any:
     """Return the graph with folded constants, a type for every value, a unique name for every node, and Gemms
     that only multiply and add."""
-    with tempfile.TemporaryDirectory(prefix="counterweight-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         (folder / "float.onnx").write_bytes(graph)
         # Symbolic shape inference is not needed; types suffice, and onnxruntime infers them.
         quant_pre_process(folder / "float.onnx", folder / "prepared.onnx", skip_symbolic_shape=True)

@@ -3,9 +3,7 @@
 Convolutional networks get QDQ pairs, which onnxruntime fuses into layers with 8-bit inputs and outputs. In
 attention, every product has a float result, and the fused operator is written directly."""
 
-import tempfile
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +23,7 @@ from export.quantization.integer_products import Ranges, make_products
 from export.quantization.layers import WEIGHTS, own_constants
 from export.rewrites.graph_cleanup import sort
 from export.rewrites.wiring import Wiring
+from export.scratch_folder import scratch_folder
 from export.step import Quantize
 
 OPERATORS = ("Conv", "Gemm", "MatMul")
@@ -137,8 +136,7 @@ def _make_pairs(model: Any, nodes: list[str], ranges: Ranges, settings: Quantize
     del model.graph.output[:]
     model.graph.output.extend(item for item in outputs if item.name not in inputs)
     found = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
-    with tempfile.TemporaryDirectory(prefix="counterweight-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         onnx.save(model, folder / "prepared.onnx")
         save_tensors_data(TensorsData(CalibrationMethod.MinMax, found), folder / "ranges.json")
         quantize_static(

@@ -4,9 +4,7 @@ It fuses only what becomes faster and leaves products for a later quantization: 
 hides them, and its SkipLayerNormalization is slow. onnxruntime does its other fusions when it loads the
 file."""
 
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import onnx
@@ -19,6 +17,7 @@ from export.rewrites.attention import fuse_attention
 from export.rewrites.rewrite_check import count_operators, prove_same, require_same_interface
 from export.rewrites.single_precision import to_single
 from export.rewrites.skip_norms import unskip
+from export.scratch_folder import scratch_folder
 from export.step import Fuse
 from serve.bundles.graph_session import Level, open_graph
 
@@ -64,8 +63,8 @@ def count_attentions(graph: bytes, rows: Split) -> int:
 
 def _optimize(graph: bytes) -> Any:
     """Fold constants and merge equal computations, in standard operators."""
-    with tempfile.TemporaryDirectory(prefix="counterweight-") as name:
-        path = Path(name) / "optimized.onnx"
+    with scratch_folder() as folder:
+        path = folder / "optimized.onnx"
         open_graph(graph, level=Level.ORT_ENABLE_BASIC, written_to=path)
         return onnx.load(path)
 

@@ -40,7 +40,8 @@ def quantize(exported: Exported, settings: Quantize, context: Context) -> Export
     operator's answer is wrong whatever stays in float, or little is left of an output."""
     model, levelled = _ready(exported.graph, settings, context)
     layers = _find(model, settings)
-    kept = match_names(settings.keep_float, [name for layer in layers for name in layer.names], "layers")
+    names = [name for layer in layers for name in layer.names]
+    kept = match_names(settings.keep_float, names, "layers", told=[layer.path for layer in layers])
     chosen = [layer for layer in layers if not set(layer.names) & set(kept)]
     if not chosen:
         raise StepFailed(

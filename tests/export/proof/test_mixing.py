@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import pytest
 
-from export.proof.mixing import advise, find_mixer
-from export.proof.row_independence import find_dependence
+from export.proof.mixing import advise, explain_dependence, find_mixer
+from export.proof.row_independence import NAN, find_dependence
 from export.step import Quantize
 from export.steps.quantize import quantize
 from serve.engine.session import Session
@@ -77,3 +77,10 @@ def test_where_nothing_mixes_nothing_is_named() -> None:
 def test_the_way_out_is_that_of_the_graph(graph: Callable[[], bytes], advice: str) -> None:
     """The advice depends on the graph: dynamic quantization has its own."""
     assert advice in advise(onnx.load_from_string(graph()).graph)
+
+
+def test_nan_that_reaches_another_row_is_named() -> None:
+    """Where only rows of NaN change an answer, the advice names NaN, and neither a mean nor a Softmax."""
+    words = explain_dependence("tiny/fp32", b"", NAN, "Clip 'node_y'")
+    assert "only NaN in one row reaches another" in words
+    assert "Softmax" not in words

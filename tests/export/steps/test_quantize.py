@@ -189,7 +189,7 @@ def test_a_sum_behind_which_stands_a_logarithm_stays_in_float(of_images: Context
 def test_a_pattern_that_fits_nothing_is_an_error(encoder: Exported, of_texts: Context) -> None:
     """A pattern in `keep_float` that matches no layer is refused."""
     settings = DYNAMIC.model_copy(update={"keep_float": ("encoder.layer.9.*",)})
-    with pytest.raises(StepFailed, match=r"'encoder.layer.9.\*' matches none of 36 layers"):
+    with pytest.raises(StepFailed, match=r"'encoder.layer.9.\*' matches none of 12 layers"):
         quantize(encoder, settings, of_texts)
 
 
@@ -271,3 +271,13 @@ def test_a_graph_that_answers_with_class_names_is_quantized(settings: Quantize, 
     made = quantize(exported_of(graph), settings, context_for("classification", rows, rows, tmp_path))
     scores, labels = answers(made.graph, **rows.inputs)
     assert labels.tolist() == [list("abcde")[place] for place in scores.argmax(axis=1)]
+
+
+def test_a_pattern_that_matches_no_layer_is_told_each_layer_once(
+    convolutional: Exported, of_images: Context
+) -> None:
+    """A layer has several names that a pattern may match, and the error lists one of each."""
+    settings = STATIC.model_copy(update={"keep_float": ("zzz",)})
+    known = "matches none of 3 layers; known: features.0, features.1, head$"
+    with pytest.raises(StepFailed, match=known):
+        quantize(convolutional, settings, of_images)
