@@ -10,6 +10,9 @@ from pathlib import Path
 from serve.bundles.bundle import sha256
 
 _CODE = (".py", ".pyc")
+_PACKAGES = ("site-packages", "dist-packages")
+# What Python reads of a package at its first import.
+_METADATA = (".egg-info", ".dist-info")
 
 # The paths that were opened for reading, for each context that is active.
 _records: list[set[str]] = []
@@ -19,7 +22,7 @@ _records: list[set[str]] = []
 def record_reads(folders: Sequence[Path]) -> Iterator[set[Path]]:
     """Collect the regular files below `folders` that Python opens for reading while the context lasts.
 
-    The set is filled at the end. Python code and installed packages are left out."""
+    The set is filled at the end. Python code, installed packages and their metadata are left out."""
     _install()
     paths: set[str] = set()
     files: set[Path] = set()
@@ -58,6 +61,6 @@ def _counts(path: Path, roots: Sequence[Path]) -> bool:
     return (
         any(path.is_relative_to(root) for root in roots)
         and path.suffix not in _CODE
-        and not {"site-packages", "dist-packages"} & {*path.parts}
+        and not any(part in _PACKAGES or part.endswith(_METADATA) for part in path.parts)
         and path.is_file()
     )

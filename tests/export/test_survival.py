@@ -49,7 +49,7 @@ def export_elsewhere(recipe: Path, out: Path, last_words: str | None) -> None:
     ) as process:
         assert process.stdin is not None
         assert process.stderr is not None
-        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.write(json.dumps(["export", request]) + "\n")
         process.stdin.flush()
         if last_words is None:
             process.stderr.read()

@@ -22,6 +22,16 @@ def test_files_that_were_read_are_collected(tmp_path: Path) -> None:
     assert opened == {folder / "config.json"}
 
 
+def test_what_python_reads_of_a_package_does_not_count(tmp_path: Path) -> None:
+    """The metadata of packages are read at the first import only, so they would change the digest."""
+    path = tmp_path / "counterweight.egg-info" / "entry_points.txt"
+    path.parent.mkdir()
+    path.write_text("[console_scripts]")
+    with record_reads([tmp_path]) as opened:
+        path.read_text()
+    assert opened == set()
+
+
 def test_a_relative_path_counts(tmp_path: Path) -> None:
     """A file that was opened by a path relative to the current folder is collected with its whole path."""
     with record_reads([Path.cwd()]) as opened:
