@@ -76,7 +76,7 @@ def _read_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--name", help="the name in the repository (default: that of the file)")
     parser.add_argument(
         "--images",
-        type=json.loads,
+        type=_read_json,
         metavar="JSON",
         help='for a folder of images, such as \'{"size": [224, 224], "mean": [0], "scale": [255]}\'',
     )
@@ -85,6 +85,15 @@ def _read_options(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     return parser.parse_args(arguments)
+
+
+def _read_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not JSON: {error}; see the example of --help"
+        ) from None
 
 
 def _find_best(description: Mapping[str, Any]) -> str | None:

@@ -23,5 +23,5 @@ def propose_floor(task: Task, labelled: bool, rows: int) -> dict[str, float]:
     floor = {main: _LEAST if main == "cosine" else round(min(_LEAST, shown - _ROOM), 2)}
     if labelled and traits.label_floors:
         # A single row that only the baseline gets right is a drop of 1 / rows.
-        floor[traits.label_floors[0]] = round(max(_DROP, 5 / rows), 2)
+        floor[traits.label_floors[0]] = round(min(max(_DROP, 5 / rows), 1.0), 2)
     return floor

@@ -41,3 +41,10 @@ def test_rows_that_do_not_fit_end_with_2(folder: Path) -> None:
     np.savez("wide.npz", x=np.zeros((200, 5), np.float32))
     assert main(["compress", "small.onnx", "--inputs", "wide.npz"]) == 2
     assert not (folder / "models").exists()
+
+
+def test_images_that_are_not_json_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error shows the value of --images."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["compress", "small.onnx", "--inputs", "rows.npz", "--images", "22x"])
+    assert "'22x' is not JSON" in capsys.readouterr().err

@@ -12,9 +12,10 @@ from serve.tasks.task_table import TASKS
 
 @pytest.mark.parametrize("task", list(TASKS))
 @pytest.mark.parametrize("labelled", [True, False])
-def test_every_task_gets_limits_that_a_floor_knows(task: Task, labelled: bool) -> None:
+@pytest.mark.parametrize("rows", [2, 500])
+def test_every_task_gets_limits_that_a_floor_knows(task: Task, labelled: bool, rows: int) -> None:
     """A recipe accepts the proposed limits, and the task has them."""
-    floor = propose_floor(task, labelled, rows=500)
+    floor = propose_floor(task, labelled, rows)
     assert set(Floor.model_validate(floor).model_fields_set) <= set(TASKS[task].floors)
 
 
