@@ -17,7 +17,8 @@ def _read(place: str, pair: Any) -> Split:
 def test_values_have_the_declared_shape_type_and_range() -> None:
     """Whole numbers lie within `low` and `high`, and both ends occur."""
     [ids] = make_rows({"ids": RandomInput(dtype="int32", shape=(6,), low=2, high=5)}, 50, 0).values()
-    assert (ids.shape, ids.dtype, int(ids.min()), int(ids.max())) == ((50, 6), np.int32, 2, 5)
+    assert (ids.shape, str(ids.dtype)) == ((50, 6), "int32")
+    assert set(ids.ravel().tolist()) == {2, 3, 4, 5}
 
 
 def test_floats_without_a_range_are_normal() -> None:
