@@ -34,6 +34,7 @@ from serve.bundles.bundle import LABELS, MODEL, Bundle, Provenance, describe_fil
 from serve.bundles.figures import Figures, Quality, Speed
 from serve.bundles.meaning import Meaning, Rule
 from serve.engine.session import Session, open_session
+from serve.tasks.state_outputs import find_states
 from serve.tasks.task_table import TASKS
 
 
@@ -49,12 +50,15 @@ class Scale:
         self._loaded: dict[str, tuple[Exported, Session]] = {}
         # For each variant whose rows affect each other, the first node at which they do.
         self._mixers: dict[str, str | None] = {}
+        # Outputs that are state for the next request, with their inputs.
+        self._states: Mapping[str, str] = {}
         # Cache keys of the answers to keep: the baseline's, for later variants.
         self.keys: set[str] = set()
 
     def load(self, variant: str, exported: Exported) -> None:
         """Put a variant on the scale. The held-out split is read here, once per variant. Raises ExportFailed
         or InvalidData, also for a variant whose outputs are no longer what the baseline's are."""
+        self._states = find_states(exported.signature)
         require_task(self._recipe.task, exported.signature.outputs[0], self._data, self._classes)
         require_rules(self._recipe.rules, exported.signature.outputs)
         if TASKS[self._recipe.task].label_type == "map":
@@ -129,7 +133,8 @@ class Scale:
 
     def _meanings(self, expected: Answers) -> dict[str, Meaning]:
         recipe, named = self._recipe, self._trained.named
-        return read_meanings(recipe.task, expected, self._data.labelled, named=named, rules=recipe.rules)
+        rules = dict.fromkeys(self._states, Rule(kind="state")) | recipe.rules
+        return read_meanings(recipe.task, expected, self._data.labelled, named=named, rules=rules)
 
     @property
     def _classes(self) -> list[str]:

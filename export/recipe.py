@@ -174,6 +174,11 @@ class Recipe(Record):
             if name not in names:
                 raise ValueError(f"rules: the recipe has no output {name!r}; {nearest(name, names)}")
         first = self.rules.get(names[0])
+        if first is not None and first.kind == "state":
+            raise ValueError(
+                f"rules.{names[0]}: the first output is an answer, and `state` is not compared; name another "
+                "output first"
+            )
         if first is None or traits.rule is None:
             return self
         if first.kind != traits.rule:

@@ -16,7 +16,7 @@ Task = Literal[
     "segmentation",
     "tensors",
 ]
-Kind = Literal["classes", "labels", "vectors", "numbers", "exact"]
+Kind = Literal["classes", "labels", "vectors", "numbers", "exact", "state"]
 Form = Literal["unknown", "plain", "shares", "log_shares", "chances", "unit"]
 Tolerance = Annotated[float, Field(ge=0)]
 # The kind of rule that has each of the parameters.
@@ -28,7 +28,7 @@ class Rule(Record):
 
     # `classes`: scores, the highest one is the class; `labels`: scores, each above the threshold is a label
     # that holds; `vectors`: embeddings; `numbers`: independent numbers;
-    # `exact`: integers and strings.
+    # `exact`: integers and strings; `state`: no answer, but an input of the next request, never compared.
     kind: Kind
     # `classes`: the dimension of the output that holds the scores of the classes; the batch is dimension 0.
     axis: int = -1

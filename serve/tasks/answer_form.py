@@ -69,7 +69,7 @@ def read_meaning(
 def measure_rule(rule: Rule, answers: NDArray[np.generic]) -> Meaning:
     """The meaning of an output that is compared by this rule, from its `answers` to many rows."""
     known = Meaning(**rule.model_dump())
-    if rule.kind == "exact":
+    if rule.kind in ("exact", "state"):
         return known
     if rule.kind == "vectors":
         unit = _are_unit(_rows(answers), _NEARLY).all()
@@ -119,7 +119,7 @@ def find_change(
     """Describe how the form of a variant's output differs from the baseline's, with both ranges; None if it
     is the same. Both arrays are [rows, ...] for the same rows. If the inputs are not `real`, only rules that
     hold for any input are checked."""
-    if meaning.kind == "exact" or baseline.shape != variant.shape:
+    if meaning.kind in ("exact", "state") or baseline.shape != variant.shape:
         return None
     if meaning.kind == "vectors":
         before, after = _rows(baseline), _rows(variant)

@@ -23,6 +23,11 @@ _NEIGHBOURS = (
 )
 _CENTRED = ", each minus the mean of the baseline's, because those share most of their direction"
 
+_VALUES = {
+    "exact": "exactly the baseline's values",
+    "state": "any values, because they are state for the next request",
+}
+
 
 def explain_likeness(quality: Quality) -> list[str]:
     """Notes on what agreement (or cosine) compares, and why a correlation is required; empty if nothing was
@@ -88,8 +93,8 @@ def _explain(meaning: Meaning) -> str:
             return f"the set of labels of the baseline, which are the scores above {meaning.threshold:g}"
         case "vectors":
             return f"a cosine of at least {ALIKE} to the baseline{_CENTRED if meaning.centre else ''}"
-        case "exact":
-            return "exactly the baseline's values"
+        case "exact" | "state":
+            return _VALUES[meaning.kind]
     return _explain_numbers(meaning)
 
 
