@@ -23,7 +23,7 @@ _SETTLE_EVERY_S = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class GatewayReport:
     """The report that a gateway sends about twice a second."""
 
     gateway: str
@@ -40,7 +40,7 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reply:
+class KeeperReply:
     """The keeper's reply."""
 
     # The newest catalog, if the gateway does not have it; None also while nothing is loaded yet.
@@ -70,12 +70,12 @@ class Gateways:
     """All gateways, by name."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, tuple[float, Report]] = {}
+        self._heard: dict[str, tuple[float, GatewayReport]] = {}
         # The counts of the last gateways that are gone, by name, because they may only have been silent.
         self._gone: dict[str, Loads] = {}
         self._long_gone: Loads = {}
 
-    def hear(self, report: Report) -> None:
+    def hear(self, report: GatewayReport) -> None:
         """Store the report of a gateway."""
         now = time.monotonic()
         self._heard[report.gateway] = (now, report)

@@ -12,7 +12,7 @@ from loadtests.judging.search import RateTrial
 from loadtests.judging.validity import check_sender, is_stolen
 from loadtests.load_plan import LoadPlan
 from loadtests.report import CheckOutcome, Interval, Probe
-from loadtests.sending.live_counters import Live
+from loadtests.sending.live_counters import LiveCounters
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.samples import Samples
 
@@ -35,7 +35,7 @@ class StopRule:
     limits: Limits
     stage: str
 
-    def __call__(self, live: Live, now_s: float) -> bool:
+    def __call__(self, live: LiveCounters, now_s: float) -> bool:
         overdue = live.overdue(now_s)
         late = bound_rate(live.over_limit + overdue, live.done + overdue, ALPHA)
         failed = bound_rate(live.errors, live.done, ALPHA)

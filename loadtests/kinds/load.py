@@ -23,7 +23,7 @@ from loadtests.report import (
     VariantReport,
 )
 from loadtests.sending.client import Client
-from loadtests.sending.live_counters import Live
+from loadtests.sending.live_counters import LiveCounters
 from loadtests.sending.machine import read_environment
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.model_metadata import ModelMetadata
@@ -69,7 +69,7 @@ def load(
     target: "LoadTarget",
     plan: LoadPlan,
     limits: Limits,
-    is_enough: Callable[[Live, float], bool] | None = None,
+    is_enough: Callable[[LiveCounters, float], bool] | None = None,
 ) -> LoadRun:
     """Send the plan's requests; see `loadtests.sending.measure` for `is_enough`."""
     from loadtests.sending.measure import measure  # imports locust, which patches the process

@@ -13,7 +13,7 @@ from loadtests.kinds.load import LoadRun, check_run, load, report_run
 from loadtests.load_plan import LoadPlan
 from loadtests.report import Check, CheckOutcome, Interval, LoadReport, LoadTimeline
 from loadtests.sending.client import Client
-from loadtests.sending.live_counters import Live
+from loadtests.sending.live_counters import LiveCounters
 from loadtests.sending.measure import LoadTarget
 from loadtests.sending.samples import Samples
 
@@ -30,7 +30,7 @@ class MemoryLog:
         # Pairs of [second, bytes].
         self.readings: list[tuple[float, int]] = []
 
-    def __call__(self, live: Live, now_s: float) -> bool:
+    def __call__(self, live: LiveCounters, now_s: float) -> bool:
         """Read the memory when it is time; always returns False, so it never ends the run."""
         if now_s >= self._due_s:
             self._due_s = now_s + self._every_s

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from deployments.gateway_reports import Reply, Report
+from deployments.gateway_reports import GatewayReport, KeeperReply
 from deployments.keeper import Keeper
 from deployments.server_plan import ServerPlan
 from serve.bundles.repository import StoredModel
@@ -71,12 +71,12 @@ class Reporting:
         self.trips: dict[str, Trip] = {}
         self.shapes: dict[str, tuple[Shape, ...]] = {}
 
-    async def report(self, *, apply: bool = True) -> Reply:
+    async def report(self, *, apply: bool = True) -> KeeperReply:
         """Report the counts; with `apply`, also serve the keeper's catalog at once."""
         load = VariantLoad(tally=deepcopy(self.tally), in_flight=self.in_flight, waiting_rows=0)
         loads: Loads = {("linear", "base"): load}
         reply = await self.keeper.sync(
-            Report(
+            GatewayReport(
                 gateway=self.name,
                 revision=self.catalog.revision,
                 failures=self.failures,

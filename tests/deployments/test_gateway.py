@@ -16,7 +16,7 @@ import pytest
 from ray.exceptions import ActorDiedError
 
 from deployments.gateway import Gateway
-from deployments.gateway_reports import Reply, Report, journals_of
+from deployments.gateway_reports import GatewayReport, KeeperReply, journals_of
 from deployments.keeper_proxy import RemoteRepository
 from deployments.ports import free_ports
 from deployments.server_plan import ServerPlan
@@ -41,16 +41,16 @@ class Sync:
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
-        self.reports: list[Report] = []
+        self.reports: list[GatewayReport] = []
         # `remote` raises this error instead of an answer, if it is set.
         self.error: Exception | None = None
 
-    async def remote(self, report: Report) -> Reply:
+    async def remote(self, report: GatewayReport) -> KeeperReply:
         self.reports.append(report)
         if self.error is not None:
             raise self.error
         newer = report.revision != self.catalog.revision
-        return Reply(catalog=self.catalog if newer else None, others={}, written={})
+        return KeeperReply(catalog=self.catalog if newer else None, others={}, written={})
 
     async def settle(self) -> None:
         """Return once the gateway serves the newest catalog."""

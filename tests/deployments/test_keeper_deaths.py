@@ -13,7 +13,7 @@ from deployments.gateway_reports import journals_of
 from deployments.keeper import Keeper
 from serve.counting.census import Admitted, Census
 from serve.counting.journal import Journal, stand
-from serve.rollout.api_records import ActWanted, RolloutWanted
+from serve.rollout.api_records import ActRequest, RolloutRequest
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
@@ -79,7 +79,7 @@ class Mortal:
 async def begin(repository: Path, scratch: Path) -> tuple[Keeper, Mortal]:
     """A keeper whose rollout runs, and a gateway that counts for it."""
     keeper, _ = await make_keeper(repository, scratch)
-    await keeper.command("start", "linear", RolloutWanted(candidate="light", policy=POLICY), "ann")
+    await keeper.command("start", "linear", RolloutRequest(candidate="light", policy=POLICY), "ann")
     return keeper, await gateway_of(keeper, scratch, "one")
 
 
@@ -254,7 +254,7 @@ def test_a_journal_of_a_rollout_that_is_over_is_deleted(repository: Path, tmp_pa
     async def scenario() -> None:
         keeper, gateway = await begin(repository, tmp_path)
         gateway.ask("base", 10)
-        await keeper.command("act", gateway.census.watch.rollout, "abort", ActWanted(), "ann")
+        await keeper.command("act", gateway.census.watch.rollout, "abort", ActRequest(), "ann")
         gateway.die()
         await until_forgotten(tmp_path)
         await end(keeper)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serve.counting.census import BEFORE, Count, Sheet, VariantRun
-from serve.counting.key_counts import Keys
+from serve.counting.key_counts import KeyCounts
 from serve.counting.quantiles import NAMES, QUANTILES
 from serve.counting.run_costs import Sizes, add_run, add_sizes
 from serve.counting.shadow_results import ShadowResults, add_copies
@@ -25,7 +25,7 @@ class _Sums:
 
     counts: tuple[Count, Count] = field(default_factory=lambda: (Count(), Count()))
     runs: tuple[list[VariantRun], list[VariantRun]] = field(default_factory=lambda: ([], []))
-    keys: list[Keys] = field(default_factory=lambda: [Keys(), Keys()])
+    keys: list[KeyCounts] = field(default_factory=lambda: [KeyCounts(), KeyCounts()])
 
 
 @dataclass(slots=True)
@@ -34,8 +34,8 @@ class _Totals:
     the rollout, and in it before the first step."""
 
     splits: defaultdict[tuple[int, float, bool], _Sums] = field(default_factory=lambda: defaultdict(_Sums))
-    before: Keys = field(default_factory=Keys)
-    past: Keys = field(default_factory=Keys)
+    before: KeyCounts = field(default_factory=KeyCounts)
+    past: KeyCounts = field(default_factory=KeyCounts)
 
 
 def gather(
@@ -198,11 +198,11 @@ def _tick(key: tuple[int, float, bool], sums: _Sums, span: tuple[float, float]) 
     )
 
 
-def _keys(count: Count) -> Keys:
+def _keys(count: Count) -> KeyCounts:
     def by_bucket(number: Callable[[Count], int]) -> dict[int, int]:
         return {bucket: many for bucket, part in count.keys.items() if (many := number(part))}
 
-    return Keys(
+    return KeyCounts(
         buckets=by_bucket(lambda part: part.requests),
         errors=by_bucket(lambda part: part.errors),
         over_limit=by_bucket(lambda part: part.over_limit),

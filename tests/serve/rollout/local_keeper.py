@@ -11,7 +11,7 @@ import pytest
 from serve.base.routing import Routes
 from serve.control.commands import Commands
 from serve.counting.census import Census, Disagreement
-from serve.rollout.api_records import ActWanted, RolloutView, RolloutWanted, TrailLine
+from serve.rollout.api_records import ActRequest, RolloutRequest, RolloutView, TrailLine
 from serve.rollout.controller import Controller
 from serve.rollout.evidence.evidence import Comparison
 from serve.rollout.outbox import Outbox
@@ -82,11 +82,11 @@ class LocalKeeper(KeptModel):
 
     def start(self, policy: Policy = POLICY, candidate: str = "int8") -> RolloutView:
         """Start a rollout."""
-        return self.commands.start("digits", RolloutWanted(candidate=candidate, policy=policy), "ann")
+        return self.commands.start("digits", RolloutRequest(candidate=candidate, policy=policy), "ann")
 
     def promote(self) -> RolloutView:
         """Promote by hand."""
-        return self.commands.act(self.rollout.rollout, "promote", ActWanted(), "ann")
+        return self.commands.act(self.rollout.rollout, "promote", ActRequest(), "ann")
 
     def tick(self, seconds: float = 1.0) -> None:
         """Let the keeper judge, this much later."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from serve.rollout.api_records import ActWanted, RolloutWanted
+from serve.rollout.api_records import ActRequest, RolloutRequest
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.model_state import ModelState
 from serve.rollout.replay import replay
@@ -143,7 +143,7 @@ def test_what_comes_late_counts_in_the_step_that_chose_it(keeping: LocalKeeper, 
 def test_a_person_pauses_and_nothing_moves(keeping: LocalKeeper, gateway: Gateway) -> None:
     """A paused rollout collects evidence and does not move."""
     view = keeping.start()
-    keeping.commands.act(view.rollout.rollout, "pause", ActWanted(), "bob")
+    keeping.commands.act(view.rollout.rollout, "pause", ActRequest(), "bob")
     turn(keeping, gateway)
     assert keeping.place == (Phase.PAUSED, 0)
     assert keeping.state.present.evidence.shadow.pairs == 2000
@@ -177,7 +177,7 @@ def test_a_sheet_of_a_rollout_that_is_over_counts_nowhere(keeping: LocalKeeper, 
     first = keeping.start()
     gateway.hear(keeping)
     gateway.serve(100)
-    keeping.commands.act(first.rollout.rollout, "abort", ActWanted(), "ann")
+    keeping.commands.act(first.rollout.rollout, "abort", ActRequest(), "ann")
     keeping.start()
     census = gateway.census
     assert census is not None
@@ -202,7 +202,7 @@ def test_what_is_wrong_with_one_model_stops_no_other(
 
     keeping.controller.settle("another", "fp32", VERSIONS, None)
     keeping.controller.states = dict(sorted(keeping.controller.states.items()))
-    keeping.commands.start("another", RolloutWanted(candidate="int8", policy=POLICY), "ann")
+    keeping.commands.start("another", RolloutRequest(candidate="int8", policy=POLICY), "ann")
     keeping.start()
     monkeypatch.setattr(ModelState, "notable", fail_for_another)
     turn(keeping, gateway)

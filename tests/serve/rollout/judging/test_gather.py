@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from serve.counting.census import BEFORE, Choice, Count, Sheet, VariantRun
-from serve.counting.key_counts import Keys
+from serve.counting.key_counts import KeyCounts
 from serve.counting.shadow_results import ShadowResults
 from serve.rollout.evidence.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
 from serve.rollout.evidence.time_window import TimeWindow
@@ -142,8 +142,8 @@ def test_keys_are_counted_by_bucket() -> None:
     one = dataclasses.replace(sheet({}), counts=counts)
     [segment] = gathered(one, one).segments
     assert (segment.baseline_keys, segment.candidate_keys) == (
-        Keys(),
-        Keys(buckets={7: 4, 9: 2}, errors={11: 2}),
+        KeyCounts(),
+        KeyCounts(buckets={7: 4, 9: 2}, errors={11: 2}),
     )
 
 
@@ -233,8 +233,8 @@ def test_the_past_before_the_rollout_is_apart_from_the_shadows() -> None:
     before = keyed(BEFORE, "fp32", Count(requests=9, errors=2))
     shadow = keyed(2, "fp32", Count(requests=5, over_limit=1))
     evidence = gathered(before, shadow, before)
-    assert evidence.before == Keys(buckets={7: 18}, errors={7: 4})
-    assert evidence.past == Keys(buckets={7: 5}, over_limit={7: 1})
+    assert evidence.before == KeyCounts(buckets={7: 18}, errors={7: 4})
+    assert evidence.past == KeyCounts(buckets={7: 5}, over_limit={7: 1})
     assert evidence.segments == ()
 
 
@@ -243,4 +243,4 @@ def test_what_keys_were_over_in_a_warm_up_counts_nowhere() -> None:
     plan = PLAN.model_copy(update={"policy": Policy(settle_s=20)})
     told = keyed(3, "int8", Count(requests=5, errors=2, over_limit=4))
     [segment] = gather(Evidence(), [("g", told)], plan, SPLITS, (5.0, 6.0)).segments
-    assert segment.candidate_keys == Keys(buckets={7: 5}, errors={7: 2})
+    assert segment.candidate_keys == KeyCounts(buckets={7: 5}, errors={7: 2})
