@@ -114,7 +114,7 @@ class Gateway:
             revision=self._revision,
             failures=self._failures,
             loads=self._registry.loads(),
-            sheets=self._registry.sheets(),
+            deltas=self._registry.deltas(),
             trips=self._registry.trips(),
             shapes=self._registry.shapes(),
         )

@@ -10,7 +10,7 @@ from sqlalchemy import make_url
 
 from serve.base.errors import CounterweightError
 from serve.counting.breaker import Trip
-from serve.counting.census import Sheet
+from serve.counting.count_delta import CountDelta
 from serve.counting.tally import Loads, add_loads
 from serve.engine.catalog import Catalog
 from serve.engine.shapes import Shape
@@ -32,7 +32,7 @@ class GatewayReport:
     failures: dict[str, str]
     loads: Loads
     # By model, the counts for its rollout, repeated until they are stored.
-    sheets: Mapping[str, Sheet]
+    deltas: Mapping[str, CountDelta]
     # By model, the open breaker of its rollout, repeated until the rollout is over.
     trips: Mapping[str, Trip] = field(default_factory=dict)
     # By model, the shapes of the baseline's recent runs.
@@ -47,7 +47,7 @@ class KeeperReply:
     catalog: Catalog | None
     # The counts of all other gateways, including those that are gone.
     others: Loads
-    # By model, the number of its last stored sheet.
+    # By model, the number of its last stored delta.
     written: Mapping[str, int]
     # How long nobody has judged the rollouts.
     unjudged_s: float = 0.0

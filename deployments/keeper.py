@@ -94,8 +94,8 @@ class Keeper:
         """Accept a gateway's report."""
         self._gateways.hear(report)
         self._hosts.hear_shapes(report.shapes)
-        for model, sheet in report.sheets.items():
-            self._controller.take(model, report.gateway, sheet)
+        for model, delta in report.deltas.items():
+            self._controller.take(model, report.gateway, delta)
         self._heed(report.trips.values())
         return KeeperReply(
             catalog=None if report.revision == self._catalog.revision else self._catalog,

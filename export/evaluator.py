@@ -67,8 +67,8 @@ class Evaluator:
             _, _, expected = self._baseline()
             if changes := find_changes(self._meanings(expected), expected, actual):
                 raise ExportFailed(
-                    f"{session.name} no longer answers in the form of the baseline: {changes}; clients that "
-                    "read one would misread the other: end the variant as the baseline does, such as in a softmax"
+                    f"{session.name} no longer answers in the form of the baseline: {changes}; clients "
+                    "would misread one of them: end the variant as the baseline does, such as in a softmax"
                 )
         else:
             first, meaning = next(iter(self._meanings(actual).items()))

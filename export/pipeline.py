@@ -58,8 +58,8 @@ def run(recipe_path: Path, out: Path, only: str | None = None, force: bool = Fal
         return _run(recipe, recipe_path.resolve().parent, out, selected, force)
     except OSError as error:
         raise ExportFailed(
-            f"{error.filename or out}: {error.strerror or error}; "
-            "correct this and export again; finished work is kept"
+            f"{error.filename or out}: {error.strerror or error}; correct this and export again; finished "
+            "work is kept"
         ) from error
 
 

@@ -92,8 +92,7 @@ def check_steady(samples: Samples, duration_s: float, *, mixed: bool = False) ->
         "steady state",
         f"medians of the thirds: {', '.join(f'{median.value:.3g}' for median in medians)} ms",
         f"within {DRIFT:.0%} of each other, or no further apart than chance explains: run longer, warm up "
-        "longer, or "
-        "use a quieter machine" + (_OWN_FIGURES if mixed else ""),
+        "longer, or use a quieter machine" + (_OWN_FIGURES if mixed else ""),
         good=not apart or max(apart) <= DRIFT,
         used=max(apart, default=0.0) / DRIFT,
     )

@@ -77,8 +77,8 @@ def describe_sender(report: LoadReport) -> str:
     full = f", had to wait for room {sender.pool_full:,} times" if sender.pool_full else ""
     stolen = "" if steal is None else f"; {percent(steal)} of the machine's CPU time went to other guests"
     return (
-        f"lateness {late}; {percent(sender.cpu_share)} of one core; "
-        f"at most {sender.in_flight:,} in flight{full}{stolen}{_say_contention(report.environment)}"
+        f"lateness {late}; {percent(sender.cpu_share)} of one core; at most {sender.in_flight:,} in "
+        f"flight{full}{stolen}{_say_contention(report.environment)}"
     )
 
 

@@ -7,7 +7,7 @@ from pydantic import StringConstraints
 
 from serve.base.record import Record
 from serve.base.routing import Routes, Share, Weight
-from serve.counting.census import Disagreement
+from serve.counting.count_delta import Disagreement
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.judging.judge import Kind, Verdict
 from serve.rollout.state.policy import Policy

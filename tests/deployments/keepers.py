@@ -14,7 +14,7 @@ from deployments.keeper import Keeper
 from deployments.server_plan import ServerPlan
 from serve.bundles.repository import StoredModel
 from serve.counting.breaker import Trip
-from serve.counting.census import Sheet
+from serve.counting.count_delta import CountDelta
 from serve.counting.tally import Loads, Tally, VariantLoad
 from serve.engine.catalog import Catalog, LoadedModel, LoadedVariant
 from serve.engine.shapes import Shape
@@ -67,7 +67,7 @@ class Reporting:
         self.failures: dict[str, str] = {}
         self.tally = Tally()
         self.in_flight = 0
-        self.sheets: dict[str, Sheet] = {}
+        self.deltas: dict[str, CountDelta] = {}
         self.trips: dict[str, Trip] = {}
         self.shapes: dict[str, tuple[Shape, ...]] = {}
 
@@ -81,7 +81,7 @@ class Reporting:
                 revision=self.catalog.revision,
                 failures=self.failures,
                 loads=loads,
-                sheets=self.sheets,
+                deltas=self.deltas,
                 trips=self.trips,
                 shapes=self.shapes,
             )

@@ -21,8 +21,8 @@ from deployments.keeper_proxy import RemoteRepository
 from deployments.ports import free_ports
 from deployments.server_plan import ServerPlan
 from serve.base.errors import InvalidBundle, RejectedBundle, VariantUnavailable
-from serve.counting.census import Watch
 from serve.counting.journal import find_dead, read_running, stand
+from serve.counting.rollout_counter import Watch
 from serve.engine.catalog import Catalog
 from serve.engine.keeper_silence import LATE_S, KeeperSilence
 from serve.engine.session import Session, open_session
@@ -193,7 +193,7 @@ def test_a_change_is_told_when_the_old_version_has_answered(
         return hosts[-1]
 
     async def scenario() -> tuple[int, int]:
-        monkeypatch.setattr("deployments.gateway.Together", make_host)
+        monkeypatch.setattr("deployments.gateway.LocalPlacement", make_host)
         async with running(repository) as (sync, client, _, _):
             old = list(hosts)
             for host in old:

@@ -12,7 +12,7 @@ import pytest
 
 from deployments.keeper import Keeper
 from serve.base.errors import CounterweightError, RefusedAction, StoreFailed
-from serve.counting.census import Census
+from serve.counting.rollout_counter import RolloutCounter
 from serve.engine.catalog import LoadedModel
 from serve.rollout.api_records import ActRequest, RolloutRequest, RolloutView, RoutesRequest
 from serve.rollout.evidence.evidence import Comparison
@@ -56,17 +56,17 @@ def linear(gateway: Reporting) -> LoadedModel:
     return gateway.catalog.models["linear"]
 
 
-async def tell_pairs(gateway: Reporting, pairs: int, census: Census | None = None) -> Census:
+async def tell_pairs(gateway: Reporting, pairs: int, counter: RolloutCounter | None = None) -> RolloutCounter:
     """Report that `pairs` agreed."""
     watch = linear(gateway).watch
     assert watch is not None
-    census = census or Census(watch)
-    census.copies.pairs += Comparison(pairs=pairs)
-    sheet = census.sheet(linear(gateway).routes.revision, {})
-    assert sheet is not None
-    gateway.sheets = {"linear": sheet}
+    counter = counter or RolloutCounter(watch)
+    counter.copies.pairs += Comparison(pairs=pairs)
+    delta = counter.delta(linear(gateway).routes.revision, {})
+    assert delta is not None
+    gateway.deltas = {"linear": delta}
     await gateway.report()
-    return census
+    return counter
 
 
 async def until_share(gateway: Reporting, share: float) -> None:
@@ -96,7 +96,7 @@ def test_gateways_hear_of_a_rollout_with_their_next_report(repository: Path, tmp
 
 
 def test_what_gateways_tell_moves_traffic(repository: Path, tmp_path: Path) -> None:
-    """Reported pairs let the candidate leave the shadow, and the sheet is acknowledged."""
+    """Reported pairs let the candidate leave the shadow, and the delta is acknowledged."""
 
     async def scenario() -> tuple[Any, ...]:
         async with keeping(repository, tmp_path) as (keeper, gateway, _):
@@ -112,7 +112,7 @@ def test_what_gateways_tell_moves_traffic(repository: Path, tmp_path: Path) -> N
 def test_a_sheet_is_acknowledged_when_it_is_written_down(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A sheet is not acknowledged before it is written."""
+    """A delta is not acknowledged before it is written."""
     monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 60)
 
     async def scenario() -> Any:
@@ -196,12 +196,12 @@ def test_a_keeper_that_is_made_anew_goes_on(repository: Path, tmp_path: Path) ->
         async with keeping(repository, tmp_path) as (keeper, gateway, _):
             view = await start(keeper)
             await gateway.report()
-            census = await tell_pairs(gateway, 300)
+            counter = await tell_pairs(gateway, 300)
             while not (written := (await gateway.report()).written):
                 await asyncio.sleep(0.005)
-            census.acknowledge(written["linear"])
+            counter.acknowledge(written["linear"])
             keeper._ticking.cancel()
-            await tell_pairs(gateway, 50, census)
+            await tell_pairs(gateway, 50, counter)
         async with keeping(repository, tmp_path) as (keeper, _, _):
             gateway.keeper = keeper
             while (await gateway.report()).written != {"linear": 2}:

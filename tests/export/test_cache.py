@@ -18,7 +18,7 @@ def linear(_: tuple[Note, ...] = ()) -> torch.nn.Module:
 @pytest.fixture
 def cache(tmp_path: Path) -> Cache:
     """An empty one."""
-    return Cache(tmp_path / "shelf", "origin")
+    return Cache(tmp_path / "cache", "origin")
 
 
 def test_gives_back_the_model_that_was_put_there(cache: Cache) -> None:
@@ -50,7 +50,7 @@ def test_tied_weights_come_back_tied(cache: Cache) -> None:
 def test_a_damaged_entry_is_none(cache: Cache, tmp_path: Path) -> None:
     """A damaged entry is not loaded."""
     cache.save_made("key", Made(module=linear()))
-    weights = tmp_path / "shelf" / "key" / "weights.safetensors"
+    weights = tmp_path / "cache" / "key" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     assert cache.load_made("key", linear) is None
 
@@ -64,7 +64,7 @@ def test_answers_come_back_as_they_were(cache: Cache, tmp_path: Path) -> None:
     assert [(name, array.dtype, array.tolist()) for name, array in came.items()] == [
         (name, array.dtype, array.tolist()) for name, array in answers.items()
     ]
-    path = tmp_path / "shelf" / "key" / "answers.npz"
+    path = tmp_path / "cache" / "key" / "answers.npz"
     path.write_bytes(path.read_bytes()[:-30])
     assert cache.load_answers("key") is None
 
@@ -73,7 +73,7 @@ def test_an_entry_that_fails_to_be_written_leaves_nothing(cache: Cache, tmp_path
     """A write that fails leaves no entry and no temporary folder."""
     with pytest.raises(ValueError, match="Object arrays"):
         cache.save_answers("key", {"y": np.array([object()])})
-    assert list((tmp_path / "shelf").iterdir()) == []
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_another_origin_has_other_keys(tmp_path: Path) -> None:
@@ -89,4 +89,4 @@ def test_sweeping_keeps_what_is_named_and_the_logs(cache: Cache, tmp_path: Path)
     cache.logs("slim/2-finetune").mkdir(parents=True)
     cache.scratch("unfinished")
     cache.sweep(["kept"])
-    assert sorted(path.name for path in (tmp_path / "shelf").iterdir()) == ["kept", "logs"]
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["kept", "logs"]

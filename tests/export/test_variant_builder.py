@@ -30,7 +30,7 @@ def open_builder(
     trained = read_trained(recipe.source, path.parent, recipe.task)
 
     def open_one(announced: list[str]) -> VariantBuilder:
-        cache = Cache(tmp_path / "shelf", "origin")
+        cache = Cache(tmp_path / "cache", "origin")
         return VariantBuilder(
             recipe, trained, data, cache, lambda text: announced.append(text.split(": ")[1])
         )

@@ -16,7 +16,7 @@ from serve.base.access import Access
 from serve.base.routing import Routes
 from serve.base.settings import Settings
 from serve.bundles.repository import read_repository
-from serve.counting.census import Watch
+from serve.counting.rollout_counter import Watch
 from serve.engine.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
 from serve.engine.placement import LocalPlacement, Placement
 from serve.engine.registry import Place, Registry

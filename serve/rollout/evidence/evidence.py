@@ -62,7 +62,7 @@ class Evidence(Record):
     before: KeyCounts = KeyCounts()
     # Counts of keys in the rollout before the first step.
     past: KeyCounts = KeyCounts()
-    # Gateway -> the number of its last sheet that is included.
+    # Gateway -> the number of its last count delta that is included; older stores have it under this name.
     sheets: Mapping[str, int] = {}
     # None: no earlier evidence counts.
     carried: Carried | None = None

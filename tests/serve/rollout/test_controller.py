@@ -173,18 +173,18 @@ def test_whom_the_policy_names_is_told_of_each_change(keeping: LocalKeeper, gate
 
 
 def test_a_sheet_of_a_rollout_that_is_over_counts_nowhere(keeping: LocalKeeper, gateway: Gateway) -> None:
-    """A sheet of a finished rollout does not count in the next one."""
+    """A delta of a finished rollout does not count in the next one."""
     first = keeping.start()
     gateway.hear(keeping)
     gateway.serve(100)
     keeping.commands.act(first.rollout.rollout, "abort", ActRequest(), "ann")
     keeping.start()
-    census = gateway.census
-    assert census is not None
-    sheet = census.sheet(1, {})
-    assert sheet is not None
-    keeping.controller.take("digits", "one", sheet)
-    keeping.controller.take("nobody", "one", sheet)
+    counter = gateway.counter
+    assert counter is not None
+    delta = counter.delta(1, {})
+    assert delta is not None
+    keeping.controller.take("digits", "one", delta)
+    keeping.controller.take("nobody", "one", delta)
     keeping.tick()
     assert keeping.state.present.evidence.shadow.pairs == 0
     assert keeping.controller.written("one") == {}
@@ -220,10 +220,10 @@ def test_labels_of_the_shadow_convict_one_bad_class(keeping: LocalKeeper, gatewa
         classes = {each: number % 10 for number, each in enumerate(ids)}
         wrong = set(ids[::10][:3])
         gateway.serve(100)
-        assert gateway.census is not None
+        assert gateway.counter is not None
         tops = {each: (right, 9 - right if each in wrong else right) for each, right in classes.items()}
-        gateway.census.copies.matched |= tops
-        gateway.census.copies.classes = 10
+        gateway.counter.copies.matched |= tops
+        gateway.counter.copies.classes = 10
         gateway.report(keeping)
         keeping.tick()
         gateway.report(keeping)

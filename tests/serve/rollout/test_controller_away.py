@@ -92,7 +92,7 @@ def test_harm_rolls_back_while_the_store_is_away(keeping: LocalKeeper) -> None:
     keeping.start(WIDE)
     with away(keeping):
         for number in range(20):
-            # A gateway has one sheet on its way at a time, so each round uses another gateway.
+            # A gateway has one delta on its way at a time, so each round uses another gateway.
             gateway = Gateway(f"gateway{number}")
             gateway.report(keeping)
             gateway.serve(4000, errors=(0, 900))
@@ -124,7 +124,7 @@ def test_nothing_is_promoted_while_the_store_is_away(keeping: LocalKeeper, gatew
 
 
 def test_what_is_not_written_is_not_acknowledged(keeping: LocalKeeper, gateway: Gateway) -> None:
-    """A sheet is acknowledged only after it is written."""
+    """A delta is acknowledged only after it is written."""
     keeping.start(SKIP)
     gateway.report(keeping)
     gateway.serve(500)

@@ -124,7 +124,7 @@ def test_a_write_that_fails_loses_nothing_that_came(
 def test_news_of_another_keeper_loses_nothing_that_came(
     keeping: LocalKeeper, gateway: Gateway, file: str
 ) -> None:
-    """A follower drops its sheets after another keeper's entry and gets them again from the gateways."""
+    """A follower drops its deltas after another keeper's entry and gets them again from the gateways."""
     other = LocalKeeper(file, keeping.clock)
     keeping.start(SKIP)
     other.tick(0)
