@@ -5,18 +5,11 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from loadtests.candidate_comparison import Ratio, WeighedEvents
 from loadtests.judging.contention import is_contended, tell
-from loadtests.report import (
-    Check,
-    CheckOutcome,
-    Environment,
-    Interval,
-    LoadReport,
-    Ratio,
-    RequestCost,
-    VariantReport,
-    WeighedEvents,
-)
+from loadtests.load_verdict import Check, CheckOutcome
+from loadtests.report import Environment, LoadReport
+from loadtests.variant_report import Interval, RequestCost, VariantReport
 from serve.base.record import Record
 
 R = TypeVar("R", bound=Record)

@@ -3,13 +3,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from loadtests.capacity_record import Probe
 from loadtests.judging.checks import OVER_LIMIT
 from loadtests.judging.confidence import bound_rate
 from loadtests.judging.limits import Limits
 from loadtests.judging.probe import ALPHA, PROOF_REQUESTS, StopRule, judge_probe
 from loadtests.judging.search import RateTrial
 from loadtests.load_plan import LoadPlan, steady
-from loadtests.report import CheckOutcome, Probe
+from loadtests.load_verdict import CheckOutcome
 from loadtests.sending.live_counters import LiveCounters
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.samples import Samples
