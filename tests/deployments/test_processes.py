@@ -52,12 +52,12 @@ def test_a_signal_that_was_swallowed_is_raised_later() -> None:
     """A KeyboardInterrupt that was swallowed is raised by the next `stop_if_signalled`."""
     code = """
 import os, signal
-from deployments.processes import stop_if_asked, stop_on_signals
+from deployments.processes import stop_if_signalled, stop_on_signals
 stop_on_signals()
-stop_if_asked()
+stop_if_signalled()
 try: os.kill(os.getpid(), signal.SIGTERM)
 except KeyboardInterrupt: pass
-stop_if_asked()
+stop_if_signalled()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGINT
