@@ -26,7 +26,7 @@ def test_reads_the_shipped_recipe() -> None:
 
 def test_a_metric_has_a_short_form() -> None:
     """A function alone is a metric of which more is better."""
-    recipe = load_recipe(Path("export/recipes/digits.yaml")).model_dump(mode="json")
+    recipe = load_recipe(Path("export/recipes/digits.yaml")).model_dump(mode="json", exclude_unset=True)
     short, long = (
         Recipe.parse({**recipe, "metric": each}, "r").metric for each in ("m:f", {"function": "m:f"})
     )
