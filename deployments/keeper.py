@@ -144,6 +144,7 @@ class Keeper:
             stored = await asyncio.to_thread(read_stored, self._plan.repository, model)
             if variant is not None:
                 stored.require_servable(variant)
+            self._plan.require_proven(stored)
             requested = list(stored.servable) if variant is None else [variant]
             failures = await self._load(stored, requested, whole=variant is None)
         if failures:

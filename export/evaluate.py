@@ -9,6 +9,7 @@ import numpy as np
 from export.artifacts import Exported, Trained
 from export.cache import Shelf
 from export.data.datasets import Data, Split
+from export.data_source import DataRandom
 from export.errors import ExportFailed
 from export.max_length import find_max_length, require_max_length
 from export.onnx.free_sizes import read_free_sizes
@@ -177,6 +178,7 @@ class Scale:
             variant=variant,
             baseline=self._recipe.baseline,
             rejected=judge(self._recipe.floor, quality, self._classes),
+            random_rows=isinstance(self._recipe.data, DataRandom),
             rows="alone" if session.alone else "together",
             mixed_by=self._mixers.get(variant),
             files=tuple(describe_file(path, content) for path, content in sorted(contents.items())),

@@ -26,7 +26,7 @@ def require_startable(state: ModelState, request: RolloutWanted) -> None:
     _require_all_at_baseline(state)
     if request.policy.shadow.skip and candidate in state.unproven:
         raise RefusedAction(
-            f"{candidate!r} of {model!r} is unproven: it has not been measured on held-out rows, so its "
+            f"{candidate!r} of {model!r} is unproven: it has not been measured on real held-out rows, so its "
             "rollout must begin in the shadow; leave `skip` out of the policy's shadow, or add the variant "
             "with its recipe"
         )

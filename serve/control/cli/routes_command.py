@@ -100,7 +100,7 @@ def table(shown: Mapping[str, Any]) -> str:
     last = f"baseline {baseline}, sticky by {routes['sticky']}, revision {routes['revision']}{running}"
     lines = tabulate(rows, head, disable_numparse=True, colalign=align).splitlines()
     unproven = [
-        f"{name} is unproven: it has not been measured on held-out rows"
+        f"{name} is unproven: it has not been measured on real held-out rows"
         for name, variant in shown["variants"].items()
         if variant.get("unproven")
     ]
