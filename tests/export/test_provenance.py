@@ -48,15 +48,16 @@ def test_the_code_of_the_metric_counts_and_builds_nothing_anew(
     write_recipe: Callable[..., Path], data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A changed metric gives another fingerprint, and the cache of built graphs keeps its key."""
+    folder = Path("tests/export").resolve()
     monkeypatch.chdir(tmp_path)
     recipe = load_recipe(write_recipe(metric={"function": "counted:share", "better": "lower"}))
     trained = Trained(name="tiny", sha256=sha256(b"weights"), assets={})
     made, keys = [], []
     for code in ("def share(): return 0", "def share(): return 1"):
         (tmp_path / "counted.py").write_text(code)
-        origin = describe_origin(recipe, tmp_path, trained, data)
+        origin = describe_origin(recipe, folder, trained, data)
         keys.append(digest_origin(origin))
-        made.append(describe_variants(recipe, tmp_path, origin)["fp32"])
+        made.append(describe_variants(recipe, folder, origin)["fp32"])
     assert keys[0] == keys[1]
     assert made[0].fingerprint != made[1].fingerprint
     assert made[0].metric != made[1].metric
