@@ -146,8 +146,7 @@ class Recipe(Record):
         if isinstance(self.outputs, Mapping) and not isinstance(self.source, OnnxSource):
             raise ValueError(
                 f"outputs {dict(self.outputs)} can rename only those of an ONNX file; torch's outputs have "
-                "an order "
-                f"but no names: write {list(self.outputs)}"
+                f"an order but no names: write {list(self.outputs)}"
             )
         if self.task not in _TRANSFORMERS and isinstance(self.source, HuggingFaceSource):
             raise ValueError(
@@ -162,8 +161,8 @@ class Recipe(Record):
         plain = [name for name, steps in self.variants.items() if not steps]
         if len(plain) != 1:
             raise ValueError(
-                f"variants without steps: {', '.join(plain) or 'none'}; "
-                "exactly one is needed: it is the baseline, such as fp32: []"
+                f"variants without steps: {', '.join(plain) or 'none'}; exactly one is needed: it is the "
+                "baseline, such as fp32: []"
             )
         for variant, steps in self.variants.items():
             if reason := refuse_order(

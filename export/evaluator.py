@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from export.artifacts import Exported, Trained
-from export.cache import Shelf
+from export.cache import Cache
 from export.data.datasets import Data, Split
 from export.data_source import DataRandom
 from export.errors import ExportFailed
@@ -20,7 +20,7 @@ from export.proof.by_label.label_fit import require_maps_fit
 from export.proof.constant_answers import find_unproven
 from export.proof.correlation import add_correlations
 from export.proof.floor import judge, require_meaningful
-from export.proof.graph_stats import dissect
+from export.proof.graph_stats import describe_graph
 from export.proof.held_out import Answers, answers
 from export.proof.mixing import explain_dependence, find_mixer
 from export.proof.output_quality import Meanings, find_changes, measure_outputs, measure_whole, read_meanings
@@ -38,14 +38,14 @@ from serve.engine.session import Session, open_session
 from serve.tasks.task_table import TASKS
 
 
-class Scale:
-    """Holds the variants that are due, loaded by production's own Session, until all are weighed together."""
+class Evaluator:
+    """Holds the variants to measure, loaded by production's own Session, until all are measured together."""
 
-    def __init__(self, recipe: Recipe, trained: Trained, data: Data, shelf: Shelf, home: Path) -> None:
+    def __init__(self, recipe: Recipe, trained: Trained, data: Data, cache: Cache, home: Path) -> None:
         self._recipe = recipe
         self._trained = trained
         self._data = data
-        self._shelf = shelf
+        self._cache = cache
         self._home = home
         self._loaded: dict[str, tuple[Exported, Session]] = {}
         # For each variant whose rows affect each other, the first node at which they do.
@@ -57,7 +57,7 @@ class Scale:
         self.keys: set[str] = set()
 
     def load(self, variant: str, exported: Exported) -> None:
-        """Put a variant on the scale. The held-out split is read here, once per variant. Raises ExportFailed
+        """Add a variant. The held-out split is read here, once per variant. Raises ExportFailed
         or InvalidData, also for a variant whose outputs are no longer what the baseline's are."""
         require_task(self._recipe.task, exported.signature.outputs[0], self._data, self._classes)
         require_rules(self._recipe.rules, exported.signature.outputs)
@@ -72,8 +72,8 @@ class Scale:
             _, _, expected = self._baseline()
             if changes := find_changes(self._meanings(expected), expected, actual):
                 raise ExportFailed(
-                    f"{session.name} no longer says what the baseline says: {changes}; who reads the one "
-                    "would misread the other: let the variant end as the baseline ends, such as in a softmax"
+                    f"{session.name} no longer answers in the form of the baseline: {changes}; clients "
+                    "would misread one of them: end the variant as the baseline does, such as in a softmax"
                 )
         else:
             expected = actual
@@ -111,8 +111,8 @@ class Scale:
         self._mixers[variant] = mixer
         return Session(exported.graph, exported.signature, name, alone=True, sizes=sizes)
 
-    def weigh(self, provenance: Mapping[str, Provenance], announce: Callable[[str], object]) -> None:
-        """Measure everything on the scale beside the baseline, and write the bundles."""
+    def measure(self, provenance: Mapping[str, Provenance], announce: Callable[[str], object]) -> None:
+        """Measure all loaded variants in one run with the baseline, and write the bundles."""
         if not self._loaded:
             return
         baseline = self._recipe.baseline
@@ -125,7 +125,7 @@ class Scale:
         unproven = find_unproven(self._recipe, meanings, expected, labels, self._metric)
         longest = find_max_length(session, self._data.calibration)
         for variant, (exported, its_session) in self._loaded.items():
-            announce(f"{variant}: weigh and write")
+            announce(f"{variant}: measure and write")
             actual = expected if variant == baseline else self._answers(its_session, exported.graph)
             quality = self._measure(meanings, expected, actual, unproven)
             quality = quality.model_copy(update={"metric": self._rated.get(variant)})
@@ -164,9 +164,9 @@ class Scale:
     ) -> None:
         exported, session = self._loaded[variant]
         contents = {MODEL: exported.graph, **self._trained.assets}
-        anatomy = dissect(exported.graph, self._data.held_out)
+        graph_stats = describe_graph(exported.graph, self._data.held_out)
         figures = Figures(
-            **anatomy.model_dump(),
+            **graph_stats.model_dump(),
             model_size_bytes=len(exported.graph),
             parity=exported.parity,
             quality=quality,
@@ -206,11 +206,11 @@ class Scale:
         return graph, session, self._answers(session, graph)
 
     def _answers(self, session: Session, graph: bytes) -> Answers:
-        key = self._shelf.key("answers", describe_file(MODEL, graph).sha256)
-        actual = self._shelf.load_answers(key)
+        key = self._cache.key("answers", describe_file(MODEL, graph).sha256)
+        actual = self._cache.load_answers(key)
         if actual is None:
             actual = answers(session, self._data.held_out)
-            self._shelf.save_answers(key, actual)
+            self._cache.save_answers(key, actual)
         if session.name == f"{self._recipe.model}/{self._recipe.baseline}":
             self.keys.add(key)
         return actual
