@@ -24,6 +24,7 @@ from export.proof.graph_stats import describe_graph
 from export.proof.held_out import Answers, answers
 from export.proof.mixing import explain_dependence, find_mixer
 from export.proof.output_quality import Meanings, find_changes, measure_outputs, measure_whole, read_meanings
+from export.proof.own_metric import PairedMetric
 from export.proof.quality import measure
 from export.proof.randomness import require_repeatable
 from export.proof.row_independence import find_dependence
@@ -31,7 +32,7 @@ from export.proof.speed import measure_speed
 from export.proof.task import require_rules, require_task
 from export.recipe import Recipe
 from serve.bundles.bundle import LABELS, MODEL, Bundle, Provenance, describe_file, write_bundle
-from serve.bundles.figures import Figures, Quality, Speed
+from serve.bundles.figures import Figures, MetricFigure, Quality, Speed
 from serve.bundles.meaning import Meaning, Rule
 from serve.engine.session import Session, open_session
 from serve.tasks.task_table import TASKS
@@ -49,6 +50,9 @@ class Evaluator:
         self._loaded: dict[str, tuple[Exported, Session]] = {}
         # For each variant whose rows affect each other, the first node at which they do.
         self._mixers: dict[str, str | None] = {}
+        # The recipe's own metric, once the baseline's is known, and its figure for each variant.
+        self._metric: PairedMetric | None = None
+        self._rated: dict[str, MetricFigure] = {}
         # Cache keys of the answers to keep: the baseline's, for later variants.
         self.keys: set[str] = set()
 
@@ -72,9 +76,22 @@ class Evaluator:
                     "would misread one of them: end the variant as the baseline does, such as in a softmax"
                 )
         else:
+            expected = actual
             first, meaning = next(iter(self._meanings(actual).items()))
             require_meaningful(self._recipe.floor, self._recipe.task, first, meaning, self._labelled)
+        self._rate(variant, expected, actual)
         self._loaded[variant] = exported, session
+
+    def _rate(self, variant: str, expected: Answers, actual: Answers) -> None:
+        """Compute the recipe's own metric, here, because the function may fail for one variant alone."""
+        recipe, labels = self._recipe, self._data.held_out.labels
+        if recipe.metric is None:
+            return
+        if self._metric is None:
+            meaning = next(iter(self._meanings(expected).values()))
+            self._metric = PairedMetric(recipe.metric, expected, labels, meaning, recipe.seed)
+        is_baseline = variant == recipe.baseline
+        self._rated[variant] = self._metric.baseline if is_baseline else self._metric.measure(actual)
 
     def _open(self, variant: str, exported: Exported) -> Session:
         """Open the graph in production's Session.
@@ -105,12 +122,13 @@ class Evaluator:
         graphs = {baseline: graph} | {name: item[0].graph for name, item in self._loaded.items()}
         speed = measure_speed(sessions, graphs, self._data.calibration, announce)
         labels = self._data.held_out.labels
-        unproven = find_unproven(self._recipe, meanings, expected, labels)
+        unproven = find_unproven(self._recipe, meanings, expected, labels, self._metric)
         longest = find_max_length(session, self._data.calibration)
         for variant, (exported, its_session) in self._loaded.items():
             announce(f"{variant}: measure and write")
             actual = expected if variant == baseline else self._answers(its_session, exported.graph)
             quality = self._measure(meanings, expected, actual, unproven)
+            quality = quality.model_copy(update={"metric": self._rated.get(variant)})
             self._write(variant, quality, speed[variant], provenance[variant], longest)
 
     def _measure(

@@ -74,7 +74,7 @@ def _run(recipe: Recipe, folder: Path, out: Path, selected: list[str], force: bo
         say("reading the model and the data")
         trained, data = read_model_and_data(recipe, folder)
         origin = describe_origin(recipe, folder, trained, data)
-        provenance = describe_variants(recipe, origin)
+        provenance = describe_variants(recipe, folder, origin)
         due = [name for name in selected if force or not _is_unchanged(home / name, provenance[name])]
         failed: dict[str, str] = {}
         if due:

@@ -47,7 +47,7 @@ def _measure(recipe: Recipe, folder: Path, stored: StoredModel, variant: str, ca
                 f"{expected}; convert it again"
             )
         origin = describe_origin(recipe, folder, trained, data)
-        provenance = _provenance(describe_variants(recipe, origin)[recipe.baseline], candidate)
+        provenance = _provenance(describe_variants(recipe, folder, origin)[recipe.baseline], candidate)
         evaluator = Evaluator(
             recipe, trained, data, Cache(stored.folder / SHELF, digest_origin(origin)), stored.folder
         )
