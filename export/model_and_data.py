@@ -10,7 +10,7 @@ from export.data.files.load_files import load_files
 from export.data.random.random_rows import make_splits
 from export.data_source import DataFactory, DataRandom, DataSource
 from export.errors import InvalidData
-from export.factories import call_factory
+from export.factories import call_factory, import_function
 from export.proof.floor import require_defined, require_measurable
 from export.recipe import Recipe
 from export.reproducible import seed_everything
@@ -23,6 +23,8 @@ from serve.bundles.meaning import Task
 def read_model_and_data(recipe: Recipe, folder: Path) -> tuple[Trained, Data]:
     """Return the trained model and the splits of the recipe in `folder`. Raises InvalidSource or
     InvalidData."""
+    if recipe.metric is not None:
+        import_function("metric", recipe.metric.function)
     trained = read_trained(recipe.source, folder, recipe.task)
     seed_everything(recipe.seed)
     data, names = _load_data(recipe.data, folder, trained, recipe.task)

@@ -68,6 +68,8 @@ class Provenance(Record):
     task: str
     # The recipe's rules by output.
     rules: Mapping[str, JsonValue] = {}
+    # The recipe's own metric with the digest of its code; None: it has none.
+    metric: Mapping[str, JsonValue] | None = None
     seed: int
     # The number of torch threads during the export.
     threads: int

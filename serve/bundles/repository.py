@@ -89,8 +89,8 @@ def read_model(folder: Path) -> StoredModel:
     for name, bundle in bundles.items():
         if (bundle.model, bundle.variant) != (folder.name, name):
             raise InvalidBundle(
-                f"{folder / name} says it is {bundle.model}/{bundle.variant}: "
-                "a bundle's folder must have the name of its variant; move it back"
+                f"{folder / name} says it is {bundle.model}/{bundle.variant}: a bundle's folder must have "
+                "the name of its variant; move it back"
             )
         if bundle.signature != bundles[baseline].signature:
             raise InvalidBundle(
