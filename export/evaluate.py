@@ -33,6 +33,7 @@ from serve.bundles.bundle import LABELS, MODEL, Bundle, Provenance, describe_fil
 from serve.bundles.figures import Figures, Quality, Speed
 from serve.bundles.meaning import Meaning, Rule
 from serve.engine.session import Session, open_session
+from serve.tasks.join_outputs import join_outputs
 from serve.tasks.task_table import TASKS
 
 
@@ -65,7 +66,9 @@ class Scale:
         actual = self._answers(session, exported.graph)
         if variant != self._recipe.baseline:
             _, _, expected = self._baseline()
-            if changes := find_changes(self._meanings(expected), expected, actual):
+            meanings = self._meanings(expected)
+            joined = (join_outputs(meanings, each) for each in (expected, actual))
+            if changes := find_changes(meanings, *joined):
                 raise ExportFailed(
                     f"{session.name} no longer says what the baseline says: {changes}; who reads the one "
                     "would misread the other: let the variant end as the baseline ends, such as in a softmax"
@@ -100,6 +103,7 @@ class Scale:
         baseline = self._recipe.baseline
         graph, session, expected = self._baseline()
         meanings = self._meanings(expected)
+        expected = join_outputs(meanings, expected)
         sessions = {baseline: session} | {name: item[1] for name, item in self._loaded.items()}
         graphs = {baseline: graph} | {name: item[0].graph for name, item in self._loaded.items()}
         speed = measure_speed(sessions, graphs, self._data.calibration, announce)
@@ -108,7 +112,9 @@ class Scale:
         longest = find_max_length(session, self._data.calibration)
         for variant, (exported, its_session) in self._loaded.items():
             announce(f"{variant}: weigh and write")
-            actual = expected if variant == baseline else self._answers(its_session, exported.graph)
+            actual = expected
+            if variant != baseline:
+                actual = join_outputs(meanings, self._answers(its_session, exported.graph))
             quality = self._measure(meanings, expected, actual, unproven)
             self._write(variant, quality, speed[variant], provenance[variant], longest)
 

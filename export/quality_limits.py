@@ -21,6 +21,11 @@ class Floor(Record):
     auc_drop: Share | None = None
     miou_drop: Share | None = None
     worst_class_drop: Share | None = None
+    map_drop: Share | None = None
+    map50_drop: Share | None = None
+    recall_drop: Share | None = None
+    ndcg_drop: Share | None = None
+    mrr_drop: Share | None = None
     r2_drop: NotNegative | None = None
     # How far an error may be above the baseline's, as a share of the baseline's. These need labels.
     mae_rise: NotNegative | None = None
