@@ -1,6 +1,7 @@
 """Computes the mean average precision and the recall of detections, and their change from the baseline to the
 variant."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,7 @@ def compare_detections(
     boxes = (labels[..., 4, None] == classes).sum(axis=1).astype(np.float64)
     matches = [match_boxes(rule, labels, each) for each in (baseline, variant)]
     exact, coarse = (
-        _Sides(*(_tabulate(each, classes, most) for each in matches), boxes)
+        _Sides([_tabulate(each, classes, most) for each in matches], boxes)
         for most in (max(len(each.row) for each in matches), _MOST_GROUPS)
     )
     first, second = (side[0] for side in exact.figures(exact.table.sum(axis=0)[None]))
@@ -90,11 +91,11 @@ class _Side:
 class _Sides:
     """The counts of both variants beside the labelled boxes of each class, `boxes`, [rows, classes]."""
 
-    def __init__(self, baseline: _Side, variant: _Side, boxes: Floats) -> None:
-        self._sides = (baseline, variant)
+    def __init__(self, sides: Sequence[_Side], boxes: Floats) -> None:
+        self._sides = sides
         self._boxes = boxes
         self._ends = np.cumsum([side.table.shape[1] for side in self._sides])
-        self.table = _join(baseline.table, variant.table, csr_array(boxes))
+        self.table = _join(*(side.table for side in sides), csr_array(boxes))
 
     def figures(self, sums: Floats) -> tuple[Floats, Floats]:
         """The figures of both variants, each [draws, 3], from sums of the table."""

@@ -128,7 +128,7 @@ def test_an_answer_without_detections_has_no_precision(empty: bool) -> None:
     labels, before, _ = make()
     nothing = np.where(np.arange(6) == 4, 0, before).astype(np.float32)
     sides = (before, nothing) if empty else (nothing, before)
-    found = compare_detections(FINAL, labels, *sides, seed=0)
+    found = compare_detections(FINAL, labels, sides[0], sides[1], seed=0)
     assert (found["map"].value == 0) is empty
     assert (found["recall"].value == 0) is empty
 
