@@ -34,6 +34,7 @@ def serve(arguments: list[str]) -> int:
             "grants": None if options.tokens is None else read_grants(options.tokens),
             "store": options.store or f"sqlite:///{options.repository.resolve() / _STORE}",
             "seal_key": _seal_key(options),
+            "unproven": options.unproven,
             "settings": _parse_settings(options.set),
         },
         "serve",
@@ -74,6 +75,11 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         default=Path("models"),
         help="the folder of models; default: models",
+    )
+    parser.add_argument(
+        "--unproven",
+        action="store_true",
+        help="also serve models that were exported with random rows, of whose quality nothing is known",
     )
     _add_listening(parser)
     _add_placement(parser)

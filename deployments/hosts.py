@@ -92,7 +92,7 @@ class Hosts:
                 folder=str(copy),
                 host=copy.name if apart else None,
                 full_rows=bundle.full_rows(_CALL_MS if apart else 0.0),
-                unproven=bundle.unproven,
+                unproven=not bundle.proven,
             )
             if apart:
                 await self._start(version)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.catalog_file import CatalogFile
-from deployments.gateway_reports import Gateways, Reply, Report, aborts_folder, journals_of
+from deployments.gateway_reports import GatewayReport, Gateways, KeeperReply, aborts_folder, journals_of
 from deployments.hosts import Hosts
 from deployments.logs import forgive_logs
 from deployments.loopback import close_doors
@@ -90,14 +90,14 @@ class Keeper:
         if self._ticking.done():
             raise CounterweightError("the keeper no longer judges its rollouts")
 
-    async def sync(self, report: Report) -> Reply:
+    async def sync(self, report: GatewayReport) -> KeeperReply:
         """Accept a gateway's report."""
         self._gateways.hear(report)
         self._hosts.hear_shapes(report.shapes)
-        for model, sheet in report.sheets.items():
-            self._controller.take(model, report.gateway, sheet)
+        for model, delta in report.deltas.items():
+            self._controller.take(model, report.gateway, delta)
         self._heed(report.trips.values())
-        return Reply(
+        return KeeperReply(
             catalog=None if report.revision == self._catalog.revision else self._catalog,
             others=self._gateways.loads(without=report.gateway),
             written=self._controller.written(report.gateway),
@@ -144,6 +144,7 @@ class Keeper:
             stored = await asyncio.to_thread(read_stored, self._plan.repository, model)
             if variant is not None:
                 stored.require_servable(variant)
+            self._plan.require_proven(stored)
             requested = list(stored.servable) if variant is None else [variant]
             failures = await self._load(stored, requested, whole=variant is None)
         if failures:

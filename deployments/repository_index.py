@@ -59,7 +59,7 @@ def describe_bundles(stored: StoredModel, catalog: Catalog) -> Bundles:
             loaded=loaded.get(name),
             rejected=bundle.rejected,
             figures=bundle.figures,
-            unproven=bundle.unproven,
+            unproven=not bundle.proven,
         )
         for name, bundle in stored.bundles.items()
     }
@@ -89,7 +89,7 @@ def _entry(
 ) -> IndexEntry:
     if variant in loaded:
         if not reason and loaded[variant].unproven:
-            reason = "it is unproven: it has not been measured on held-out rows"
+            reason = "it is unproven: it has not been measured on real held-out rows"
         # A served variant can still have a reason why its newer version is not served.
         return IndexEntry(name=model, version=variant, state="READY", reason=reason)
     rejected = bundles[variant].rejected

@@ -22,7 +22,7 @@ from serve.base.errors import CounterweightError, ModelFailed, VariantUnavailabl
 from serve.base.settings import Settings
 from serve.base.tensor import Arrays
 from serve.engine.catalog import LoadedVariant
-from serve.engine.placement import Run, Together
+from serve.engine.placement import LocalPlacement, Run
 from serve.engine.session import open_session
 
 _DEPLOYMENT = "variant"
@@ -38,7 +38,7 @@ class VariantReplica:
         close_doors()
         forgive_logs()
         self._settings = settings
-        self._host = Together(open_session(Path(folder), threads=settings.threads))
+        self._host = LocalPlacement(open_session(Path(folder), threads=settings.threads))
         self._grown_from = _resident_bytes()
 
     async def run(self, arrays: dict[str, NDArray[np.generic]]) -> Run:
@@ -66,7 +66,7 @@ class VariantReplica:
         self._host.warm()
 
 
-class Apart:
+class ReplicaPlacement:
     """The placement behind a Ray handle: one call per batch."""
 
     def __init__(self, host: str, replicas: int) -> None:

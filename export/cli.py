@@ -66,8 +66,8 @@ def describe_remarks(result: "Result") -> str:
         lines.append(f"unchanged, not built again: {', '.join(kept)} (build them with --force)")
     if result.stale:
         lines.append(
-            f"not up to date with this recipe: {', '.join(result.stale)} "
-            "(export them again, or remove their folders)"
+            f"not up to date with this recipe: {', '.join(result.stale)} (export them again, or remove their "
+            "folders)"
         )
     lines.append(f"report: {result.report}")
     return "\n".join(lines) + "\n"

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Literal
 
-from loadtests.report import CheckOutcome, Probe
+from loadtests.capacity_record import Probe
+from loadtests.load_verdict import CheckOutcome
 
 # The search ends when the highest passed and the lowest failed rate are within this factor.
 GAP = 1.05

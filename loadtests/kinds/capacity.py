@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 
+from loadtests.capacity_record import Capacity, Probe
 from loadtests.judging.aggregation import describe_sender
 from loadtests.judging.checks import COMPLETED, decide
 from loadtests.judging.contention import ContentionClock
@@ -17,11 +18,13 @@ from loadtests.judging.request_cost import read_meter, reckon
 from loadtests.judging.search import CONFIRMATIONS, RateTrial, SearchResult, next_trial, stand
 from loadtests.kinds.load import NO_COST
 from loadtests.load_plan import LoadPlan, steady
-from loadtests.report import Capacity, Check, CheckOutcome, LoadReport, Probe, RequestCost, SenderReport
+from loadtests.load_verdict import Check, CheckOutcome
+from loadtests.report import LoadReport, SenderReport
 from loadtests.sending.client import Client
 from loadtests.sending.machine import StealClock, read_environment
 from loadtests.sending.measure import LoadTarget, measure
 from loadtests.sending.measurement import Measurement
+from loadtests.variant_report import RequestCost
 
 _WARMUP_S = 1.0
 # After a probe, the server needs this time to finish its work and to update its metrics.

@@ -11,7 +11,7 @@ from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits
 from loadtests.sending.client import Client
 from loadtests.sending.end_signals import heeded
-from loadtests.sending.live_counters import Live
+from loadtests.sending.live_counters import LiveCounters
 from serve.rollout.state.policy import ErrorGuard, Guards, LatencyGuard, Policy, ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase
 
@@ -76,7 +76,7 @@ class Follower:
         """Return the last phase."""
         return Phase(self.view["rollout"]["phase"])
 
-    def __call__(self, live: Live, now_s: float) -> bool:
+    def __call__(self, live: LiveCounters, now_s: float) -> bool:
         if (now := time.monotonic()) >= self._due:
             self._due = now + _LOOK_EVERY_S
             try:

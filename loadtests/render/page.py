@@ -4,6 +4,7 @@ from pathlib import Path
 
 import jinja2
 
+from loadtests.load_verdict import CheckOutcome
 from loadtests.render.comparison_tables import list_probes
 from loadtests.render.findings import list_findings
 from loadtests.render.format import (
@@ -24,7 +25,7 @@ from loadtests.render.report_grids import make_grids
 from loadtests.render.search_plot import draw_search
 from loadtests.render.svg import Picture, make_keys
 from loadtests.render.timeline_plot import draw_course
-from loadtests.report import CheckOutcome, LoadReport
+from loadtests.report import LoadReport
 
 _FOLDER = Path(__file__).parent
 _ASKED = {

@@ -6,8 +6,9 @@ from itertools import pairwise
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from loadtests.load_timeline import LoadTimeline
 from loadtests.render.svg import INK, Key, Picture, draw, mark_limit
-from loadtests.report import LoadReport, LoadTimeline
+from loadtests.report import LoadReport
 
 Drawer = Callable[[Axes], None]
 

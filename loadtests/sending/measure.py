@@ -16,12 +16,12 @@ from loadtests.judging.contention import ContentionClock
 from loadtests.load_plan import LoadPlan
 from loadtests.sending.arrivals import make_schedule
 from loadtests.sending.end_signals import heeded
-from loadtests.sending.live_counters import Live
+from loadtests.sending.live_counters import LiveCounters
 from loadtests.sending.machine import StealClock
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.model_metadata import ModelMetadata
 from loadtests.sending.payloads import Payloads
-from loadtests.sending.progress_log import Progress
+from loadtests.sending.progress_log import ProgressLog
 from loadtests.sending.user import CONCURRENCY, InferUser, UserLoad
 
 # An answer that takes longer than this after the last arrival counts as a failure.
@@ -41,7 +41,7 @@ def measure(
     plan: LoadPlan,
     target: LoadTarget,
     limit_ms: float | None = None,
-    is_enough: Callable[[Live, float], bool] | None = None,
+    is_enough: Callable[[LiveCounters, float], bool] | None = None,
 ) -> Measurement:
     """Send the plan's requests and return the measurement; Ctrl-C, SIGTERM and SIGHUP end the run early.
 
@@ -52,9 +52,9 @@ def measure(
         int(index): target.payloads.encode(int(index), binary=plan.binary) for index in set(schedule.payload)
     }
     steal, contention = StealClock(), ContentionClock()
-    progress = Progress(plan)
+    progress = ProgressLog(plan)
 
-    def look(live: Live, now_s: float) -> bool:
+    def look(live: LiveCounters, now_s: float) -> bool:
         progress(live, now_s)
         return is_enough is not None and is_enough(live, now_s)
 
@@ -74,7 +74,7 @@ def measure(
             metadata=target.metadata,
             headers=target.headers,
             drain_s=DRAIN_S,
-            live=Live(limit_ms=limit_ms),
+            live=LiveCounters(limit_ms=limit_ms),
             on_sent=bar.update,
             is_enough=look,
         )

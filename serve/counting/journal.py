@@ -14,8 +14,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from serve.counting.census import Census, Watch
 from serve.counting.ledger import Account, Ledger, make_file, read_ledger
+from serve.counting.rollout_counter import RolloutCounter, Watch
 
 _log = logging.getLogger("counterweight.journal")
 # The files of a gateway: its runs, locked while it lives, and one ledger per rollout.
@@ -68,17 +68,17 @@ class Journal:
             self._marks[name] = Mark(mapped, self._turn)
         return self._marks[name]
 
-    def census(self, model: str, watch: Watch) -> Census:
-        """A new census for a rollout; without a ledger if there is no space for one."""
+    def counter(self, model: str, watch: Watch) -> RolloutCounter:
+        """A new counter for a rollout; without a ledger if there is no space for one."""
         path = self._folder / f"{self._gateway}.{next(self._serial)}{_LEDGER}"
         header = {"model": model, **watch.model_dump(include={"rollout", "baseline", "candidate"})}
         try:
-            return Census(watch, Ledger(path, header))
+            return RolloutCounter(watch, Ledger(path, header))
         except OSError as error:
             _log.warning(
                 "the counts of rollout %s will be lost if this gateway dies: %s", watch.rollout, error
             )
-            return Census(watch)
+            return RolloutCounter(watch)
 
 
 def stand(folder: Path) -> int:

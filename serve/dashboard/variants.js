@@ -97,7 +97,7 @@ function role(name, routes, view, unproven) {
   const parts = [];
   if (name === routes.baseline) parts.push("baseline");
   if (view && !over(view.rollout.phase) && name === view.rollout.plan.candidate) parts.push("candidate");
-  if (unproven) parts.push("unproven: not measured on held-out rows");
+  if (unproven) parts.push("unproven: not measured on real held-out rows");
   if (routes.shadows[name]) parts.push(`shadow, ${percent(routes.shadows[name])} copied`);
   return parts.join(", ");
 }

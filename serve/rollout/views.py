@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from serve.base.url import parse_url
-from serve.counting.census import Disagreement
+from serve.counting.count_delta import Disagreement
 from serve.rollout.api_records import RolloutLine, RolloutView, TrailLine
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.judging.advice import advise

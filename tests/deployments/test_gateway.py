@@ -16,13 +16,13 @@ import pytest
 from ray.exceptions import ActorDiedError
 
 from deployments.gateway import Gateway
-from deployments.gateway_reports import Reply, Report, journals_of
+from deployments.gateway_reports import GatewayReport, KeeperReply, journals_of
 from deployments.keeper_proxy import RemoteRepository
 from deployments.ports import free_ports
 from deployments.server_plan import ServerPlan
 from serve.base.errors import InvalidBundle, RejectedBundle, VariantUnavailable
-from serve.counting.census import Watch
 from serve.counting.journal import find_dead, read_running, stand
+from serve.counting.rollout_counter import Watch
 from serve.engine.catalog import Catalog
 from serve.engine.keeper_silence import LATE_S, KeeperSilence
 from serve.engine.session import Session, open_session
@@ -41,16 +41,16 @@ class Sync:
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
-        self.reports: list[Report] = []
+        self.reports: list[GatewayReport] = []
         # `remote` raises this error instead of an answer, if it is set.
         self.error: Exception | None = None
 
-    async def remote(self, report: Report) -> Reply:
+    async def remote(self, report: GatewayReport) -> KeeperReply:
         self.reports.append(report)
         if self.error is not None:
             raise self.error
         newer = report.revision != self.catalog.revision
-        return Reply(catalog=self.catalog if newer else None, others={}, written={})
+        return KeeperReply(catalog=self.catalog if newer else None, others={}, written={})
 
     async def settle(self) -> None:
         """Return once the gateway serves the newest catalog."""
@@ -193,7 +193,7 @@ def test_a_change_is_told_when_the_old_version_has_answered(
         return hosts[-1]
 
     async def scenario() -> tuple[int, int]:
-        monkeypatch.setattr("deployments.gateway.Together", make_host)
+        monkeypatch.setattr("deployments.gateway.LocalPlacement", make_host)
         async with running(repository) as (sync, client, _, _):
             old = list(hosts)
             for host in old:

@@ -37,8 +37,9 @@ def home(repository: Path, make_bundle: MakeBundle) -> Path:
         {"data": {"held_out": DataSplit(rows=10, sha256=sha256(b"others"))}},
         {"task": "embedding"},
         {"floor": {"agreement": 0.9}},
+        {"metric": {"function": "m:f", "better": "lower", "code_sha256": "0" * 64}},
     ],
-    ids=["trained model", "data", "task", "floor"],
+    ids=["trained model", "data", "task", "floor", "metric"],
 )
 def test_another_baseline_rejects_what_was_compared_with_the_old_one(
     home: Path, update: dict[str, Any]

@@ -25,11 +25,11 @@ def test_nothing_is_lost_when_a_gateway_is_killed(tmp_path: Path, counts: int) -
     reported."""
     said = killed_after(tmp_path, counts)
     [account] = read_accounts(tmp_path, "one")
-    whole = [line for lines in account.sheets.values() for line in lines if line.bucket is None]
-    told = 100 * (min(account.sheets) - 1)
+    whole = [line for lines in account.deltas.values() for line in lines if line.bucket is None]
+    told = 100 * (min(account.deltas) - 1)
     requests = told + sum(line.numbers[0] for line in whole)
     assert requests in (said, said + 1)
-    # One request of three fails and one hangs, whichever sheet admitted it.
+    # One request of three fails and one hangs, whichever delta admitted it.
     errors = sum(line.numbers[1] for line in whole)
     assert abs(errors - (requests - told) / 3) < 2
     assert abs(sum(line.in_flight for line in whole) - requests / 3) < 2
@@ -56,7 +56,7 @@ def test_of_a_deleted_journal_nothing_is_left(tmp_path: Path) -> None:
     """Deleting a journal removes its files and keeps those of other gateways."""
     killed_after(tmp_path, 10)
     other = Journal(tmp_path, "other")
-    other.census("digits", WATCH)
+    other.counter("digits", WATCH)
     delete_journal(tmp_path, "one")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.1.ledger", "other.runs"]
 
@@ -114,7 +114,7 @@ def test_of_a_server_that_stops_only_what_is_of_use_stays(tmp_path: Path) -> Non
     for folder in (one, two):
         os.close(stand(folder))
         Journal(folder, "g")
-    Journal(one, "h").census("digits", WATCH)
+    Journal(one, "h").counter("digits", WATCH)
     clear(one)
     clear(two)
     assert [path.name for path in one.parent.iterdir()] == ["cw-1"]
