@@ -15,7 +15,7 @@ from ray.serve.handle import DeploymentHandle
 from deployments.gateway_reports import GatewayReport, aborts_folder, journals_of
 from deployments.keeper import Keeper
 from deployments.keeper_proxy import RemoteControl, RemoteRepository
-from deployments.logs import forgive_logs
+from deployments.logs import ignore_log_errors
 from deployments.loopback import close_doors
 from deployments.server_plan import ServerPlan
 from deployments.variant_replica import ReplicaPlacement
@@ -50,7 +50,7 @@ class Gateway:
         self, plan: ServerPlan, keeper: "DeploymentHandle[Keeper]", scratch: str
     ) -> None:
         close_doors()
-        forgive_logs()
+        ignore_log_errors()
         self._plan = plan
         self._keeper = keeper
         self._name = uuid.uuid4().hex
@@ -119,7 +119,7 @@ class Gateway:
             shapes=self._registry.shapes(),
         )
         reply = await self._keeper.sync.remote(report)
-        self._registry.judging.hear(reply.unjudged_s)
+        self._registry.judging.note_reply(reply.unjudged_s)
         self._registry.others = reply.others
         self._registry.acknowledge(reply.written)
         if reply.catalog is not None:

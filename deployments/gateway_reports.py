@@ -75,7 +75,7 @@ class Gateways:
         self._gone: dict[str, Loads] = {}
         self._long_gone: Loads = {}
 
-    def hear(self, report: GatewayReport) -> None:
+    def receive(self, report: GatewayReport) -> None:
         """Store the report of a gateway."""
         now = time.monotonic()
         self._heard[report.gateway] = (now, report)

@@ -64,7 +64,7 @@ class Hosts:
         await asyncio.gather(*map(bring, requested))
         return loaded, failures
 
-    def hear_shapes(self, reported: Mapping[str, Sequence[Shape]]) -> None:
+    def store_shapes(self, reported: Mapping[str, Sequence[Shape]]) -> None:
         """Add shapes that a gateway has seen, by model; every host uses them to warm up."""
         for model, shapes in reported.items():
             news = [self._shapes[model].see(shape) for shape in shapes]

@@ -11,7 +11,7 @@ from typing import Any
 from deployments.catalog_file import CatalogFile
 from deployments.gateway_reports import GatewayReport, Gateways, KeeperReply, aborts_folder, journals_of
 from deployments.hosts import Hosts
-from deployments.logs import forgive_logs
+from deployments.logs import ignore_log_errors
 from deployments.loopback import close_doors
 from deployments.meter import Meter
 from deployments.repository_index import describe_bundles, find_loaded, list_variants, read_stored
@@ -48,7 +48,7 @@ class Keeper:
     async def __init__(self, plan: ServerPlan, scratch: str, server: int) -> None:  # type: ignore[misc]
         """`server` is the id of the process that started everything."""
         close_doors()
-        forgive_logs()
+        ignore_log_errors()
         self._plan = plan
         self._hosts = Hosts(plan, Path(scratch))
         self._saved = CatalogFile(Path(scratch) / "catalog.json")
@@ -64,7 +64,9 @@ class Keeper:
         self._store = await self._thread.wait(Store, plan.store, "keeper", plan.seal_key)
         self._timeline = Timeline()
         self._webhooks = Webhooks()
-        self._controller = Controller(self._store, self._timeline, self._webhooks.tell, Outbox(Path(scratch)))
+        self._controller = Controller(
+            self._store, self._timeline, self._webhooks.notify, Outbox(Path(scratch))
+        )
         self._commands = Commands(self._controller, self._store, self._timeline)
         self._at_once = MemoryOperations(self._controller)
         if (saved := self._saved.read()) is not None:
@@ -92,8 +94,8 @@ class Keeper:
 
     async def sync(self, report: GatewayReport) -> KeeperReply:
         """Accept a gateway's report."""
-        self._gateways.hear(report)
-        self._hosts.hear_shapes(report.shapes)
+        self._gateways.receive(report)
+        self._hosts.store_shapes(report.shapes)
         for model, delta in report.deltas.items():
             self._controller.take(model, report.gateway, delta)
         self._heed(report.trips.values())

@@ -35,7 +35,7 @@ def list_variants(
     return entries
 
 
-def tell_unserved(stored: StoredModel) -> list[str]:
+def describe_unserved(stored: StoredModel) -> list[str]:
     """A line for each variant on disk that was rejected, with the reason."""
     return [f"not served: {name}: it was rejected: {reason}" for name, reason in stored.rejected.items()]
 

@@ -16,7 +16,7 @@ from ray.serve import Application
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments.logs import forgive_logs
+from deployments.logs import ignore_log_errors
 from deployments.loopback import close_doors
 from serve.base.errors import CounterweightError, ModelFailed, VariantUnavailable
 from serve.base.settings import Settings
@@ -36,7 +36,7 @@ class VariantReplica:
 
     def __init__(self, folder: str, settings: Settings) -> None:
         close_doors()
-        forgive_logs()
+        ignore_log_errors()
         self._settings = settings
         self._host = LocalPlacement(open_session(Path(folder), threads=settings.threads))
         self._grown_from = _resident_bytes()

@@ -22,12 +22,12 @@ from export.proof.correlation import add_correlations
 from export.proof.floor import judge, require_meaningful
 from export.proof.graph_stats import describe_graph
 from export.proof.held_out import Answers, answers
-from export.proof.mixing import explain_dependence, find_mixer
 from export.proof.output_quality import Meanings, find_changes, measure_outputs, measure_whole, read_meanings
 from export.proof.own_metric import PairedMetric
 from export.proof.quality import measure
-from export.proof.randomness import require_repeatable
-from export.proof.row_independence import find_dependence
+from export.proof.repeatability.mixing import explain_dependence, find_mixer
+from export.proof.repeatability.randomness import require_repeatable
+from export.proof.repeatability.row_independence import find_dependence
 from export.proof.speed import measure_speed
 from export.proof.task import require_rules, require_task
 from export.recipe import Recipe

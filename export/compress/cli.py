@@ -23,18 +23,18 @@ def compress(arguments: list[str]) -> int:
     # These imports are slow, and --help does not need them.
     from export.cli import describe_remarks, describe_result
     from export.compress.compress_request import CompressRequest, Draft
-    from export.sandbox.isolation import ask_apart, export_apart
+    from export.sandbox.isolation import export_in_sandbox, run_in_sandbox
     from serve.base.errors import CounterweightError
     from serve.tasks.show import table
 
     request = CompressRequest.parse(
         {key: value for key, value in vars(options).items() if key != "json"}, "counterweight compress"
     )
-    answer = ask_apart("draft", request.model_dump(mode="json"), _TIME_LIMIT_S)
+    answer = run_in_sandbox("draft", request.model_dump(mode="json"), _TIME_LIMIT_S)
     draft = Draft.model_validate(answer)
     sys.stderr.write("".join(f"{reason}\n" for reason in draft.reasons))
     try:
-        result = export_apart(draft.path, options.out, None, False)
+        result = export_in_sandbox(draft.path, options.out, None, False)
     except CounterweightError:
         # Without a baseline, other options are wanted rather than another recipe.
         draft.path.unlink(missing_ok=True)

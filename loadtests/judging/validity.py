@@ -8,7 +8,7 @@ import numpy as np
 
 from loadtests.candidate_comparison import Ratio
 from loadtests.judging.aggregation import estimate_quantile
-from loadtests.judging.contention import Contention, count_cores, is_contended, tell
+from loadtests.judging.contention import Contention, count_cores, describe_contention, is_contended
 from loadtests.judging.limits import Limits
 from loadtests.judging.ratios import BEYOND, BLOCK_S, LEAST_BLOCKS, RATIO_CONFIDENCE
 from loadtests.judging.run_length import say_longer
@@ -142,8 +142,8 @@ def _why_late(sender: SenderReport, contention: Contention | None) -> str:
     if sender.cpu_share > CPU_SHARE or contention is None or not is_contended(contention, cores):
         return "lower the rate, or use more senders or a quieter machine"
     return (
-        f"other programs on this machine used the CPU: {tell(contention, cores)}; stop them, or send from "
-        "another machine"
+        f"other programs on this machine used the CPU: {describe_contention(contention, cores)}; stop them, "
+        "or send from another machine"
     )
 
 

@@ -15,7 +15,7 @@ from loadtests.judging.failure_causes import count_causes
 from loadtests.judging.limits import Limits
 from loadtests.judging.probe import PROOF_REQUESTS, StopRule, judge_probe
 from loadtests.judging.request_cost import read_meter, reckon
-from loadtests.judging.search import CONFIRMATIONS, RateTrial, SearchResult, next_trial, stand
+from loadtests.judging.search import CONFIRMATIONS, RateTrial, SearchResult, next_trial, summarize_probes
 from loadtests.kinds.load import NO_COST
 from loadtests.load_plan import LoadPlan, steady
 from loadtests.load_verdict import Check, CheckOutcome
@@ -159,7 +159,7 @@ def _probe(
 
 
 def _describe(variant: _Variant) -> Capacity:
-    result = variant.found or stand(variant.probes)
+    result = variant.found or summarize_probes(variant.probes)
     passed, breach = result.passed, result.breach
     cliff = breach is not None and (
         breach.over_limit.value >= _CLIFF
@@ -178,7 +178,7 @@ def _describe(variant: _Variant) -> Capacity:
 
 
 def _check(name: str, variant: _Variant) -> Check:
-    result = variant.found or stand(variant.probes)
+    result = variant.found or summarize_probes(variant.probes)
     trouble = result.trouble if variant.found else "the search was ended early"
     if trouble is not None:
         outcome, seen = CheckOutcome.INVALID, trouble

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from loadtests.candidate_comparison import Ratio, WeighedEvents
-from loadtests.judging.contention import is_contended, tell
+from loadtests.judging.contention import describe_contention, is_contended
 from loadtests.load_verdict import Check, CheckOutcome
 from loadtests.report import Environment, LoadReport
 from loadtests.variant_report import Interval, RequestCost, VariantReport
@@ -77,7 +77,11 @@ def describe_sender(report: LoadReport) -> str:
 
 def _say_contention(environment: Environment) -> str:
     contention, cores = environment.contention, environment.cores
-    return f"; {tell(contention, cores)}" if contention and is_contended(contention, cores) else ""
+    return (
+        f"; {describe_contention(contention, cores)}"
+        if contention and is_contended(contention, cores)
+        else ""
+    )
 
 
 def say_why(report: LoadReport) -> str:

@@ -13,7 +13,7 @@ from loadtests.report import LoadReport
 Drawer = Callable[[Axes], None]
 
 
-def draw_course(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
+def draw_timeline(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
     """Draw latency, throughput, errors, requests in flight and memory over time; None if no window was
     finished."""
     line = report.timeline

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from loadtests.judging.contention import ContentionClock
 from loadtests.load_plan import LoadPlan
 from loadtests.sending.arrivals import make_schedule
-from loadtests.sending.end_signals import heeded
+from loadtests.sending.end_signals import end_signals
 from loadtests.sending.live_counters import LiveCounters
 from loadtests.sending.machine import StealClock
 from loadtests.sending.measurement import Measurement
@@ -96,7 +96,7 @@ def _walk(url: str, load: UserLoad) -> bool:
     user_class = type("InferUser", (InferUser,), {"load": load})
     environment = Environment(user_classes=[user_class], host=url, catch_exceptions=False)
     runner = environment.create_local_runner()
-    before = {ending: signal.getsignal(ending) for ending in heeded()}
+    before = {ending: signal.getsignal(ending) for ending in end_signals()}
     watchers = [gevent.signal_handler(ending, load.interrupt) for ending in before]
     try:
         with _ready():

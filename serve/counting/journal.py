@@ -81,14 +81,14 @@ class Journal:
             return RolloutCounter(watch)
 
 
-def stand(folder: Path) -> int:
+def lock_folder(folder: Path) -> int:
     """Create and lock the folder for the gateways of a server. The lock is held until the returned file is
     closed. Raises OSError if there is no space."""
     folder.mkdir(parents=True)
     return make_file(folder / _SERVER, b"", 1)
 
 
-def stands(folder: Path) -> bool:
+def is_in_use(folder: Path) -> bool:
     """Whether the server that owns this folder is running."""
     return (folder / _SERVER).exists() and _is_locked(folder / _SERVER)
 
@@ -136,7 +136,7 @@ def delete_journal(folder: Path, gateway: str) -> None:
         path.unlink(missing_ok=True)
     # Delete this file last, because the journal is found by it.
     (folder / f"{gateway}{_RUNS}").unlink(missing_ok=True)
-    if (folder / _SERVER).exists() and not stands(folder):
+    if (folder / _SERVER).exists() and not is_in_use(folder):
         clear(folder)
 
 

@@ -110,15 +110,15 @@ class Admission:
         watch, breaker = self._counter.watch, self._counter.breaker
         ticket, answer = self._ticket, self.answer
         if ticket.choice[2] == watch.baseline:
-            breaker.hear_baseline(failed=failed or left)
+            breaker.note_baseline(failed=failed or left)
         elif ticket.variant == watch.candidate:
             stood_in = answer is not None and answer.variant == watch.baseline
             if stood_in or isinstance(error, _BOTH):
                 # If the candidate has all traffic, this is the only sign of how the baseline is doing.
-                breaker.hear_baseline(failed=not stood_in)
+                breaker.note_baseline(failed=not stood_in)
             failure = type(error).__name__ if answer is None else answer.failure
             if not isinstance(error, _BOTH) and failure != Overloaded.__name__:
-                breaker.hear_candidate("abandoned" if left else failure, ticket.bucket)
+                breaker.note_candidate("abandoned" if left else failure, ticket.bucket)
 
     def _tell_class(self, answer: Answer) -> None:
         top, request_id = top_class(answer.ran.outputs), self._ticket.request_id

@@ -94,7 +94,7 @@ class ServedModel:
         if routes.baseline != self.routes.baseline:
             self.past = PriorCounts()
         self.routes = routes if self.counter is None else self.counter.protected(routes)
-        self.shadows.cast(routes.shadows, self.served, self.counter)
+        self.shadows.assign(routes.shadows, self.served, self.counter)
 
     def protect(self) -> Trip | None:
         """Open the breaker if all of the candidate's requests fail and the baseline is running. The baseline
@@ -118,7 +118,7 @@ class ServedModel:
 
     def close(self) -> None:
         """Drop the waiting copies. The variants are retired separately."""
-        self.shadows.cast({}, {}, None)
+        self.shadows.assign({}, {}, None)
         self._end_census()
 
     def delta(self) -> CountDelta | None:

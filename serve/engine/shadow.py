@@ -223,7 +223,7 @@ class Shadows:
     def __len__(self) -> int:
         return len(self._shadows)
 
-    def cast(
+    def assign(
         self, shares: Mapping[str, float], served: Mapping[str, ServedVariant], counter: RolloutCounter | None
     ) -> None:
         """Set the variants that get copies, with their shares; variants that are not served are skipped."""

@@ -24,7 +24,7 @@ class Gate:
     def infer(self, endpoint: Endpoint) -> Endpoint:
         """Check for the role `infer`; returns the endpoint itself if no token is needed."""
         access = self._access
-        if not access.asks("infer"):
+        if not access.requires_token("infer"):
             return endpoint
 
         async def guarded(request: Request) -> Response:

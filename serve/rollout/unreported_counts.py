@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from serve.counting.count_delta import Choice, Count, CountDelta
-from serve.counting.journal import delete_journal, find_dead, read_accounts, read_running, stands
+from serve.counting.journal import delete_journal, find_dead, is_in_use, read_accounts, read_running
 from serve.counting.ledger import Account, Line
 from serve.counting.shadow_results import ShadowResults
 
@@ -46,7 +46,7 @@ class UnreportedCounts:
 
 def _read(folder: Path, gateway: str) -> list[tuple[str, CountDelta]]:
     try:
-        running = read_running(folder, gateway) if stands(folder) else frozenset[str]()
+        running = read_running(folder, gateway) if is_in_use(folder) else frozenset[str]()
         accounts = read_accounts(folder, gateway)
     except (OSError, ValueError) as error:
         _log.error("gateway %s died, and its journal cannot be read: %s", gateway, error)

@@ -65,7 +65,7 @@ def _reason_of(change: Change) -> str:
     if change.judged is not None:
         return change.judged.verdict.reason
     if change.qualification is not None:
-        return change.qualification.said()
+        return change.qualification.sentence()
     return change.rollout.reason if change.rollout is not None else "routes were set"
 
 

@@ -32,7 +32,7 @@ class NotedHosts:
         self.leave = asyncio.Event()
         self.leave.set()
 
-    def hear_shapes(self, told: Mapping[str, Sequence[Shape]]) -> None:
+    def store_shapes(self, told: Mapping[str, Sequence[Shape]]) -> None:
         """Note the shapes."""
         self.shapes.append(told)
 

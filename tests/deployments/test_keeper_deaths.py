@@ -11,7 +11,7 @@ import pytest
 
 from deployments.gateway_reports import journals_of
 from deployments.keeper import Keeper
-from serve.counting.journal import Journal, stand
+from serve.counting.journal import Journal, lock_folder
 from serve.counting.rollout_counter import Admitted, RolloutCounter
 from serve.rollout.api_records import ActRequest, RolloutRequest
 from serve.rollout.evidence.evidence import Evidence
@@ -28,11 +28,11 @@ def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def standing(tmp_path: Path) -> Iterator[int]:
+def lock(tmp_path: Path) -> Iterator[int]:
     """A running server that holds its lock."""
-    standing = stand(journals(tmp_path))
-    yield standing
-    os.close(standing)
+    lock = lock_folder(journals(tmp_path))
+    yield lock
+    os.close(lock)
 
 
 def journals(scratch: Path) -> Path:
@@ -178,7 +178,7 @@ def test_what_is_written_down_is_not_counted_by_the_next_keeper(
 
 
 def test_what_a_server_that_was_killed_had_counted_counts_with_the_next_one(
-    repository: Path, tmp_path: Path, standing: int, monkeypatch: pytest.MonkeyPatch
+    repository: Path, tmp_path: Path, lock: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next server uses the counts of a killed one, does not blame the candidate, and deletes the
     journals."""
@@ -189,7 +189,7 @@ def test_what_a_server_that_was_killed_had_counted_counts_with_the_next_one(
         gateway.ask("light", 17)
         with gateway.journal.mark("linear/light"):
             gateway.die()
-            fcntl.flock(standing, fcntl.LOCK_UN)
+            fcntl.flock(lock, fcntl.LOCK_UN)
         await end(keeper)
         monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 0.01)
         (scratch := tmp_path / "other").mkdir()

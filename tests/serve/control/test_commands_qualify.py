@@ -28,7 +28,7 @@ def test_it_is_kept_with_who_and_when(keeping: LocalKeeper) -> None:
     assert (view.number, view.by, view.at_s) == (2, "bob", keeping.clock.now_s)
     assert keeping.commands.qualifications("digits") == (view,)
     line = keeping.commands.trail("digits", 1)[0]
-    assert (line.action, line.by, line.reason) == ("qualify", "bob", view.said())
+    assert (line.action, line.by, line.reason) == ("qualify", "bob", view.sentence())
     assert broken_seals(keeping.store.trail("digits"), keeping.store.key) == ()
 
 

@@ -11,10 +11,10 @@ from serve.counting.journal import (
     clear,
     delete_journal,
     find_dead,
+    is_in_use,
+    lock_folder,
     read_accounts,
     read_running,
-    stand,
-    stands,
 )
 from tests.serve.rollout.journal_process import WATCH, counting, killed_after
 
@@ -102,17 +102,17 @@ def test_names_without_end_fill_nothing(tmp_path: Path) -> None:
 def test_a_server_stands_until_its_lock_goes(tmp_path: Path) -> None:
     """A server stands as long as it holds its lock; a folder without a lock has no server."""
     folder = tmp_path / "cw-1"
-    standing = stand(folder)
-    before = stands(folder)
-    os.close(standing)
-    assert (before, stands(folder), stands(tmp_path)) == (True, False, False)
+    lock = lock_folder(folder)
+    before = is_in_use(folder)
+    os.close(lock)
+    assert (before, is_in_use(folder), is_in_use(tmp_path)) == (True, False, False)
 
 
 def test_of_a_server_that_stops_only_what_is_of_use_stays(tmp_path: Path) -> None:
     """A stopping server keeps the ledgers of running rollouts and removes empty folders."""
     one, two = tmp_path / "gateways" / "cw-1", tmp_path / "gateways" / "cw-2"
     for folder in (one, two):
-        os.close(stand(folder))
+        os.close(lock_folder(folder))
         Journal(folder, "g")
     Journal(one, "h").counter("digits", WATCH)
     clear(one)

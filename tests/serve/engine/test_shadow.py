@@ -71,7 +71,7 @@ def test_classes_are_told_by_their_names() -> None:
     async def scenario() -> Any:
         async with shadowed({"base": Host(), "light": Odd(other)}) as model:
             model.shadows.classes = ("cat", "dog", "bird")
-            model.shadows.cast({"light": 1.0}, model.served, model.counter)
+            model.shadows.assign({"light": 1.0}, model.served, model.counter)
             await ask(model, request_of(0))
             await asyncio.sleep(LATER_S)
             assert model.counter is not None

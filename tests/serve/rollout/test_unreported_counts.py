@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from serve.counting.count_delta import Count, CountDelta
-from serve.counting.journal import Journal, stand
+from serve.counting.journal import Journal, lock_folder
 from serve.counting.ledger import Account, Line
 from serve.rollout.unreported_counts import UnreportedCounts, recover
 from tests.serve.rollout.journal_process import WATCH, killed_after
@@ -18,9 +18,9 @@ STICKY = (2, True, "int8")
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """The folder of the gateways of a running server."""
-    standing = stand(tmp_path / "cw-1")
+    lock = lock_folder(tmp_path / "cw-1")
     yield tmp_path / "cw-1"
-    os.close(standing)
+    os.close(lock)
 
 
 def told(unreported: UnreportedCounts) -> list[CountDelta]:
@@ -134,10 +134,10 @@ def test_another_keeper_tells_the_same(folder: Path) -> None:
 def test_a_server_that_stopped_or_was_killed_is_no_candidates_fault(tmp_path: Path) -> None:
     """A candidate is not blamed if its whole server stopped; the next server uses the counts and deletes the
     journal."""
-    standing = stand(tmp_path / "cw-1")
+    lock = lock_folder(tmp_path / "cw-1")
     killed_after(tmp_path / "cw-1", 20)
     [*_, blamed] = told(UnreportedCounts(tmp_path))
-    os.close(standing)
+    os.close(lock)
     unreported = UnreportedCounts(tmp_path)
     [*_, last] = told(unreported)
     assert (blamed.died, last.died) == (("int8",), ())
