@@ -36,6 +36,7 @@ from serve.bundles.figures import Figures, MetricFigure, Quality, Speed
 from serve.bundles.meaning import Meaning, Rule
 from serve.engine.session import Session, open_session
 from serve.tasks.join_outputs import join_outputs
+from serve.tasks.state_outputs import find_states
 from serve.tasks.task_table import TASKS
 
 
@@ -51,6 +52,8 @@ class Evaluator:
         self._loaded: dict[str, tuple[Exported, Session]] = {}
         # For each variant whose rows affect each other, the first node at which they do.
         self._mixers: dict[str, str | None] = {}
+        # Outputs that are state for the next request, with their inputs.
+        self._states: Mapping[str, str] = {}
         # The recipe's own metric, once the baseline's is known, and its figure for each variant.
         self._metric: PairedMetric | None = None
         self._rated: dict[str, MetricFigure] = {}
@@ -60,6 +63,7 @@ class Evaluator:
     def load(self, variant: str, exported: Exported) -> None:
         """Add a variant. The held-out split is read here, once per variant. Raises ExportFailed
         or InvalidData, also for a variant whose outputs are no longer what the baseline's are."""
+        self._states = find_states(exported.signature)
         require_task(self._recipe.task, exported.signature.outputs[0], self._data, self._classes)
         require_rules(self._recipe.rules, exported.signature.outputs)
         if TASKS[self._recipe.task].label_type == "map":
@@ -151,7 +155,8 @@ class Evaluator:
 
     def _meanings(self, expected: Answers) -> dict[str, Meaning]:
         recipe, named = self._recipe, self._trained.named
-        return read_meanings(recipe.task, expected, self._data.labelled, named=named, rules=recipe.rules)
+        rules = dict.fromkeys(self._states, Rule(kind="state")) | recipe.rules
+        return read_meanings(recipe.task, expected, self._data.labelled, named=named, rules=rules)
 
     @property
     def _classes(self) -> list[str]:

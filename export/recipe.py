@@ -189,6 +189,11 @@ class Recipe(Record):
                         f"{nearest(partner, set(names) - {name, *self.rules})}"
                     )
         first = self.rules.get(names[0])
+        if first is not None and first.kind == "state":
+            raise ValueError(
+                f"rules.{names[0]}: the first output is an answer, and `state` is not compared; name another "
+                "output first"
+            )
         if first is None or traits.rule is None:
             return self
         if first.kind != traits.rule:

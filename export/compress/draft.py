@@ -69,7 +69,8 @@ def _draft(request: CompressRequest, name: str, home: Path, say: Say) -> Draft:
     split = _take_rows(str(request.inputs or "random rows"), rows, trained)
     say("running the model on some rows")
     tried = try_model(trained, split, head)
-    guess = _guess(request, head, tried.answers, rows)
+    judged = {name: answer for name, answer in tried.answers.items() if name not in tried.states}
+    guess = _guess(request, head, judged, rows)
     outputs = [guess.output, *(output for output in tried.answers if output != guess.output)]
     proposal = propose_variants(profile_graph(tried.graph, split), read_cpu())
     held_out = max(2, round(len(next(iter(rows.inputs.values()))) * SHARES["held_out"]))

@@ -1,6 +1,7 @@
 """Find random rows that a model without data accepts, by trying it."""
 
 import time
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,12 @@ import onnx
 from numpy.typing import NDArray
 
 from export.artifacts import Trained
-from export.compress.random_inputs import DeclaredInput, find_row_axis, propose_inputs
+from export.compress.random_inputs import DeclaredInput, find_row_axis, have_rows, propose_inputs
 from export.data.random.random_form import FEWEST_ROWS, RandomForm, RandomInput
 from export.data.random.random_rows import make_rows
 from export.errors import ExportFailed, InvalidData, reason_of
 from export.onnx.ranges import find_ranges
-from export.repair.input_axes import Shape, read_dtype, read_shape
+from export.repair.input_axes import read_dtype, read_shape
 from export.repair.opset import lower_format
 from serve.bundles.graph_session import open_graph
 
@@ -22,6 +23,8 @@ _MOST_ROWS = 400
 _MOST_BYTES = 256 * 2**20
 _BUDGET_S = 20.0
 _SEED = 0
+# Limits of the search for sizes: CPU time, and numbers in one input of a row.
+_SEARCH_S, _MOST_NUMBERS = 60.0, 10_000_000
 
 
 def find_random_rows(trained: Trained) -> RandomForm:
@@ -40,10 +43,13 @@ def _try_graph(name: str, graph: bytes) -> RandomForm:
     weights = {item.name for item in model.graph.initializer}
     items = [item for item in model.graph.input if item.name not in weights]
     shapes = {item.name: read_shape(item) for item in items}
-    ranges = find_ranges(graph)
+    ranges, rows = find_ranges(graph), have_rows(shapes.values())
     declared = {
         item.name: DeclaredInput(
-            dtype=np.dtype(read_dtype(item)), shape=shapes[item.name], indices=ranges.get(item.name)
+            dtype=np.dtype(read_dtype(item)),
+            shape=shapes[item.name],
+            axis=find_row_axis(shapes[item.name]) if rows and shapes[item.name] else None,
+            indices=ranges.get(item.name),
         )
         for item in items
     }
@@ -51,34 +57,39 @@ def _try_graph(name: str, graph: bytes) -> RandomForm:
         session = open_graph(model.SerializeToString())
     except Exception as error:  # onnxruntime raises a dozen unrelated classes
         raise ExportFailed(f"onnxruntime refuses {name}: {reason_of(error)}") from error
-    reason = "every answer was empty or NaN"
+    reasons: list[str] = []
+    until = time.process_time() + _SEARCH_S
     for inputs in propose_inputs(declared):
-        feed = {
-            key: _lay_out(array, shapes[key], declared[key].dtype)
-            for key, array in make_rows(inputs, 1, _SEED).items()
-        }
+        if any(prod(form.shape) > _MOST_NUMBERS for form in inputs.values()):
+            continue
+        feed = {key: _lay_out(array, declared[key]) for key, array in make_rows(inputs, 1, _SEED).items()}
         start = time.process_time()
         try:
             answers = session.run(None, feed)
         except Exception as error:  # onnxruntime raises a dozen unrelated classes
-            reason = reason_of(error)
+            reasons.append(reason_of(error))
+            if time.process_time() > until:
+                break
             continue
         if all(_is_answer(answer) for answer in answers):
             size = sum(array.nbytes for array in feed.values())
             return RandomForm(rows=_count_rows(time.process_time() - start, size), inputs=inputs)
+        reasons.append("an answer is empty or NaN")
     raise ExportFailed(
-        f"{name} accepts no random row of those that were tried ({reason}); give rows with --inputs"
+        f"{name} accepts no random row of those that were tried ({[*reasons, 'too large'][0]}); give rows "
+        "with --inputs"
     )
 
 
-def _lay_out(row: NDArray[Any], shape: Shape, dtype: np.dtype[Any]) -> NDArray[Any]:
+def _lay_out(row: NDArray[Any], declared: DeclaredInput) -> NDArray[Any]:
     """Arrange one row, [1, ...], as the file declares its input."""
-    if not shape:
-        return row.reshape(()).astype(dtype)
-    axis = find_row_axis(shape)
-    size = shape[axis]
-    laid = np.moveaxis(row, 0, axis)
-    return np.repeat(laid, size, axis).astype(dtype) if isinstance(size, int) else laid.astype(dtype)
+    if declared.axis is None:
+        return np.asarray(row[0]).astype(declared.dtype)
+    size = declared.shape[declared.axis]
+    laid = np.moveaxis(row, 0, declared.axis)
+    if isinstance(size, int):
+        laid = np.repeat(laid, size, declared.axis)
+    return laid.astype(declared.dtype)
 
 
 def _is_answer(answer: Any) -> bool:

@@ -19,7 +19,7 @@ Task = Literal[
     "ranking",
     "tensors",
 ]
-Kind = Literal["classes", "labels", "vectors", "numbers", "boxes", "ranks", "exact"]
+Kind = Literal["classes", "labels", "vectors", "numbers", "boxes", "ranks", "exact", "state"]
 Form = Literal["unknown", "plain", "shares", "log_shares", "chances", "unit"]
 Tolerance = Annotated[float, Field(ge=0)]
 # The kinds of rule that have each of the parameters.
@@ -39,7 +39,8 @@ class Rule(BoxForm):
 
     # `classes`: scores, the highest one is the class; `labels`: scores, each above the threshold is a label
     # that holds; `vectors`: embeddings; `numbers`: independent numbers; `boxes`: detections; `ranks`: scores
-    # whose order counts; `exact`: integers and strings.
+    # whose order counts; `exact`: integers and strings; `state`: no answer, but an input of the next request,
+    # never compared.
     kind: Kind
     # The dimension of the output that holds the scores of the classes (`classes`), or the numbers of one box
     # (`boxes`); the batch is dimension 0.

@@ -75,7 +75,7 @@ def measure_rule(rule: Rule, answers: NDArray[np.generic]) -> Meaning:
         # The items of a query are rows.
         rule = Rule(kind="numbers")
     known = Meaning(**rule.model_dump())
-    if rule.kind in ("exact", "boxes"):
+    if rule.kind in ("exact", "boxes", "state"):
         return known
     if rule.kind == "vectors":
         unit = _are_unit(_rows(answers), _NEARLY).all()
@@ -127,7 +127,7 @@ def find_change(
     """Describe how the form of a variant's output differs from the baseline's, with both ranges; None if it
     is the same. Both arrays are [rows, ...] for the same rows. If the inputs are not `real`, only rules that
     hold for any input are checked."""
-    if meaning.kind in ("exact", "boxes") or baseline.shape != variant.shape:
+    if meaning.kind in ("exact", "boxes", "state") or baseline.shape != variant.shape:
         return None
     if meaning.kind == "vectors":
         before, after = _rows(baseline), _rows(variant)

@@ -153,11 +153,11 @@ def _compare(meaning: Meaning, baseline: NDArray[np.generic], candidate: NDArray
         differ = np.ones((rows, *items), np.bool_)
         return Differences(differ=differ.reshape(rows, -1) if items else differ, largest=np.zeros(rows))
     candidate = classes_last(meaning, candidate)
-    if meaning.kind == "exact" or baseline.dtype.kind not in "fiub":
+    if meaning.kind in ("exact", "state") or baseline.dtype.kind not in "fiub":
         other = baseline != candidate
         if baseline.dtype.kind == "f":
             other &= ~np.isnan(baseline)
-        differ = np.asarray(other.reshape(rows, -1).any(axis=1))
+        differ = np.asarray(other.reshape(rows, -1).any(axis=1)) & (meaning.kind != "state")
         return Differences(differ=differ, largest=_largest(baseline, candidate, rows))
     before, after = (each.astype(np.float64) for each in (baseline, candidate))
     largest = _largest(before, after, rows)

@@ -25,6 +25,11 @@ _NEIGHBOURS = (
 )
 _CENTRED = ", each minus the mean of the baseline's, because those share most of their direction"
 
+_VALUES = {
+    "exact": "exactly the baseline's values",
+    "state": "any values, because they are state for the next request",
+}
+
 
 def explain_likeness(quality: Quality) -> list[str]:
     """Notes on what agreement (or cosine) compares, and why a correlation is required; empty if nothing was
@@ -95,8 +100,8 @@ def _explain(meaning: Meaning) -> str:
             return f"a cosine of at least {ALIKE} to the baseline{_CENTRED if meaning.centre else ''}"
         case "ranks":
             return f"the {meaning.top or TOP} highest scores in the order of the baseline"
-        case "exact":
-            return "exactly the baseline's values"
+        case "exact" | "state":
+            return _VALUES[meaning.kind]
     longer = {"classes": _explain_classes, "boxes": _explain_boxes, "numbers": _explain_numbers}
     return longer[meaning.kind](meaning)
 

@@ -57,7 +57,7 @@ def test_the_checkpoint_lies_where_training_puts_it(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TRAINED, ids=lambda path: path.stem)
 def test_the_model_takes_what_the_data_gives(path: Path) -> None:
-    """The untrained model answers the first held-out rows, with one score per class where labels are classes."""
+    """The untrained model answers held-out rows, with one score per class where labels are classes."""
     recipe = load_recipe(path)
     assert isinstance(recipe.source, FactorySource)
     assert isinstance(recipe.data, DataFactory)
