@@ -11,6 +11,7 @@ from export.data.datasets import Split
 from export.errors import ExportFailed
 from export.onnx.graph import clean
 from export.repair.boundary_operators import turn, widen
+from export.repair.brain_floats import widen_brain_floats
 from export.repair.input_axes import Shape, read_dtype, read_shape
 from export.repair.node_names import name_nodes
 from export.repair.opset import lower_format, raise_opset
@@ -37,7 +38,7 @@ def from_onnx(graph: bytes, rows: Split, outputs: Outputs) -> Exported:
     changes += select_outputs(model.graph, requested, rows.inputs)
     # Sizes in the middle that the file names in its own way.
     del model.graph.value_info[:]
-    changes += name_nodes(model.graph) + widen(model.graph)
+    changes += name_nodes(model.graph) + widen(model.graph) + widen_brain_floats(model)
     file = onnx.ModelProto.FromString(model.SerializeToString())
     model, raised = raise_opset(model)
     changes += [raised] if raised else []

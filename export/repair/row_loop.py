@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 
 from export.answer_distance import largest_apart
 from export.data.datasets import Split
-from export.errors import ExportFailed
+from export.errors import ExportFailed, reason_of
 from export.onnx.graph import free_name, nodes_of, rename, values_of
 from export.onnx.probe_rows import BATCH
 from export.repair.input_axes import BATCH_NAMES, InputForm, Shape, read_dtype, read_forms, read_shape
@@ -41,10 +41,12 @@ def loop_rows(
     if axes is None or not (failure is None or _takes_one(model, rows, axes)):
         raise failure or ExportFailed("the file takes other inputs than the data has")
     try:
-        expected = [_run(model, rows, axes, row) for row in range(min(_TRIED_ROWS, len(rows)))]
-    except ExportFailed as error:
+        expected = _run_each(model, rows, axes)
+    except Exception as error:  # onnxruntime raises a dozen unrelated classes
         # It answers no row, so the batch is not the reason.
-        raise failure or error from error
+        raise failure or ExportFailed(
+            f"onnxruntime cannot run the file on one row: {reason_of(error)}"
+        ) from error
     ranks = {name: answer.ndim for name, answer in expected[0].items()}
     looped = _build(model, axes, _find_output_axes(expected, axes, failure), ranks)
     [forms, *_] = read_forms(looped.graph, rows)
@@ -108,17 +110,18 @@ def _take(rows: Split, row: int) -> Arrays:
     return rows.take(np.array([row], np.int64))
 
 
-def _run(model: Any, rows: Split, axes: Axes, row: int) -> dict[str, NDArray[Any]]:
-    """Return the file's own answers to one row. Raises ExportFailed."""
-    feed = {}
-    for name, array in _take(rows, row).items():
-        axis = axes[name]
-        feed[name] = np.asarray(array[0]) if axis is None else np.moveaxis(array, _DATA_AXIS, axis)
+def _run_each(model: Any, rows: Split, axes: Axes) -> list[dict[str, NDArray[Any]]]:
+    """Return the file's own answers to a few rows. Raises the errors of onnxruntime."""
+    session = open_graph(model.SerializeToString())
     names = [item.name for item in model.graph.output]
-    try:
-        return dict(zip(names, open_graph(model.SerializeToString()).run(names, feed), strict=True))
-    except Exception as error:  # onnxruntime raises a dozen unrelated classes
-        raise ExportFailed(f"onnxruntime cannot run the file on one row: {error}") from error
+    expected = []
+    for row in range(min(_TRIED_ROWS, len(rows))):
+        feed = {}
+        for name, array in _take(rows, row).items():
+            axis = axes[name]
+            feed[name] = np.asarray(array[0]) if axis is None else np.moveaxis(array, _DATA_AXIS, axis)
+        expected.append(dict(zip(names, session.run(names, feed), strict=True)))
+    return expected
 
 
 def _find_output_axes(

@@ -67,7 +67,10 @@ def read_graph(path: Path) -> tuple[bytes, str]:
     tensors = list(_tensors(model.graph))
     claimed = sum(_claimed_bytes(path, tensor) for tensor in tensors)
     if claimed > MAX_BYTES:
-        raise InvalidSource(f"{path} claims {claimed} bytes of weights; at most {MAX_BYTES} are read")
+        raise InvalidSource(
+            f"{path} claims {claimed} bytes of weights; at most {MAX_BYTES} are read: "
+            "store them as float16, or give a smaller model"
+        )
     for tensor in tensors:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             _inline(path, tensor)
@@ -170,9 +173,8 @@ def _inline(path: Path, tensor: Any) -> None:
         )
     if target.resolve() != target:
         raise InvalidSource(f"{target} is a link, or its folder is; put the file itself beside {path.name}")
-    content = read_file(target, "onnx")
-    start = int(place.get("offset", 0))
-    data = content[start : start + int(place.get("length", len(content)))]
+    # Only its own part, because one file usually holds the data of all tensors.
+    data = read_file(target, "onnx", int(place.get("offset", 0)), int(place.get("length", -1)))
     if len(data) != _size(tensor):
         raise InvalidSource(
             f"{target} holds {len(data)} bytes for {tensor.name!r} {list(tensor.dims)}, which needs "
