@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from export.artifacts import Trained
 from export.compress.compress_request import CompressRequest, Draft
+from export.compress.find_boxes import find_boxes
 from export.compress.graph_profile import profile_graph
 from export.compress.guess_task import Guess, guess_task
 from export.compress.match_inputs import ModelInput, match_inputs
@@ -148,7 +149,11 @@ def _take_rows(place: str, rows: FileRows, trained: Trained) -> Split:
 def _guess(request: CompressRequest, head: Task | None, answers: Answers, rows: FileRows) -> Guess:
     first = next(iter(answers))
     if request.task is not None:
-        return Guess(task=request.task, output=first, reason="--task says so")
+        found = None
+        if request.task == "detection":
+            found = find_boxes(answers, None if rows.labels is None else rows.labels[:_TRIED_ROWS])
+        output = first if found is None else found.output
+        return Guess(task=request.task, output=output, reason="--task says so")
     if head is not None:
         return Guess(task=head, output=first, reason="config.json names such an architecture")
     if rows.labels is None:

@@ -20,6 +20,7 @@ from export.recipe import Recipe
 from serve.bundles.figures import Quality
 from serve.bundles.meaning import Meaning
 from serve.tasks.answer_form import classes_last
+from serve.tasks.detections import sum_scores
 
 Array = NDArray[Any]
 # With fewer rows, a correlation cannot be estimated.
@@ -62,13 +63,23 @@ def _refuse(floor: Floor, quality: Quality, metric: PairedMetric | None, answers
 
 
 def _list_constants(meaning: Meaning, output: Array) -> list[Array]:
-    """One typical answer for all rows, and for maps of classes also one whole map."""
+    """One typical answer for all rows; for maps of classes also one whole map, for boxes the emptiest row."""
+    if meaning.kind == "boxes":
+        return _repeat_boxes(meaning, output)
     constants = [repeat_typical(meaning, output)]
     if meaning.kind == "classes" and output.ndim > 2 and np.isfinite(output).all():
         rows = few_rows(output).reshape(len(few_rows(output)), -1).astype(np.float64)
         typical = np.square(rows - rows.mean(axis=0)).sum(axis=1).argmin()
         constants.append(np.broadcast_to(output[typical], output.shape))
     return constants
+
+
+def _repeat_boxes(meaning: Meaning, output: Array) -> list[Array]:
+    """The row whose detections are most like those of all rows, and the row with the fewest, for all rows."""
+    present = sum_scores(meaning, output)
+    typical = np.square(present - present.mean(axis=0)).sum(axis=1).argmin()
+    fewest = present.sum(axis=1).argmin()
+    return [np.broadcast_to(output[row], output.shape) for row in (typical, fewest)]
 
 
 def repeat_typical(meaning: Meaning, output: Array) -> Array:
