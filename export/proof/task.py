@@ -68,7 +68,7 @@ def require_rules(rules: Mapping[str, Rule], outputs: Sequence[TensorSpec]) -> N
 def _find_misfit(rule: Rule, spec: TensorSpec) -> str | None:
     if spec.dtype.kind not in "fiub":
         return f"holds {spec.datatype}, no numbers"
-    if rule.kind in ("numbers", "boxes", "ranks"):
+    if rule.kind in ("numbers", "labels", "boxes", "ranks"):
         return None
     axis = rule.axis if rule.kind == "classes" else -1
     if not -len(spec.shape) < axis < len(spec.shape):

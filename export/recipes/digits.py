@@ -29,10 +29,10 @@ class DigitsNet(torch.nn.Module):
         super().__init__()
         first, second, third = widths
         self.features = torch.nn.Sequential(
-            *_convolution(1, first),
-            *_convolution(first, second),
+            *convolution(1, first),
+            *convolution(first, second),
             torch.nn.MaxPool2d(2),
-            *_convolution(second, third),
+            *convolution(second, third),
             torch.nn.MaxPool2d(2),
             torch.nn.Flatten(),
             torch.nn.Linear(third * 2 * 2, hidden),
@@ -83,7 +83,8 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _convolution(channels: int, width: int) -> list[torch.nn.Module]:
+def convolution(channels: int, width: int) -> list[torch.nn.Module]:
+    """Return a convolution that keeps the size, with normalization and activation."""
     return [
         torch.nn.Conv2d(channels, width, 3, padding=1, bias=False),
         torch.nn.BatchNorm2d(width),

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.data.datasets import read_data
+from export.data.datasets import Data, read_data
 from export.recipes.training_files import leave, parse_out
 from export.reproducible import reproducible, seed_everything
 from export.step import Training
 from export.training.train import fit
+from serve.bundles.meaning import Rule
 
 Rows = tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]
 
@@ -26,23 +27,25 @@ _GROUPS = ("mean", "error", "worst")
 
 
 class TabularNet(torch.nn.Module):
-    """Linear layers over the standardised measurements; returns two logits: malignant, benign."""
+    """Linear layers over the standardised measurements; returns two logits, malignant and benign, or another
+    number of `scores`."""
 
     offset: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, widths: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int], scores: int = 2) -> None:
         super().__init__()
         # The standardisation is part of the model, so that clients send raw values.
         self.register_buffer("offset", torch.zeros(3, 10))
         self.register_buffer("scale", torch.ones(3, 10))
         self.groups = torch.nn.ModuleList(torch.nn.Linear(10, widths[0]) for _ in _GROUPS)
         self.body = torch.nn.Sequential(
-            *(_layer(features, width) for features, width in pairwise(widths)), torch.nn.Linear(widths[-1], 2)
+            *(_layer(features, width) for features, width in pairwise(widths)),
+            torch.nn.Linear(widths[-1], scores),
         )
 
     def forward(self, mean: torch.Tensor, error: torch.Tensor, worst: torch.Tensor) -> torch.Tensor:
-        """Return the two logits of each row; each input is [batch, 10]."""
+        """Return the logits of each row; each input is [batch, 10]."""
         groups = zip(self.groups, (mean, error, worst), self.offset, self.scale, strict=True)
         parts = [layer((rows - offset) / scale) for layer, rows, offset, scale in groups]
         logits: torch.Tensor = self.body(torch.relu(parts[0] + parts[1] + parts[2]))
@@ -73,15 +76,20 @@ def tabular_data(seed: int = 0) -> dict[str, Rows]:
 def train(out: Path) -> None:
     """Train the network and write `tabular.safetensors` and `inputs.npz` (held-out rows) to `out`."""
     data = read_data(tabular_data(), "tabular_data")
-    train_rows = data.require_train("standardisation").inputs
     with reproducible():
         seed_everything(0)
-        model = tabular_model()
-        measured = np.stack([train_rows[group] for group in _GROUPS], axis=1)
-        model.offset.copy_(torch.from_numpy(measured.mean(0)))
-        model.scale.copy_(torch.from_numpy(measured.std(0)))
-        fit(model, data, _TRAINING, seed=0)
+        model = fit_standardised(tabular_model(), data, Rule(kind="classes"))
     leave(out, "tabular", model, data.held_out.inputs)
+
+
+def fit_standardised(model: TabularNet, data: Data, rule: Rule) -> TabularNet:
+    """Train the network on the labels, after it has got the mean and the deviation of the measurements."""
+    train_rows = data.require_train("standardisation").inputs
+    measured = np.stack([train_rows[group] for group in _GROUPS], axis=1)
+    model.offset.copy_(torch.from_numpy(measured.mean(0)))
+    model.scale.copy_(torch.from_numpy(measured.std(0)))
+    fit(model, data, _TRAINING, seed=0, rule=rule)
+    return model
 
 
 def _layer(features: int, width: int) -> torch.nn.Module:

@@ -7,6 +7,7 @@ import sys
 import sysconfig
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -18,10 +19,12 @@ from export.data_source import DataFactory
 from export.factories import call_factory
 from export.forward import forward, to_tensors
 from export.recipe import FactorySource, load_recipe
-from export.recipes import minilm, sequence, tabular
+from export.recipes import diabetes, minilm, sequence, tabular, tumour
+from export.recipes.canvas import make_canvases
 from export.recipes.digits_resnet import Block, digits_resnet_data, digits_resnet_model
 from export.recipes.prose import paragraphs
-from export.training.scores import accuracy_of
+from export.training.scores import accuracy_of, score_labels
+from serve.bundles.meaning import Rule, Task
 from serve.tasks.task_table import TASKS
 
 RECIPES = sorted(Path("export/recipes").glob("*.yaml"))
@@ -83,6 +86,36 @@ def test_tabular_learns_and_leaves_what_a_load_test_needs(tmp_path: Path) -> Non
         assert {name: inputs[name].shape for name in inputs} == dict.fromkeys(
             ("mean", "error", "worst"), (170, 10)
         )
+
+
+def test_no_digit_of_a_canvas_covers_another() -> None:
+    """The map of classes has the ink of each digit of the canvas, and background elsewhere."""
+    rows = {"train": 9, "calibration": 9, "search": 9, "held_out": 50}
+    canvases = make_canvases(rows, 3, 0)["held_out"]
+    classes = canvases.map_classes()
+    assert np.array_equal(classes > 0, canvases.images[:, 0] >= 0.25)
+    for digits, pixels in zip(canvases.digits, classes, strict=True):
+        assert set(np.unique(pixels)) == {0, *(digits + 1)}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "task", "rule", "least"),
+    [
+        (tumour, "binary", Rule(kind="labels", threshold=0), 0.9),
+        (diabetes, "regression", Rule(kind="numbers"), 0.4),
+    ],
+    ids=["tumour", "diabetes"],
+)
+def test_the_trained_network_fits_the_held_out_rows(
+    recipe: ModuleType, task: Task, rule: Rule, least: float, tmp_path: Path
+) -> None:
+    """The accuracy of the binary model, and R2 of the regression, are above this bound."""
+    name = recipe.__name__.rpartition(".")[2]
+    recipe.train(tmp_path)
+    model = getattr(recipe, f"{name}_model")()
+    model.load_state_dict(load((tmp_path / f"{name}.safetensors").read_bytes()))
+    data = read_data(getattr(recipe, f"{name}_data")(), name, task=task)
+    assert score_labels(rule, model, data.held_out) > least
 
 
 def test_a_sequence_hides_its_motif() -> None:

@@ -127,7 +127,9 @@ def test_an_output_that_a_rule_cannot_compare_is_refused(
 
 
 def test_an_output_that_a_rule_can_compare_passes() -> None:
-    """Of any shape for numbers; an output without a rule is not looked at."""
+    """Of any shape for numbers and labels; an output without a rule is not looked at."""
+    for shape in (("batch",), ("batch", 1), ("batch", 10)):
+        require_rules({"y": Rule(kind="labels", threshold=0)}, [output(*shape)])
     rules = {"y": Rule(kind="classes", axis=1), "z": Rule(kind="exact")}
     require_rules(
         rules, [output("batch", 3, "height", "width"), TensorSpec(name="w", datatype="BYTES", shape=())]
