@@ -1,11 +1,13 @@
 """Find random rows that a model without data accepts, by trying it."""
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 
 from export.artifacts import Trained
@@ -13,11 +15,15 @@ from export.compress.random_inputs import DeclaredInput, find_row_axis, have_row
 from export.data.random.random_form import FEWEST_ROWS, RandomForm, RandomInput
 from export.data.random.random_rows import make_rows
 from export.errors import ExportFailed, InvalidData, reason_of
+from export.forward import forward, to_tensors
+from export.onnx.probe_rows import BATCH
 from export.onnx.ranges import find_ranges
 from export.repair.input_axes import read_dtype, read_shape
 from export.repair.opset import lower_format
 from serve.bundles.graph_session import open_graph
 
+Array = NDArray[Any]
+Run = Callable[[Mapping[str, Array]], Sequence[Any]]
 # Enough for an interval; fewer for large or slow models.
 _MOST_ROWS = 400
 _MOST_BYTES = 256 * 2**20
@@ -32,19 +38,29 @@ def find_random_rows(trained: Trained) -> RandomForm:
     InvalidData for a model that does not declare its inputs."""
     if trained.tokenizer is not None:
         return RandomForm(inputs={"text": RandomInput(dtype="text")})
-    if trained.graph is None:
+    if trained.graph is not None:
+        declared = _read_declared(trained.graph)
+        return _search(trained.name, declared, _open(trained.name, trained.graph))
+    assert trained.build is not None, "a model without a graph is a module"
+    module = trained.build()
+    if not trained.frozen:
         raise InvalidData(f"{trained.name} does not declare the sizes of its inputs; give rows with --inputs")
-    return _try_graph(trained.name, trained.graph)
+
+    def run(feed: Mapping[str, Array]) -> list[Array]:
+        with torch.no_grad():
+            return [answer.numpy() for answer in forward(module, to_tensors(feed))]
+
+    return _search(trained.name, _read_recorded(module), run)
 
 
-def _try_graph(name: str, graph: bytes) -> RandomForm:
+def _read_declared(graph: bytes) -> dict[str, DeclaredInput]:
+    """Return the inputs of an ONNX graph."""
     model = onnx.load_from_string(graph)
-    lower_format(model)
     weights = {item.name for item in model.graph.initializer}
     items = [item for item in model.graph.input if item.name not in weights]
     shapes = {item.name: read_shape(item) for item in items}
     ranges, rows = find_ranges(graph), have_rows(shapes.values())
-    declared = {
+    return {
         item.name: DeclaredInput(
             dtype=np.dtype(read_dtype(item)),
             shape=shapes[item.name],
@@ -53,20 +69,44 @@ def _try_graph(name: str, graph: bytes) -> RandomForm:
         )
         for item in items
     }
+
+
+def _read_recorded(module: Any) -> dict[str, DeclaredInput]:
+    """Return the inputs of a recorded program, whose first dimension is the rows."""
+    tensors = {str(node.target): node.meta["val"] for node in module.graph.nodes if node.op == "placeholder"}
+    return {
+        name: DeclaredInput(
+            dtype=torch.empty(0, dtype=tensor.dtype).numpy().dtype,
+            shape=(BATCH, *(size if isinstance(size, int) else str(size) for size in tensor.shape[1:])),
+            axis=0,
+        )
+        for name, tensor in tensors.items()
+    }
+
+
+def _open(name: str, graph: bytes) -> Run:
+    model = onnx.load_from_string(graph)
+    lower_format(model)
     try:
         session = open_graph(model.SerializeToString())
     except Exception as error:  # onnxruntime raises a dozen unrelated classes
         raise ExportFailed(f"onnxruntime refuses {name}: {reason_of(error)}") from error
+    return lambda feed: list(session.run(None, dict(feed)))
+
+
+def _search(name: str, declared: Mapping[str, DeclaredInput], run: Run) -> RandomForm:
+    """Return the first form whose row the model answers. Raises ExportFailed."""
     reasons: list[str] = []
     until = time.process_time() + _SEARCH_S
     for inputs in propose_inputs(declared):
         if any(prod(form.shape) > _MOST_NUMBERS for form in inputs.values()):
             continue
-        feed = {key: _lay_out(array, declared[key]) for key, array in make_rows(inputs, 1, _SEED).items()}
+        row = make_rows(inputs, 1, _SEED)
+        feed = {key: _lay_out(array, declared[key]) for key, array in row.items()}
         start = time.process_time()
         try:
-            answers = session.run(None, feed)
-        except Exception as error:  # onnxruntime raises a dozen unrelated classes
+            answers = run(feed)
+        except Exception as error:  # torch and onnxruntime raise dozens of unrelated classes
             reasons.append(reason_of(error))
             if time.process_time() > until:
                 break
@@ -81,7 +121,7 @@ def _try_graph(name: str, graph: bytes) -> RandomForm:
     )
 
 
-def _lay_out(row: NDArray[Any], declared: DeclaredInput) -> NDArray[Any]:
+def _lay_out(row: Array, declared: DeclaredInput) -> Array:
     """Arrange one row, [1, ...], as the file declares its input."""
     if declared.axis is None:
         return np.asarray(row[0]).astype(declared.dtype)
