@@ -18,6 +18,8 @@ from serve.bundles.bundle import sha256
 _ROOM = Path(__file__).parent
 # Folders that do not count for the digest; a shipped recipe counts if it is a factory.
 _UNDECISIVE = ("recipes", "bench")
+# The folders of `serve` that decide how answers are computed and compared.
+_DECISIVE = ("bundles", "engine", "tasks")
 
 
 @contextmanager
@@ -51,8 +53,8 @@ def _call(factory: str, arguments: Mapping[str, Any]) -> Any:
 def digest_code(factories: Iterable[str], folders: Sequence[Path]) -> str:
     """Return the SHA-256 of the code that determines a result.
 
-    It covers the factories' modules, their imports from `folders`, and this package. Installed packages count
-    by their versions."""
+    It covers the factories' modules, their imports from `folders`, this package, and what it uses of `serve`.
+    Installed packages count by their versions."""
     # This checkout is included, so that a shipped recipe has the same digest from any current folder.
     finder = _Finder(path=[str(folder) for folder in (*folders, _ROOM.parent)])
     files: dict[str, Path] = {}
@@ -68,11 +70,17 @@ def digest_code(factories: Iterable[str], folders: Sequence[Path]) -> str:
         path = getattr(module, "__file__", None)
         if path is not None:
             files[name] = Path(path)
-    for path in _ROOM.rglob("*.py"):
-        place = path.relative_to(_ROOM)
-        if place.parts[0] not in _UNDECISIVE:
-            files[f"export/{place.as_posix()}"] = path
+    for path in _list_own_code():
+        files[path.relative_to(_ROOM.parent).as_posix()] = path
     return sha256("".join(f"{name} {sha256(files[name].read_bytes())}\n" for name in sorted(files)).encode())
+
+
+def _list_own_code() -> Iterator[Path]:
+    for path in _ROOM.rglob("*.py"):
+        if path.relative_to(_ROOM).parts[0] not in _UNDECISIVE:
+            yield path
+    for folder in _DECISIVE:
+        yield from (_ROOM.parent / "serve" / folder).rglob("*.py")
 
 
 class _Finder(ModuleFinder):

@@ -55,7 +55,9 @@ def measure(  # noqa: PLR0913 - what came, and what is known of it
         meaning = meaning or read_meaning(task, few_rows(baseline_answers), labelled=labels is not None)
         differences = compare_all(task, meaning, baseline_answers, answers)
         of_classes = meaning.kind == traits.rule == "classes"
-        both = baseline_answers.astype(np.float64), answers.astype(np.float64)
+        both: tuple[Array, Array] = baseline_answers, answers
+        if of_classes or labels is not None:  # others may be strings
+            both = baseline_answers.astype(np.float64), answers.astype(np.float64)
         if of_classes:
             both = _list_items(meaning, both[0]), _list_items(meaning, both[1])
             if labels is not None and labels.ndim > 1:

@@ -36,9 +36,10 @@ def home(repository: Path, make_bundle: MakeBundle) -> Path:
         {"trained_sha256": sha256(b"another")},
         {"data": {"held_out": DataSplit(rows=10, sha256=sha256(b"others"))}},
         {"task": "embedding"},
+        {"rules": {"y": {"kind": "numbers", "abs": 2.0}}},
         {"floor": {"agreement": 0.9}},
     ],
-    ids=["trained model", "data", "task", "floor"],
+    ids=["trained model", "data", "task", "rules", "floor"],
 )
 def test_another_baseline_rejects_what_was_compared_with_the_old_one(
     home: Path, update: dict[str, Any]
@@ -97,7 +98,7 @@ def models(tiny: ExportOutcome, tmp_path: Path) -> Path:
 
 def retrained(write_recipe: RecipeWriter, **keys: Any) -> Path:
     """A recipe with the same names beside other weights."""
-    recipe = write_recipe(floor={"accuracy_drop": 1}, variants={"fp32": [], "int8": [QUANTIZE | keys]})
+    recipe = write_recipe(floor={"accuracy_drop": 1, "agreement": 0}, variants={"fp32": [], "int8": [QUANTIZE | keys]})
     checkpoint = recipe.parent / "tiny.safetensors"
     weights = safetensors.torch.load(checkpoint.read_bytes())
     turned = {name: value * 1.01 if value.is_floating_point() else value for name, value in weights.items()}
