@@ -5,8 +5,8 @@ import sys
 import time
 from pathlib import Path
 
-from deployments.processes import go_on_guarded, stop_if_asked
-from deployments.repository_index import tell_unserved
+from deployments.processes import go_on_guarded, stop_if_signalled
+from deployments.repository_index import describe_unserved
 from deployments.server_plan import ServerPlan, parse_all_weights, parse_placements
 from serve.base.access import read_grants
 from serve.base.errors import InvalidRecord, StoreFailed
@@ -34,6 +34,7 @@ def serve(arguments: list[str]) -> int:
             "grants": None if options.tokens is None else read_grants(options.tokens),
             "store": options.store or f"sqlite:///{options.repository.resolve() / _STORE}",
             "seal_key": _seal_key(options),
+            "unproven": options.unproven,
             "settings": _parse_settings(options.set),
         },
         "serve",
@@ -55,7 +56,7 @@ def serve(arguments: list[str]) -> int:
             while True:
                 time.sleep(1)
                 # Python ignores the KeyboardInterrupt of a signal in some places.
-                stop_if_asked()
+                stop_if_signalled()
     except KeyboardInterrupt:
         _say("stopped")
     return 0
@@ -74,6 +75,11 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         default=Path("models"),
         help="the folder of models; default: models",
+    )
+    parser.add_argument(
+        "--unproven",
+        action="store_true",
+        help="also serve models that were exported with random rows, of whose quality nothing is known",
     )
     _add_listening(parser)
     _add_placement(parser)
@@ -183,7 +189,7 @@ def _welcome(plan: ServerPlan) -> str:
         lines.append(f"  {model.name}: {split}   POST {plan.url}/v2/models/{model.name}/infer")
         if routes.weights != plan.routes_of(model).weights:
             lines.append(f"    this split was set earlier: counterweight rollout history {model.name}")
-        lines += [f"    {line}" for line in tell_unserved(model)]
+        lines += [f"    {line}" for line in describe_unserved(model)]
     store.close()
     if plan.access.closed:
         lines.append(

@@ -12,18 +12,18 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments.gateway_reports import Report, aborts_folder, journals_of
+from deployments.gateway_reports import GatewayReport, aborts_folder, journals_of
 from deployments.keeper import Keeper
 from deployments.keeper_proxy import RemoteControl, RemoteRepository
-from deployments.logs import forgive_logs
+from deployments.logs import ignore_log_errors
 from deployments.loopback import close_doors
 from deployments.server_plan import ServerPlan
-from deployments.variant_replica import Apart
+from deployments.variant_replica import ReplicaPlacement
 from serve.app.asgi import create_app
 from serve.base.errors import CounterweightError, VariantUnavailable
 from serve.counting.journal import open_journal
 from serve.engine.catalog import Catalog, LoadedVariant
-from serve.engine.placement import Placement, Together
+from serve.engine.placement import LocalPlacement, Placement
 from serve.engine.registry import Registry
 from serve.engine.session import open_session
 from serve.http.http_server import HttpServer
@@ -50,13 +50,13 @@ class Gateway:
         self, plan: ServerPlan, keeper: "DeploymentHandle[Keeper]", scratch: str
     ) -> None:
         close_doors()
-        forgive_logs()
+        ignore_log_errors()
         self._plan = plan
         self._keeper = keeper
         self._name = uuid.uuid4().hex
         self._journal = open_journal(journals_of(plan.store, Path(scratch)), self._name)
         # The sessions in this process, until they are closed.
-        self._hosts: WeakSet[Together] = WeakSet()
+        self._hosts: WeakSet[LocalPlacement] = WeakSet()
         self._registry = Registry(self._place, plan.settings, self._journal)
         self._pending_aborts = PendingAborts(aborts_folder(Path(scratch)))
         # The newest catalog that was received; the revision of the catalog that is completely applied; and
@@ -109,17 +109,17 @@ class Gateway:
                 self._registry.stop(trip)
 
     async def _sync(self) -> None:
-        report = Report(
+        report = GatewayReport(
             gateway=self._name,
             revision=self._revision,
             failures=self._failures,
             loads=self._registry.loads(),
-            sheets=self._registry.sheets(),
+            deltas=self._registry.deltas(),
             trips=self._registry.trips(),
             shapes=self._registry.shapes(),
         )
         reply = await self._keeper.sync.remote(report)
-        self._registry.judging.hear(reply.unjudged_s)
+        self._registry.judging.note_reply(reply.unjudged_s)
         self._registry.others = reply.others
         self._registry.acknowledge(reply.written)
         if reply.catalog is not None:
@@ -144,7 +144,7 @@ class Gateway:
 
     async def _place(self, version: LoadedVariant) -> Placement:
         if version.host is not None:
-            placement = Apart(version.host, self._plan.replicas)
+            placement = ReplicaPlacement(version.host, self._plan.replicas)
             # The first call resolves the route.
             if not await placement.ready():
                 raise VariantUnavailable(f"{version.host} does not answer")
@@ -152,6 +152,6 @@ class Gateway:
         settings = self._plan.settings
         session = await asyncio.to_thread(open_session, Path(version.folder), threads=settings.threads)
         mark = nullcontext() if self._journal is None else self._journal.mark(session.name)
-        host = Together(session, settings.max_runs, mark)
+        host = LocalPlacement(session, settings.max_runs, mark)
         self._hosts.add(host)
         return host

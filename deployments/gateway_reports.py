@@ -10,7 +10,7 @@ from sqlalchemy import make_url
 
 from serve.base.errors import CounterweightError
 from serve.counting.breaker import Trip
-from serve.counting.census import Sheet
+from serve.counting.count_delta import CountDelta
 from serve.counting.tally import Loads, add_loads
 from serve.engine.catalog import Catalog
 from serve.engine.shapes import Shape
@@ -23,7 +23,7 @@ _SETTLE_EVERY_S = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class GatewayReport:
     """The report that a gateway sends about twice a second."""
 
     gateway: str
@@ -32,7 +32,7 @@ class Report:
     failures: dict[str, str]
     loads: Loads
     # By model, the counts for its rollout, repeated until they are stored.
-    sheets: Mapping[str, Sheet]
+    deltas: Mapping[str, CountDelta]
     # By model, the open breaker of its rollout, repeated until the rollout is over.
     trips: Mapping[str, Trip] = field(default_factory=dict)
     # By model, the shapes of the baseline's recent runs.
@@ -40,14 +40,14 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reply:
+class KeeperReply:
     """The keeper's reply."""
 
     # The newest catalog, if the gateway does not have it; None also while nothing is loaded yet.
     catalog: Catalog | None
     # The counts of all other gateways, including those that are gone.
     others: Loads
-    # By model, the number of its last stored sheet.
+    # By model, the number of its last stored delta.
     written: Mapping[str, int]
     # How long nobody has judged the rollouts.
     unjudged_s: float = 0.0
@@ -70,12 +70,12 @@ class Gateways:
     """All gateways, by name."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, tuple[float, Report]] = {}
+        self._heard: dict[str, tuple[float, GatewayReport]] = {}
         # The counts of the last gateways that are gone, by name, because they may only have been silent.
         self._gone: dict[str, Loads] = {}
         self._long_gone: Loads = {}
 
-    def hear(self, report: Report) -> None:
+    def receive(self, report: GatewayReport) -> None:
         """Store the report of a gateway."""
         now = time.monotonic()
         self._heard[report.gateway] = (now, report)

@@ -64,7 +64,7 @@ class Hosts:
         await asyncio.gather(*map(bring, requested))
         return loaded, failures
 
-    def hear_shapes(self, reported: Mapping[str, Sequence[Shape]]) -> None:
+    def store_shapes(self, reported: Mapping[str, Sequence[Shape]]) -> None:
         """Add shapes that a gateway has seen, by model; every host uses them to warm up."""
         for model, shapes in reported.items():
             news = [self._shapes[model].see(shape) for shape in shapes]
@@ -92,7 +92,7 @@ class Hosts:
                 folder=str(copy),
                 host=copy.name if apart else None,
                 full_rows=bundle.full_rows(_CALL_MS if apart else 0.0),
-                unproven=bundle.unproven,
+                unproven=not bundle.proven,
             )
             if apart:
                 await self._start(version)

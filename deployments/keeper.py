@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from deployments.catalog_file import CatalogFile
-from deployments.gateway_reports import Gateways, Reply, Report, aborts_folder, journals_of
+from deployments.gateway_reports import GatewayReport, Gateways, KeeperReply, aborts_folder, journals_of
 from deployments.hosts import Hosts
-from deployments.logs import forgive_logs
+from deployments.logs import ignore_log_errors
 from deployments.loopback import close_doors
 from deployments.meter import Meter
 from deployments.repository_index import describe_bundles, find_loaded, list_variants, read_stored
@@ -48,7 +48,7 @@ class Keeper:
     async def __init__(self, plan: ServerPlan, scratch: str, server: int) -> None:  # type: ignore[misc]
         """`server` is the id of the process that started everything."""
         close_doors()
-        forgive_logs()
+        ignore_log_errors()
         self._plan = plan
         self._hosts = Hosts(plan, Path(scratch))
         self._saved = CatalogFile(Path(scratch) / "catalog.json")
@@ -64,7 +64,9 @@ class Keeper:
         self._store = await self._thread.wait(Store, plan.store, "keeper", plan.seal_key)
         self._timeline = Timeline()
         self._webhooks = Webhooks()
-        self._controller = Controller(self._store, self._timeline, self._webhooks.tell, Outbox(Path(scratch)))
+        self._controller = Controller(
+            self._store, self._timeline, self._webhooks.notify, Outbox(Path(scratch))
+        )
         self._commands = Commands(self._controller, self._store, self._timeline)
         self._at_once = MemoryOperations(self._controller)
         if (saved := self._saved.read()) is not None:
@@ -90,14 +92,14 @@ class Keeper:
         if self._ticking.done():
             raise CounterweightError("the keeper no longer judges its rollouts")
 
-    async def sync(self, report: Report) -> Reply:
+    async def sync(self, report: GatewayReport) -> KeeperReply:
         """Accept a gateway's report."""
-        self._gateways.hear(report)
-        self._hosts.hear_shapes(report.shapes)
-        for model, sheet in report.sheets.items():
-            self._controller.take(model, report.gateway, sheet)
+        self._gateways.receive(report)
+        self._hosts.store_shapes(report.shapes)
+        for model, delta in report.deltas.items():
+            self._controller.take(model, report.gateway, delta)
         self._heed(report.trips.values())
-        return Reply(
+        return KeeperReply(
             catalog=None if report.revision == self._catalog.revision else self._catalog,
             others=self._gateways.loads(without=report.gateway),
             written=self._controller.written(report.gateway),
@@ -144,6 +146,7 @@ class Keeper:
             stored = await asyncio.to_thread(read_stored, self._plan.repository, model)
             if variant is not None:
                 stored.require_servable(variant)
+            self._plan.require_proven(stored)
             requested = list(stored.servable) if variant is None else [variant]
             failures = await self._load(stored, requested, whole=variant is None)
         if failures:

@@ -23,7 +23,7 @@ def stop_on_signals() -> None:
         signal.signal(number, _on_signal)
 
 
-def stop_if_asked() -> None:
+def stop_if_signalled() -> None:
     """Raise the KeyboardInterrupt of an earlier signal, because Python drops signals during a fork."""
     if _asked.is_set():
         raise KeyboardInterrupt

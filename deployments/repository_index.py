@@ -35,7 +35,7 @@ def list_variants(
     return entries
 
 
-def tell_unserved(stored: StoredModel) -> list[str]:
+def describe_unserved(stored: StoredModel) -> list[str]:
     """A line for each variant on disk that was rejected, with the reason."""
     return [f"not served: {name}: it was rejected: {reason}" for name, reason in stored.rejected.items()]
 
@@ -59,7 +59,7 @@ def describe_bundles(stored: StoredModel, catalog: Catalog) -> Bundles:
             loaded=loaded.get(name),
             rejected=bundle.rejected,
             figures=bundle.figures,
-            unproven=bundle.unproven,
+            unproven=not bundle.proven,
         )
         for name, bundle in stored.bundles.items()
     }
@@ -89,7 +89,7 @@ def _entry(
 ) -> IndexEntry:
     if variant in loaded:
         if not reason and loaded[variant].unproven:
-            reason = "it is unproven: it has not been measured on held-out rows"
+            reason = "it is unproven: it has not been measured on real held-out rows"
         # A served variant can still have a reason why its newer version is not served.
         return IndexEntry(name=model, version=variant, state="READY", reason=reason)
     rejected = bundles[variant].rejected

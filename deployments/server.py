@@ -14,11 +14,11 @@ from pathlib import Path
 
 from deployments.gateway_reports import journals_of
 from deployments.ports import require_free
-from deployments.processes import adopt_orphans, descendants, stop, stop_if_asked, stop_on_signals
+from deployments.processes import adopt_orphans, descendants, stop, stop_if_signalled, stop_on_signals
 from deployments.ray_settings import set_ray_environment
 from deployments.server_plan import ServerPlan
 from serve.base.errors import ServerFailed
-from serve.counting.journal import clear, stand
+from serve.counting.journal import clear, lock_folder
 
 _OBJECT_STORE_BYTES = 80 * 2**20
 _APPLICATION = "counterweight"
@@ -42,7 +42,7 @@ def running(plan: ServerPlan) -> Iterator[Path]:
     standing = _stand(journals)
     try:
         _start(plan, scratch)
-        stop_if_asked()
+        stop_if_signalled()
         yield scratch / "session_latest" / "logs" / "serve"
     finally:
         if standing is not None:
@@ -65,7 +65,7 @@ def _make_scratch() -> Path:
 
 def _stand(journals: Path) -> int | None:
     try:
-        return stand(journals)
+        return lock_folder(journals)
     except OSError as error:
         sys.stderr.write(f"unreported counts of a gateway will be lost if it dies: {error}\n")
         return None
@@ -83,9 +83,9 @@ def _start(plan: ServerPlan, scratch: Path) -> None:
         _start_ray(scratch)
         # Ray has replaced our signal handlers.
         stop_on_signals()
-        stop_if_asked()
+        stop_if_signalled()
         ray_serve.start(proxy_location="Disabled")
-        stop_if_asked()
+        stop_if_signalled()
         ray_serve.run(
             build(plan, str(scratch), os.getpid()),
             name=_APPLICATION,
@@ -123,7 +123,7 @@ def _start_ray(scratch: Path) -> None:
             # A partial start must not affect the next one.
             ray.shutdown()
             stop(descendants(), timeout_s=5)
-            stop_if_asked()
+            stop_if_signalled()
         else:
             return
 

@@ -35,6 +35,8 @@ class ServerPlan(Record):
     gateways: Annotated[int, Field(ge=1)] = 1
     replicas: Annotated[int, Field(ge=1)] = 1
     access_log: Path | None = None
+    # Whether variants may be served that were measured on random rows only.
+    unproven: bool = False
     # The roles of the tokens, without the tokens; None: there are none.
     grants: tuple[Grant, ...] | None = None
     # The URL of the store.
@@ -77,6 +79,7 @@ class ServerPlan(Record):
         for model in models.values():
             # Without a baseline, nothing of the model can be served.
             model.require_servable(model.baseline)
+            self.require_proven(model)
         for name, weights in self.weights.items():
             _require(name, models, "--weights")
             for variant in weights:
@@ -85,6 +88,11 @@ class ServerPlan(Record):
             if name != _EVERY:
                 _require(name, models, "--placement")
         return tuple(models.values())
+
+    def require_proven(self, model: StoredModel) -> None:
+        """Raise RejectedBundle for a model that was exported with random rows, unless the plan allows it."""
+        if not self.unproven:
+            model.require_proven()
 
     def routes_of(self, model: StoredModel) -> Routes:
         """The initial routes of a model. Raises InvalidRecord."""

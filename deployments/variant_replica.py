@@ -16,13 +16,13 @@ from ray.serve import Application
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments.logs import forgive_logs
+from deployments.logs import ignore_log_errors
 from deployments.loopback import close_doors
 from serve.base.errors import CounterweightError, ModelFailed, VariantUnavailable
 from serve.base.settings import Settings
 from serve.base.tensor import Arrays
 from serve.engine.catalog import LoadedVariant
-from serve.engine.placement import Run, Together
+from serve.engine.placement import LocalPlacement, Run
 from serve.engine.session import open_session
 
 _DEPLOYMENT = "variant"
@@ -36,9 +36,9 @@ class VariantReplica:
 
     def __init__(self, folder: str, settings: Settings) -> None:
         close_doors()
-        forgive_logs()
+        ignore_log_errors()
         self._settings = settings
-        self._host = Together(open_session(Path(folder), threads=settings.threads))
+        self._host = LocalPlacement(open_session(Path(folder), threads=settings.threads))
         self._grown_from = _resident_bytes()
 
     async def run(self, arrays: dict[str, NDArray[np.generic]]) -> Run:
@@ -66,7 +66,7 @@ class VariantReplica:
         self._host.warm()
 
 
-class Apart:
+class ReplicaPlacement:
     """The placement behind a Ray handle: one call per batch."""
 
     def __init__(self, host: str, replicas: int) -> None:

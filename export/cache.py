@@ -29,7 +29,7 @@ _SCRATCH = ".scratch"
 _LOGS = "logs"
 
 
-class Shelf:
+class Cache:
     """Entries by key: torch models between steps, graphs, answers."""
 
     def __init__(self, folder: Path, origin: str) -> None:

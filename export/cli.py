@@ -31,10 +31,10 @@ def export(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
 
     # These imports are slow, and --help does not need them.
-    from export.sandbox.isolation import export_apart
+    from export.sandbox.isolation import export_in_sandbox
     from serve.tasks.show import table
 
-    result = export_apart(options.recipe, options.out, options.only, options.force)
+    result = export_in_sandbox(options.recipe, options.out, options.only, options.force)
     description = describe_result(result)
     sys.stdout.write((json.dumps(description, indent=2) if options.json else table(description)) + "\n")
     sys.stderr.write(describe_remarks(result))
@@ -66,8 +66,8 @@ def describe_remarks(result: "Result") -> str:
         lines.append(f"unchanged, not built again: {', '.join(kept)} (build them with --force)")
     if result.stale:
         lines.append(
-            f"not up to date with this recipe: {', '.join(result.stale)} "
-            "(export them again, or remove their folders)"
+            f"not up to date with this recipe: {', '.join(result.stale)} (export them again, or remove their "
+            "folders)"
         )
     lines.append(f"report: {result.report}")
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""The data of a recipe: a function that returns the splits, or files."""
+"""The data of a recipe: a function that returns the splits, files, or random rows."""
 
 import math
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
 from export.data.files.row_form import RowForm
+from export.data.random.random_form import RandomForm
 from export.step import ImportPath, Part, Share
 from serve.base.record import Record
 
@@ -97,18 +98,27 @@ class DataFiles(Record):
         return self
 
 
+class DataRandom(Record):
+    """Random rows, for a model without data. They prove nothing about its quality, which its bundles say."""
+
+    random: RandomForm
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+
 def _kind(data: Any) -> str | None:
-    for key, kind in (("factory", DataFactory), ("files", DataFiles)):
+    for key, kind in (("factory", DataFactory), ("files", DataFiles), ("random", DataRandom)):
         if isinstance(data, kind) or (isinstance(data, Mapping) and key in data):
             return key
     return None
 
 
 DataSource = Annotated[
-    Annotated[DataFactory, Tag("factory")] | Annotated[DataFiles, Tag("files")],
+    Annotated[DataFactory, Tag("factory")]
+    | Annotated[DataFiles, Tag("files")]
+    | Annotated[DataRandom, Tag("random")],
     Discriminator(
         _kind,
         custom_error_type="data",
-        custom_error_message="data must have one of the keys factory, files",
+        custom_error_message="data must have one of the keys factory, files, random",
     ),
 ]

@@ -49,6 +49,5 @@ def describe_surprise(error: BaseException) -> str:
     place = " > ".join(ours[-3:]) or "an unknown place"
     return (
         f"{type(error).__name__}: {reason_of(error)} (at {place}); this error was not expected: please "
-        "report "
-        "it, with the recipe"
+        "report it, with the recipe"
     )

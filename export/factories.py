@@ -41,7 +41,7 @@ def call_factory(factory: str, arguments: Mapping[str, Any]) -> Any:
 
 
 def _call(factory: str, arguments: Mapping[str, Any]) -> Any:
-    function = _import_function(factory)
+    function = _import("factory", factory)
     try:
         return function(**arguments)
     except (Exception, SystemExit) as error:  # a factory is foreign code and may raise anything
@@ -50,28 +50,50 @@ def _call(factory: str, arguments: Mapping[str, Any]) -> Any:
         ) from error
 
 
+def import_function(kind: str, name: str) -> Callable[..., Any]:
+    """Return the function at `package.module:function`; `kind` says in messages what it is, such as "metric".
+    Raises InvalidSource."""
+    with limited(name):
+        return _import(kind, name)
+
+
 def digest_code(factories: Iterable[str], folders: Sequence[Path]) -> str:
     """Return the SHA-256 of the code that determines a result.
 
     It covers the factories' modules, their imports from `folders`, this package, and what it uses of `serve`.
     Installed packages count by their versions."""
+    files = _find_files(factories, folders)
+    for path in _list_own_code():
+        files[path.relative_to(_ROOM.parent).as_posix()] = path
+    return _digest(files)
+
+
+def digest_function(name: str, folders: Sequence[Path]) -> str:
+    """Return the SHA-256 of the module of `package.module:function` and of its imports from `folders`."""
+    return _digest(_find_files([name], folders))
+
+
+def _find_files(functions: Iterable[str], folders: Sequence[Path]) -> dict[str, Path]:
+    """Return the files of the functions' modules and of their imports from `folders`, by module."""
     # This checkout is included, so that a shipped recipe has the same digest from any current folder.
     finder = _Finder(path=[str(folder) for folder in (*folders, _ROOM.parent)])
     files: dict[str, Path] = {}
-    for factory in factories:
-        name = factory.partition(":")[0]
+    for function in functions:
+        name = function.partition(":")[0]
         try:
             finder.import_hook(name)
         except ImportError:  # not in these folders, so it is installed
             files[name] = Path(_find(name))
         except SyntaxError as error:
-            raise InvalidSource(f"factory {factory}: {error}") from None
+            raise InvalidSource(f"factory {function}: {error}") from None
     for name, module in finder.modules.items():
         path = getattr(module, "__file__", None)
         if path is not None:
             files[name] = Path(path)
-    for path in _list_own_code():
-        files[path.relative_to(_ROOM.parent).as_posix()] = path
+    return files
+
+
+def _digest(files: Mapping[str, Path]) -> str:
     return sha256("".join(f"{name} {sha256(files[name].read_bytes())}\n" for name in sorted(files)).encode())
 
 
@@ -96,20 +118,20 @@ class _Finder(ModuleFinder):
         return super().import_module(partname, fqname, parent)
 
 
-def _import_function(factory: str) -> Callable[..., Any]:
-    module_name, _, function_name = factory.partition(":")
+def _import(kind: str, name: str) -> Callable[..., Any]:
+    module_name, _, function_name = name.partition(":")
     _find(module_name)
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # importing runs foreign code
         raise InvalidSource(
-            f"factory {factory}: importing {module_name} failed: {type(error).__name__}: {error}"
+            f"{kind} {name}: importing {module_name} failed: {type(error).__name__}: {error}"
         ) from error
     function: Callable[..., Any] | None = getattr(module, function_name, None)
     if not callable(function):
-        public = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
+        public = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
         raise InvalidSource(
-            f"factory {factory}: {module_name} has no function {function_name!r}; "
+            f"{kind} {name}: {module_name} has no function {function_name!r}; "
             f"{nearest(function_name, public)}"
         )
     return function

@@ -22,9 +22,8 @@ def to_tensors(arrays: Arrays) -> Tensors:
     for name, array in arrays.items():
         if array.dtype.kind == "O":
             raise InvalidSource(
-                f"the input {name!r} holds strings, which torch modules do not take; give a student "
-                "numbers, or "
-                "leave out the step"
+                f"the input {name!r} holds strings, which torch modules do not take; give a student numbers, "
+                "or leave out the step"
             )
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
@@ -73,9 +72,8 @@ def _bind_only(
     possible = _required(parameters) or [key for key, item in parameters.items() if item.kind not in _ANY]
     if len(possible) > 1:
         raise InvalidSource(
-            f"the data has the input {name!r}, but {_describe(model, parameters)}, and the parameter of "
-            "this input "
-            "is not clear; give the data's input the name of its parameter"
+            f"the data has the input {name!r}, but {_describe(model, parameters)}, and the parameter of this "
+            "input is not clear; give the data's input the name of its parameter"
         )
     if possible and parameters[possible[0]].kind is Parameter.KEYWORD_ONLY:
         return (), {possible[0]: value}

@@ -2,13 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from export.artifacts import Trained
-from export.data.datasets import Data, read_data, read_split, require_labels_for
+from export.data.datasets import Data, Split, read_data, read_split, require_labels_for
 from export.data.files.load_files import load_files
-from export.data_source import DataFactory, DataSource
+from export.data.random.random_rows import make_splits
+from export.data_source import DataFactory, DataRandom, DataSource
 from export.errors import InvalidData
-from export.factories import call_factory
+from export.factories import call_factory, import_function
 from export.proof.floor import require_defined, require_measurable
 from export.recipe import Recipe
 from export.reproducible import seed_everything
@@ -21,6 +23,8 @@ from serve.bundles.meaning import Task
 def read_model_and_data(recipe: Recipe, folder: Path) -> tuple[Trained, Data]:
     """Return the trained model and the splits of the recipe in `folder`. Raises InvalidSource or
     InvalidData."""
+    if recipe.metric is not None:
+        import_function("metric", recipe.metric.function)
     trained = read_trained(recipe.source, folder, recipe.task)
     seed_everything(recipe.seed)
     data, names = _load_data(recipe.data, folder, trained, recipe.task)
@@ -38,15 +42,21 @@ def _load_data(
 ) -> tuple[Data, tuple[str, ...]]:
     """Return the splits, and the names of the classes if only the labels have given them."""
     of_file = trained.graph is not None
+
+    def read(place: str, pair: Any) -> Split:
+        return read_split(place, pair, trained.tokenizer, of_file, task)
+
     names: tuple[str, ...] = ()
-    if isinstance(source, DataFactory):
-        place, raw = source.factory, call_factory(source.factory, source.arguments)
-    else:
-        known = json.loads(trained.assets.get(LABELS, b"[]"))
-        place = "data.files"
-        raw, names = load_files(
-            source, folder, known, lambda at, pair: read_split(at, pair, trained.tokenizer, of_file, task)
-        )
+    raw: Any
+    match source:
+        case DataFactory():
+            place, raw = source.factory, call_factory(source.factory, source.arguments)
+        case DataRandom():
+            place, raw = "data.random", make_splits(source.random, source.seed, read)
+        case _:
+            known = json.loads(trained.assets.get(LABELS, b"[]"))
+            place = "data.files"
+            raw, names = load_files(source, folder, known, read)
     return read_data(raw, place, trained.tokenizer, of_file=of_file, task=task), names
 
 

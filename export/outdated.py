@@ -54,4 +54,4 @@ def _facts(bundle: Bundle) -> tuple[object, ...]:
 
 def _origin(bundle: Bundle) -> tuple[object, ...]:
     made = bundle.provenance
-    return made.trained_sha256, made.data, made.task, made.rules, made.floor
+    return made.trained_sha256, made.data, made.task, made.rules, made.floor, made.metric

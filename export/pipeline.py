@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from export.cache import Shelf
+from export.cache import Cache
 from export.errors import ExportFailed
 from export.factories import importable
 from export.model_and_data import read_model_and_data
@@ -58,8 +58,8 @@ def run(recipe_path: Path, out: Path, only: str | None = None, force: bool = Fal
         return _run(recipe, recipe_path.resolve().parent, out, selected, force)
     except OSError as error:
         raise ExportFailed(
-            f"{error.filename or out}: {error.strerror or error}; "
-            "correct this and export again; finished work is kept"
+            f"{error.filename or out}: {error.strerror or error}; correct this and export again; finished "
+            "work is kept"
         ) from error
 
 
@@ -74,28 +74,28 @@ def _run(recipe: Recipe, folder: Path, out: Path, selected: list[str], force: bo
         say("reading the model and the data")
         trained, data = read_model_and_data(recipe, folder)
         origin = describe_origin(recipe, folder, trained, data)
-        provenance = describe_variants(recipe, origin)
+        provenance = describe_variants(recipe, folder, origin)
         due = [name for name in selected if force or not _is_unchanged(home / name, provenance[name])]
         failed: dict[str, str] = {}
         if due:
             # These imports are slow, and an export without changes does not need them.
-            from export.builder import Workshop
-            from export.evaluate import Scale
+            from export.evaluator import Evaluator
+            from export.variant_builder import VariantBuilder
 
-            shelf = Shelf(home / SHELF, digest_origin(origin))
-            workshop = Workshop(recipe, trained, data, shelf, say)
-            scale = Scale(recipe, trained, data, shelf, home)
+            cache = Cache(home / SHELF, digest_origin(origin))
+            builder = VariantBuilder(recipe, trained, data, cache, say)
+            evaluator = Evaluator(recipe, trained, data, cache, home)
             for variant in due:
                 try:
-                    scale.load(variant, workshop.make(variant))
+                    evaluator.load(variant, builder.make(variant))
                 except CounterweightError as error:
                     if variant == recipe.baseline:
                         raise
                     failed[variant] = str(error)
                     say(f"failed (the other variants continue): {error}")
-            scale.weigh(provenance, say)
+            evaluator.measure(provenance, say)
             if not failed:
-                shelf.sweep({*workshop.torch_keys, *scale.keys})
+                cache.sweep({*builder.torch_keys, *evaluator.keys})
         changed = reject_outdated(home, read_bundle(home / recipe.baseline))
         stored = read_model(home)
         model = _arrange(stored, recipe)

@@ -11,7 +11,7 @@ from export.artifacts import Trained
 from export.cpu import read_cpu
 from export.data.datasets import Data
 from export.data_source import DataFactory
-from export.factories import digest_code
+from export.factories import digest_code, digest_function
 from export.recipe import FactorySource, Recipe
 from export.step import Distill, Steps
 from serve.bundles.bundle import Provenance, sha256
@@ -55,14 +55,19 @@ def digest_origin(origin: Mapping[str, Any]) -> str:
     return sha256(json.dumps(origin, sort_keys=True).encode())
 
 
-def describe_variants(recipe: Recipe, origin: Mapping[str, Any]) -> dict[str, Provenance]:
-    """Return the provenance of each variant of the recipe, before any is built."""
-    return {variant: _describe(recipe, steps, origin) for variant, steps in recipe.variants.items()}
+def describe_variants(recipe: Recipe, folder: Path, origin: Mapping[str, Any]) -> dict[str, Provenance]:
+    """Return the provenance of each variant of the recipe in `folder`, before any is built."""
+    metric = None
+    if recipe.metric is not None:
+        code = digest_function(recipe.metric.function, [folder, Path.cwd()])
+        metric = {**recipe.metric.model_dump(mode="json"), "code_sha256": code}
+    measured = {**origin, "metric": metric}
+    return {variant: _describe(recipe, steps, measured) for variant, steps in recipe.variants.items()}
 
 
-def _describe(recipe: Recipe, steps: Steps, origin: Mapping[str, Any]) -> Provenance:
+def _describe(recipe: Recipe, steps: Steps, measured: Mapping[str, Any]) -> Provenance:
     described = {
-        **origin,
+        **measured,
         "steps": [step.model_dump(mode="json") for step in steps],
         "floor": recipe.floor.model_dump(mode="json"),
     }

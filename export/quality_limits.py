@@ -1,11 +1,25 @@
 """The quality floor of a recipe: how much worse than the baseline a variant may be."""
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
-from export.step import NotNegative, Share
+from export.step import ImportPath, NotNegative, Share
 from serve.base.record import Record, rename_key
+from serve.bundles.figures import Better
+
+
+class MetricFunction(Record):
+    """A function of the user that rates the answers of a model; see export/proof/own_metric.py."""
+
+    function: ImportPath
+    better: Better = "higher"
+
+
+# A function alone, or a function and what is better.
+Metric = Annotated[
+    MetricFunction, BeforeValidator(lambda given: {"function": given} if isinstance(given, str) else given)
+]
 
 
 class Floor(Record):
@@ -22,6 +36,8 @@ class Floor(Record):
     miou_drop: Share | None = None
     worst_class_drop: Share | None = None
     r2_drop: NotNegative | None = None
+    # How much worse the recipe's own metric may be, in its own unit.
+    metric_drop: NotNegative | None = None
     # How far an error may be above the baseline's, as a share of the baseline's. These need labels.
     mae_rise: NotNegative | None = None
     rmse_rise: NotNegative | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
 from export.data_source import DataSource
-from export.quality_limits import Floor
+from export.quality_limits import Floor, Metric
 from export.step import ImportPath, Positive, Steps
 from export.step_order import refuse_order
 from serve.base.record import Record, nearest
@@ -133,6 +133,8 @@ class Recipe(Record):
     rules: dict[OutputName, Rule] = Field(default_factory=dict)
     # torch writes 18 to 23; below 18 it may silently stay at 18.
     opset: Annotated[int, Field(ge=18, le=23)] = 20
+    # A function of the user that rates the answers, measured on the held-out rows beside the task's figures.
+    metric: Metric | None = None
     floor: Floor
     variants: Annotated[dict[Name, Steps], Field(min_length=1)]
 
@@ -144,19 +146,23 @@ class Recipe(Record):
         if isinstance(self.outputs, Mapping) and not isinstance(self.source, OnnxSource):
             raise ValueError(
                 f"outputs {dict(self.outputs)} can rename only those of an ONNX file; torch's outputs have "
-                "an order "
-                f"but no names: write {list(self.outputs)}"
+                f"an order but no names: write {list(self.outputs)}"
             )
         if self.task not in _TRANSFORMERS and isinstance(self.source, HuggingFaceSource):
             raise ValueError(
                 f"the task {self.task} does not support a `huggingface` source; give the "
                 "model as a `factory` whose `forward` returns only the numbers"
             )
+        if self.floor.metric_drop is not None and self.metric is None:
+            raise ValueError(
+                "the floor limits metric_drop, and the recipe has no `metric`; name a function, such as "
+                "`metric: package.module:function`, or remove the limit"
+            )
         plain = [name for name, steps in self.variants.items() if not steps]
         if len(plain) != 1:
             raise ValueError(
-                f"variants without steps: {', '.join(plain) or 'none'}; "
-                "exactly one is needed: it is the baseline, such as fp32: []"
+                f"variants without steps: {', '.join(plain) or 'none'}; exactly one is needed: it is the "
+                "baseline, such as fp32: []"
             )
         for variant, steps in self.variants.items():
             if reason := refuse_order(

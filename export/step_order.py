@@ -33,8 +33,7 @@ def _refuse_source(step: Step, torch_model: bool, changeable: bool) -> str | Non
     if not torch_model and not student:
         return (
             "needs a torch model, but the source is an ONNX file; only quantize, fuse, half, and distill "
-            "into a "
-            "student with its own factory can start from one"
+            "into a student with its own factory can start from one"
         )
     if not changeable and not student and not isinstance(step, Finetune):
         return (

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from loadtests.candidate_comparison import Ratio
 from loadtests.errors import LoadTestError
 from loadtests.peers.process import ServerProcess, end_in_order
 from loadtests.render.read_report import read_report
-from loadtests.report import Interval, LoadReport, Ratio
+from loadtests.report import LoadReport
 from loadtests.sending.client import Client
 from loadtests.sending.model_metadata import read_metadata
+from loadtests.variant_report import Interval
 
 _ROOT = Path(__file__).parents[1]
 # For each model, the file of its real inputs and its baseline.

@@ -6,11 +6,12 @@ import sys
 from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits, load_limits
 from loadtests.load_plan import LoadPlan, check_pins, check_url, make_plan, parse_profile, steady
+from loadtests.load_verdict import CheckOutcome
 from loadtests.loadtest_parser import loadtest_parser
 from loadtests.render.read_report import read_report
 from loadtests.render.report_table import table
 from loadtests.render.write import check_paths, write_all
-from loadtests.report import CheckOutcome, LoadReport
+from loadtests.report import LoadReport
 from loadtests.sending.client import Client
 from loadtests.sending.end_signals import interrupting
 from loadtests.sending.model_metadata import ModelMetadata, read_metadata

@@ -21,7 +21,7 @@ def demo(arguments: list[str]) -> int:
     stop_on_signals()
     # Imported here because matplotlib takes a second, which `--help` should not wait for.
     from deployments.demo.demo_page import render
-    from deployments.demo.demo_steps import OUT, ROOT, compare, make_model, put_together, roll_out, served
+    from deployments.demo.demo_steps import OUT, ROOT, build_summary, compare, make_model, roll_out, served
     from deployments.demo.demo_table import table
     from deployments.demo.shell import Shell
 
@@ -32,7 +32,7 @@ def demo(arguments: list[str]) -> int:
     with served(shell, port, keep=options.keep) as server:
         compared = compare(shell, url)
         stories, traffic = roll_out(shell, url)
-    summary = put_together(compared, traffic, stories, time.monotonic() - began)
+    summary = build_summary(compared, traffic, stories, time.monotonic() - began)
     write_whole(OUT / "summary.json", summary.model_dump_json(indent=2) + "\n")
     write_whole(OUT / "report.html", render(summary))
     _say(f"done in {summary.took_s:.0f} s: {_short(OUT)}/report.html, {_short(OUT)}/summary.json\n")

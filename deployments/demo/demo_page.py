@@ -4,7 +4,7 @@ from pathlib import Path
 
 import jinja2
 
-from deployments.demo.demo_pictures import draw_cost, draw_course, draw_latency, draw_quality
+from deployments.demo.demo_pictures import draw_cost, draw_latency, draw_quality, draw_timeline
 from deployments.demo.demo_table import cells, headlines, notes, what_to_trust
 from deployments.demo.summary import Summary
 
@@ -26,5 +26,5 @@ def render(summary: Summary) -> str:
         cost=draw_cost(summary),
         quality=draw_quality(summary),
         latency=draw_latency(summary),
-        courses=[(story, draw_course(story)) for story in summary.rollouts],
+        courses=[(story, draw_timeline(story)) for story in summary.rollouts],
     )

@@ -80,7 +80,7 @@ def draw_latency(summary: Summary) -> str:
     return _svg(draw)
 
 
-def draw_course(story: RolloutStory) -> str:
+def draw_timeline(story: RolloutStory) -> str:
     """Draw the candidate's share of the requests over time, with a number at each change."""
 
     def draw(axes: Axes) -> None:

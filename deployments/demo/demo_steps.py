@@ -12,11 +12,11 @@ from typing import Any
 from tqdm import tqdm
 
 from deployments.demo.bad_candidate import plant
-from deployments.demo.rollout_story import RolloutStory, tell
+from deployments.demo.rollout_story import RolloutStory, read_story
 from deployments.demo.shell import Child, Shell, end
 from deployments.demo.summary import BAD, BEST, MODEL, Summary, summarize
 from deployments.ports import free_ports
-from deployments.processes import stop_if_asked
+from deployments.processes import stop_if_signalled
 from serve.base.errors import ServerFailed
 from serve.bundles.repository import read_model
 from serve.control.cli.control_client import ControlClient
@@ -109,7 +109,7 @@ def roll_out(shell: Shell, url: str) -> tuple[tuple[RolloutStory, ...], dict[str
     return (good, bad), _read_report("traffic")
 
 
-def put_together(
+def build_summary(
     variants: dict[str, Any], traffic: dict[str, Any], stories: tuple[RolloutStory, ...], took_s: float
 ) -> Summary:
     """Return the summary of the run."""
@@ -132,7 +132,7 @@ def _roll_out_to(shell: Shell, url: str, candidate: str) -> RolloutStory:
     shell.run(*start, "--to", candidate, "--policy", _POLICY, "--watch", accepted=(0, 1))
     client = ControlClient(url)
     newest, *_ = client.ask(ROLLOUTS, MODEL)
-    return tell(client.ask(VIEW, newest.rollout), client.trail(MODEL))
+    return read_story(client.ask(VIEW, newest.rollout), client.trail(MODEL))
 
 
 def _load_words(url: str, name: str, rate_per_s: int) -> tuple[str, ...]:
@@ -152,7 +152,7 @@ def _wait_until_ready(server: Child, port: int) -> None:
         desc="waiting until it is ready", bar_format="{desc} {elapsed}", leave=False, disable=None
     ) as clock:
         while time.monotonic() < deadline and server.poll() is None:
-            stop_if_asked()
+            stop_if_signalled()
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=5):
                     return

@@ -41,7 +41,7 @@ class RolloutStory(Record):
         return all(move.share == 0 for move in self.moves)
 
 
-def tell(view: RolloutView, trail: Sequence[TrailLine]) -> RolloutStory:
+def read_story(view: RolloutView, trail: Sequence[TrailLine]) -> RolloutStory:
     """Return the course of the rollout in `view`; `trail` is the trail of its model."""
     rollout = view.rollout
     entries = [line for line in trail if line.rollout == rollout.rollout]

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from deployments.processes import stop, stop_if_asked
+from deployments.processes import stop, stop_if_signalled
 from serve.base.errors import ServerFailed
 
 _STOP_TIMEOUT_S = 30
@@ -36,7 +36,7 @@ class Shell:
             child.wait()
         finally:
             end(child)
-        stop_if_asked()
+        stop_if_signalled()
         if child.returncode not in accepted:
             raise ServerFailed(f"{shlex.join(words)} ended with exit code {child.returncode}; see above")
         return child.returncode

@@ -14,7 +14,7 @@ from export.cpu import read_cpu
 from export.errors import InvalidSource
 from export.onnx.graph import read_opset
 from export.onnx.ranges import find_ranges
-from export.proof.graph_stats import dissect_row
+from export.proof.graph_stats import describe_graph_row
 from serve.base.record import Record
 from serve.bundles.bundle import (
     MODEL,
@@ -104,10 +104,10 @@ def _counted_backwards(baseline: Bundle) -> set[str]:
 
 def _figures(graph: bytes, baseline: Bundle) -> Figures:
     """Return the figures that the graph alone determines; the best batch size is the baseline's."""
-    anatomy = dissect_row(graph, inputs_of(baseline.signature, 1, baseline.sizes))
+    graph_stats = describe_graph_row(graph, inputs_of(baseline.signature, 1, baseline.sizes))
     speed = baseline.figures.speed
     return Figures(
-        **anatomy.model_dump(),
+        **graph_stats.model_dump(),
         model_size_bytes=len(graph),
         parity=None,
         quality=Quality(task=baseline.figures.quality.task, rows=0),

@@ -51,6 +51,5 @@ def _require_assets(path: Path, bundle: Bundle, assets: dict[str, str]) -> None:
         if baseline_assets.get(name) != assets.get(name):
             raise InvalidSource(
                 f"{path}: its {name} differs from the baseline's, and variants of one model share it; use "
-                "the "
-                "candidate that was made with the same one"
+                "the candidate that was made with the same one"
             )

@@ -52,13 +52,13 @@ def add(arguments: list[str]) -> int:
         bundle = add_unproven(read_model(options.out / options.model), options.variant, options.source)
     else:
         from export.recipe import load_recipe
-        from export.sandbox.isolation import prove_apart
+        from export.sandbox.isolation import prove_in_sandbox
 
         if (named := load_recipe(options.recipe).model) != options.model:
             raise InvalidRecord(
                 f"{options.recipe} is the recipe of {named!r}; give that of {options.model!r}"
             )
-        bundle = read_bundle(prove_apart(options.recipe, options.out, options.variant, options.source))
+        bundle = read_bundle(prove_in_sandbox(options.recipe, options.out, options.variant, options.source))
     place = f"{options.out / bundle.model / bundle.variant}"
     verdict = bundle.rejected and f"rejected: {bundle.rejected}"
     verdict = verdict or ("unproven: it was not measured" if bundle.unproven else "accepted by the floor")

@@ -38,9 +38,8 @@ def require_form(session: Session, baseline: Session, bundle: Bundle) -> None:
         change = find_change(name, meaning, answer, actual[name], real=False)
         if change is not None:
             raise InvalidSource(
-                f"{session.name} has outputs of another kind than {baseline.name}: {change}; variants of "
-                "one model must be "
-                "interchangeable: end the graph as the baseline does, for example in a softmax"
+                f"{session.name} has outputs of another kind than {baseline.name}: {change}; variants of one "
+                "model must be interchangeable: end the graph as the baseline does, for example in a softmax"
             )
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from export.adding.add import choose_place, read_fitting
 from export.adding.candidate import Candidate
-from export.cache import Shelf
+from export.cache import Cache
 from export.errors import InvalidSource
-from export.evaluate import Scale
+from export.evaluator import Evaluator
 from export.factories import importable
 from export.model_and_data import read_model_and_data
 from export.onnx.from_onnx import from_onnx
@@ -47,12 +47,12 @@ def _measure(recipe: Recipe, folder: Path, stored: StoredModel, variant: str, ca
                 f"{expected}; convert it again"
             )
         origin = describe_origin(recipe, folder, trained, data)
-        provenance = _provenance(describe_variants(recipe, origin)[recipe.baseline], candidate)
-        scale = Scale(
-            recipe, trained, data, Shelf(stored.folder / SHELF, digest_origin(origin)), stored.folder
+        provenance = _provenance(describe_variants(recipe, folder, origin)[recipe.baseline], candidate)
+        evaluator = Evaluator(
+            recipe, trained, data, Cache(stored.folder / SHELF, digest_origin(origin)), stored.folder
         )
-        scale.load(variant, exported)
-        scale.weigh({variant: provenance}, say)
+        evaluator.load(variant, exported)
+        evaluator.measure({variant: provenance}, say)
 
 
 def _provenance(of_baseline: Provenance, candidate: Candidate) -> Provenance:

@@ -9,6 +9,10 @@ from typing import Any
 
 # Most models are read and run on 256 rows in seconds.
 _TIME_LIMIT_S = 600.0
+_UNPROVEN = (
+    "quality was not proven: the rows were random; for proof, give rows of your own with --inputs, or in the "
+    "recipe's `data`"
+)
 
 
 def compress(arguments: list[str]) -> int:
@@ -19,18 +23,18 @@ def compress(arguments: list[str]) -> int:
     # These imports are slow, and --help does not need them.
     from export.cli import describe_remarks, describe_result
     from export.compress.compress_request import CompressRequest, Draft
-    from export.sandbox.isolation import ask_apart, export_apart
+    from export.sandbox.isolation import export_in_sandbox, run_in_sandbox
     from serve.base.errors import CounterweightError
     from serve.tasks.show import table
 
     request = CompressRequest.parse(
         {key: value for key, value in vars(options).items() if key != "json"}, "counterweight compress"
     )
-    answer = ask_apart("draft", request.model_dump(mode="json"), _TIME_LIMIT_S)
+    answer = run_in_sandbox("draft", request.model_dump(mode="json"), _TIME_LIMIT_S)
     draft = Draft.model_validate(answer)
     sys.stderr.write("".join(f"{reason}\n" for reason in draft.reasons))
     try:
-        result = export_apart(draft.path, options.out, None, False)
+        result = export_in_sandbox(draft.path, options.out, None, False)
     except CounterweightError:
         # Without a baseline, other options are wanted rather than another recipe.
         draft.path.unlink(missing_ok=True)
@@ -41,10 +45,11 @@ def compress(arguments: list[str]) -> int:
     sys.stderr.write(describe_remarks(result))
     best = _find_best(description)
     sys.stderr.write(
-        f"recipe: {draft.path}; after a change: counterweight export {draft.path} --out {options.out}\n"
+        (f"{_UNPROVEN}\n" if request.inputs is None else "")
+        + f"recipe: {draft.path}; after a change: counterweight export {draft.path} --out {options.out}\n"
         + (
             f"fastest accepted variant: {best}; serve it beside {description['baseline']}: "
-            f"counterweight serve {options.out}\n"
+            f"counterweight serve {options.out}{'' if request.inputs else ' --unproven'}\n"
             if best
             else "no accepted variant is faster than the baseline, which is ready to be served\n"
         )
@@ -65,9 +70,9 @@ def _read_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--inputs",
         type=Path,
-        required=True,
         metavar="FILE",
-        help="rows for the model: .npz, .npy, .parquet, .csv, .jsonl, or a folder of images",
+        help="rows for the model: .npz, .npy, .parquet, .csv, .jsonl, or a folder of images; without them, "
+        "the rows are random, which proves nothing about the quality",
     )
     parser.add_argument(
         "--labels", metavar="KEY", help="the array, column or key with the labels; for images, `folder`"

@@ -9,12 +9,12 @@ from serve.bundles.meaning import Task
 
 
 class CompressRequest(Record):
-    """A trained model, and a file with rows for it."""
+    """A trained model, and a file with rows for it, if there is one."""
 
     # A file or folder; see export/compress/model_file.py.
     model: Path
-    # The file with the rows, or a folder of images.
-    inputs: Path
+    # The file with the rows, or a folder of images; None: random rows are made.
+    inputs: Path | None = None
     # The repository.
     out: Path
     # The model's name in the repository; None: that of the file.

@@ -1,4 +1,4 @@
-"""Draft a recipe for a trained model and a file with rows for it."""
+"""Draft a recipe for a trained model and, if there is one, a file with rows for it."""
 
 import os
 import re
@@ -16,6 +16,7 @@ from export.compress.match_inputs import ModelInput, match_inputs
 from export.compress.model_file import describe_source, read_head, read_model_inputs
 from export.compress.propose_floor import propose_floor
 from export.compress.propose_variants import propose_variants
+from export.compress.random_data import find_random_rows
 from export.compress.tried_model import try_model
 from export.cpu import read_cpu
 from export.data.datasets import Split, read_split
@@ -23,6 +24,7 @@ from export.data.files.class_index import index_classes
 from export.data.files.file_rows import FileRows
 from export.data.files.row_file import read_rows
 from export.data.files.row_form import RowForm
+from export.data.random.random_rows import SHARES, make_rows
 from export.errors import ExportFailed, InvalidData
 from export.pipeline import locked
 from export.progress import Say
@@ -35,7 +37,10 @@ from serve.bundles.meaning import Task
 RECIPE = "recipe.yaml"
 # Enough to tell the task, and to try the graph with batches of several sizes.
 _TRIED_ROWS = 256
-_SHARES = {"calibration": 0.25, "search": 0.25, "held_out": 0.5}
+_RANDOM = (
+    "no --inputs: the rows are random, so nothing is known of the quality, and `counterweight serve` needs "
+    "--unproven"
+)
 
 
 def draft(request: CompressRequest, say: Say) -> Draft:
@@ -59,19 +64,19 @@ def _draft(request: CompressRequest, name: str, home: Path, say: Say) -> Draft:
     head = read_head(request.model) if "huggingface" in source else None
     validated: Any = TypeAdapter(Source).validate_python(source)
     trained = read_trained(validated, home, request.task or head or "classification")
-    rows, files = _read_rows(request, trained, home)
-    split = _take_rows(request.inputs, rows, trained)
+    rows, data, remarks = _read_rows(request, trained, home)
+    split = _take_rows(str(request.inputs or "random rows"), rows, trained)
     say("running the model on some rows")
     tried = try_model(trained, split, head)
     guess = _guess(request, head, tried.answers, rows)
     outputs = [guess.output, *(output for output in tried.answers if output != guess.output)]
     proposal = propose_variants(profile_graph(tried.graph, split), read_cpu())
-    held_out = max(2, round(len(next(iter(rows.inputs.values()))) * _SHARES["held_out"]))
+    held_out = max(2, round(len(next(iter(rows.inputs.values()))) * SHARES["held_out"]))
     recipe = {
         "model": name,
         "task": guess.task,
         "source": source,
-        "data": {"files": files, "split": _SHARES, "seed": 0},
+        "data": data,
         "outputs": outputs,
         **({"rules": guess.rules} if guess.rules else {}),
         "floor": propose_floor(guess.task, rows.labels is not None, held_out),
@@ -81,7 +86,7 @@ def _draft(request: CompressRequest, name: str, home: Path, say: Say) -> Draft:
         },
     }
     Recipe.parse(recipe, str(path))
-    reasons = (f"task {guess.task}: {guess.reason}", *tried.remarks, *proposal.reasons)
+    reasons = (*remarks, f"task {guess.task}: {guess.reason}", *tried.remarks, *proposal.reasons)
     write_whole(path, _write(recipe, reasons, path, request.out))
     return Draft(path=path, reasons=reasons)
 
@@ -92,21 +97,38 @@ def _name(model: Path) -> str:
     return name or "model"
 
 
-def _read_rows(request: CompressRequest, trained: Trained, home: Path) -> tuple[FileRows, dict[str, Any]]:
-    """Return the rows, and the recipe's `files` that read them."""
+def _read_rows(
+    request: CompressRequest, trained: Trained, home: Path
+) -> tuple[FileRows, dict[str, Any], tuple[str, ...]]:
+    """Return the rows, the recipe's `data` that gives them, and remarks."""
+    if request.inputs is not None:
+        rows, files = _read_file(request, request.inputs, trained, home)
+        return rows, {"files": files, "split": SHARES, "seed": 0}, ()
+    if request.labels is not None or request.images is not None:
+        raise InvalidData("--labels and --images describe the file of --inputs, and there is none; add it")
+    form = find_random_rows(trained)
+    rows = FileRows(inputs=make_rows(form.inputs, form.rows, 0), labels=None)
+    data = {"random": form.model_dump(mode="json", exclude_defaults=True), "seed": 0}
+    return rows, data, (_RANDOM,)
+
+
+def _read_file(
+    request: CompressRequest, path: Path, trained: Trained, home: Path
+) -> tuple[FileRows, dict[str, Any]]:
+    """Return the rows of a file, and the recipe's `files` that read them."""
     expected = read_model_inputs(trained)
     form: dict[str, Any] = {"labels": request.labels, "images": request.images}
-    if request.images is not None or request.inputs.suffix == ".npy":
-        form["inputs"] = (_only(request.inputs, expected),)
+    if request.images is not None or path.suffix == ".npy":
+        form["inputs"] = (_only(path, expected),)
     else:
-        found = read_rows(request.inputs, RowForm.model_validate(form))
-        match = match_inputs(str(request.inputs), expected, found.inputs)
+        found = read_rows(path, RowForm.model_validate(form))
+        match = match_inputs(str(path), expected, found.inputs)
         same = all(name == of for name, of in match.inputs.items())
         form |= {"inputs": tuple(match.inputs) if same else match.inputs, "dtypes": match.dtypes}
-    rows = read_rows(request.inputs, RowForm.model_validate(form))
-    path = os.path.relpath(request.inputs.resolve(), home.resolve())
+    rows = read_rows(path, RowForm.model_validate(form))
+    relative = os.path.relpath(path.resolve(), home.resolve())
     files = RowForm.model_validate(form).model_dump(mode="json", exclude_defaults=True)
-    return rows, {"path": path, **files}
+    return rows, {"path": relative, **files}
 
 
 def _only(path: Path, expected: dict[str, ModelInput]) -> str:
@@ -117,9 +139,9 @@ def _only(path: Path, expected: dict[str, ModelInput]) -> str:
     return next(iter(expected))
 
 
-def _take_rows(path: Path, rows: FileRows, trained: Trained) -> Split:
+def _take_rows(place: str, rows: FileRows, trained: Trained) -> Split:
     inputs = {name: array[:_TRIED_ROWS] for name, array in rows.inputs.items()}
-    return read_split(str(path), (inputs, None), trained.tokenizer, trained.graph is not None)
+    return read_split(place, (inputs, None), trained.tokenizer, trained.graph is not None)
 
 
 def _guess(request: CompressRequest, head: Task | None, answers: Answers, rows: FileRows) -> Guess:

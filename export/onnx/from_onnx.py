@@ -17,7 +17,7 @@ from export.repair.opset import lower_format, raise_opset
 from export.repair.output_dimensions import read_sizes
 from export.repair.output_names import select_outputs
 from export.repair.row_axis import find_batch
-from export.repair.value_types import tell_types
+from export.repair.value_types import add_types
 from serve.base.tensor import Signature, TensorSpec, datatype_of
 
 # The names on the wire, in order; or each with its name in the file.
@@ -49,7 +49,7 @@ def from_onnx(graph: bytes, rows: Split, outputs: Outputs) -> Exported:
     ranks = {name: len(shape) for name, shape in shapes.items()}
     changes += turn(trial.model.graph, {name: form.axis for name, form in forms.items()}, trial.axes, ranks)
     _declare(trial.model.graph, shapes)
-    tell_types(trial.model, trial.runs[0][0])
+    add_types(trial.model, trial.runs[0][0])
     note: dict[str, JsonValue] = {"step": "mend", "changes": [*changes]}
     if difference is not None:
         note["max_difference"] = difference

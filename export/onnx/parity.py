@@ -126,8 +126,7 @@ def _require_shape(
         raise ExportFailed(
             f"on {rows} rows the graph's {spec.name} has the shape {list(actual.shape)} and torch's "
             f"{list(expected.shape)}: the graph differs from the model; does `forward` squeeze, or depend on "
-            "the "
-            "batch size or the length?"
+            "the batch size or the length?"
         )
     promised = [sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in spec.shape]
     kept = len(promised) == actual.ndim and all(

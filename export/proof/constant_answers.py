@@ -10,11 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.data.labels import IGNORE, Labels
+from export.errors import InvalidData
 from export.proof.floor import judge, judge_output
 from export.proof.held_out import Answers
 from export.proof.output_quality import Meanings, few_rows, measure_output
+from export.proof.own_metric import PairedMetric
 from export.proof.quality import measure
+from export.quality_limits import Floor
 from export.recipe import Recipe
+from serve.bundles.figures import Quality
 from serve.bundles.meaning import Meaning
 from serve.tasks.answer_form import classes_last
 
@@ -25,9 +29,15 @@ _ENOUGH_ROWS = 10
 _MOST_COLUMNS = 64
 
 
-def find_unproven(recipe: Recipe, meanings: Meanings, expected: Answers, labels: Labels | None) -> set[str]:
+def find_unproven(
+    recipe: Recipe,
+    meanings: Meanings,
+    expected: Answers,
+    labels: Labels | None,
+    metric: PairedMetric | None = None,
+) -> set[str]:
     """Return the outputs for which a constant, also in one column only, or scores all above the threshold
-    would pass the recipe's floor; `expected` are the baseline's answers."""
+    would pass the recipe's floor; `expected` are the baseline's answers, and `metric` is the recipe's own."""
     floor, task, unproven = recipe.floor, recipe.task, set()
     for number, (name, output) in enumerate(expected.items()):
         meaning = meanings[name]
@@ -35,13 +45,24 @@ def find_unproven(recipe: Recipe, meanings: Meanings, expected: Answers, labels:
             continue
         for empty in _list_empty(meaning, output, labels if number == 0 else None):
             if number == 0:
-                refused = judge(floor, measure(task, output, empty, labels, recipe.seed, meaning=meaning))
+                quality = measure(task, output, empty, labels, recipe.seed, meaning=meaning)
+                refused = _refuse(floor, quality, metric, {**expected, name: empty})
             else:
                 refused = judge_output(floor, measure_output(task, name, meaning, output, empty))
             if refused is None:
                 unproven.add(name)
                 break
     return unproven
+
+
+def _refuse(floor: Floor, quality: Quality, metric: PairedMetric | None, answers: Answers) -> str | None:
+    """Return why these answers do not pass; those for which the metric fails do not."""
+    if metric is None:
+        return judge(floor, quality)
+    try:
+        return judge(floor, quality.model_copy(update={"metric": metric.measure(answers)}))
+    except InvalidData as error:
+        return str(error)
 
 
 def _list_empty(meaning: Meaning, output: Array, labels: Labels | None) -> Iterator[Array]:

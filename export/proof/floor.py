@@ -7,7 +7,7 @@ from export.errors import InvalidData
 from export.proof.bootstrap import CONFIDENCE
 from export.proof.by_label.label_fit import explain_undefined
 from export.quality_limits import Floor
-from serve.bundles.figures import Compared, OutputFigures, Quality
+from serve.bundles.figures import Compared, MetricFigure, OutputFigures, Quality
 from serve.bundles.meaning import Meaning, Task
 from serve.tasks.criterion import FAR
 from serve.tasks.task_table import FIGURES, TASKS
@@ -34,7 +34,8 @@ def require_measurable(floor: Floor, task: Task, labelled: bool) -> None:
     known = TASKS[task].floors
     possible = tuple(name for name in known if labelled or name not in TASKS[task].label_floors)
     for name in Floor.model_fields:
-        if getattr(floor, name) is None or name in possible:
+        # The recipe has a metric if its floor limits it.
+        if getattr(floor, name) is None or name in (*possible, "metric_drop"):
             continue
         lacks = "the held-out split has no labels" if name in known else f"the task {task} has no such figure"
         raise InvalidData(f"the floor limits {name}, but {lacks}; limit one of {', '.join(possible)} instead")
@@ -94,15 +95,20 @@ def judge(floor: Floor, quality: Quality, classes: Sequence[str] = ()) -> str | 
 def _judge_drop(floor: Floor, quality: Quality, limit: str, name: str, classes: Sequence[str]) -> str | None:
     allowed: float | None = getattr(floor, limit)
     figure: Compared | None = getattr(quality, name)
-    if allowed is None or figure is None or -figure.low <= allowed + _ROUNDING:
+    if allowed is None or figure is None:
+        return None
+    lower = isinstance(figure, MetricFigure) and figure.better == "lower"
+    loss, worse, better = (figure.high, "above", "below") if lower else (-figure.low, "below", "above")
+    if loss <= allowed + _ROUNDING:
         return None
     worst = quality.worst_label if name == "worst_class" else None
     of = "" if worst is None else f" (`{name_class(worst, classes)}`)"
-    side = "below" if figure.change <= 0 else "above"
+    side = better if (figure.change < 0 if lower else figure.change > 0) else worse
+    show = FIGURES[name].show
     return (
-        f"{name}{of} {figure.value:.4f} is {abs(figure.change):.4f} {side} the baseline's "
-        f"{figure.value - figure.change:.4f}, with {quality.confidence:.0%} confidence at most "
-        f"{-figure.low:.4f} below; allowed are {allowed:.4f}"
+        f"{name}{of} {show(figure.value)} is {show(abs(figure.change))} {side} the baseline's "
+        f"{show(figure.value - figure.change)}, with {quality.confidence:.0%} confidence at most "
+        f"{show(loss)} {worse}; allowed are {show(allowed)}"
     )
 
 

@@ -19,7 +19,7 @@ from serve.bundles.graph_session import open_graph
 _GZIP_LEVEL = 6
 
 
-class Anatomy(Record):
+class GraphStats(Record):
     """The figures of a graph that need no comparison; see serve/bundles/figures.py."""
 
     parameters: Count
@@ -30,16 +30,16 @@ class Anatomy(Record):
     operators_loaded: dict[str, int]
 
 
-def dissect(graph: bytes, split: Split) -> Anatomy:
+def describe_graph(graph: bytes, split: Split) -> GraphStats:
     """Return the figures of an ONNX graph; its multiply-adds are those for the longest row of `split`."""
-    return dissect_row(graph, longest_row(split))
+    return describe_graph_row(graph, longest_row(split))
 
 
-def dissect_row(graph: bytes, row: Arrays) -> Anatomy:
+def describe_graph_row(graph: bytes, row: Arrays) -> GraphStats:
     """Return the figures of an ONNX graph; its multiply-adds are those for this row."""
     model = onnx.load_from_string(graph)
     parameters = count_parameters(model)
-    return Anatomy(
+    return GraphStats(
         parameters=parameters.count,
         nonzero_parameters=parameters.nonzero,
         multiply_adds=count_multiply_adds(model, row),

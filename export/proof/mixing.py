@@ -75,8 +75,8 @@ def advise(graph: Any) -> str:
         if node.op_type in _DYNAMIC:
             return (
                 f"its {node.op_type} {node.name or node.output[0]!r} uses one quantization range for all "
-                "rows of a run: "
-                "start from the file as it was before dynamic quantization, and quantize it here"
+                "rows of a run: start from the file as it was before dynamic quantization, and quantize it "
+                "here"
             )
     return (
         "look for a mean, statistics, attention or a Softmax over the rows, for a table that is added along "

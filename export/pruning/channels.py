@@ -13,7 +13,7 @@ from export.onnx.patterns import match
 from export.pruning.channel_groups import Coupled, Part, is_depthwise, join_shared
 from export.pruning.columns import find_columns, trace_columns
 from export.pruning.dependencies import LAYERS, find_heads, follow
-from export.pruning.indivisible import INSEPARABLE, is_whole, tell_whole
+from export.pruning.indivisible import INSEPARABLE, explain_whole, is_whole
 from export.pruning.shared_parameters import find_ties, tie
 from export.step import Prune
 
@@ -138,7 +138,7 @@ class Channels:
         """Return why no channels of the group can be removed, as far as this is known without trying."""
         operations = [item.dep.target.module for item in group]
         if whole := [operation for operation in operations if is_whole(operation)]:
-            return tell_whole(whole[0], self._names)
+            return explain_whole(whole[0], self._names)
         if computed := [name for name, *_ in coupled.parts if self._is_computed(name)]:
             return f"the weight of {computed[0]} is computed from others"
         if coupled.norms:

@@ -10,7 +10,7 @@ from torch_pruning.dependency.shape_infer import infer_out_channels_recursively
 
 from export.errors import StepFailed
 from export.forward import Tensors, forward
-from export.pruning.indivisible import Closing, close_inputs, kept_whole
+from export.pruning.indivisible import Closing, close_inputs, seen_as_whole
 
 # Layers whose channels can be removed.
 LAYERS = (_ConvNd, torch.nn.Linear)
@@ -18,7 +18,7 @@ LAYERS = (_ConvNd, torch.nn.Linear)
 
 def follow(module: torch.nn.Module, example: Tensors) -> Any:
     """Return torch-pruning's dependency graph for these rows. Raises StepFailed."""
-    with kept_whole(module), warnings.catch_warnings(), torch.enable_grad():
+    with seen_as_whole(module), warnings.catch_warnings(), torch.enable_grad():
         # torch-pruning handles parameters outside of torch's layers correctly, but warns about them.
         warnings.filterwarnings("ignore", "Unwrapped parameters detected", UserWarning)
         try:

@@ -18,7 +18,7 @@ _JOINING = (torch.cat, torch.concat, torch.concatenate, torch.hstack, torch.colu
 
 
 @contextmanager
-def kept_whole(module: torch.nn.Module) -> Iterator[None]:
+def seen_as_whole(module: torch.nn.Module) -> Iterator[None]:
     """While the context lasts, autograd sees each of these modules as one operation called `Whole`, so
     torch-pruning does not look into it, and layers next to it can be recognized."""
     with ExitStack() as stack:
@@ -53,7 +53,7 @@ def is_whole(operation: object) -> bool:
     return Whole.__name__ in called or Given.__name__ in called or _is_inseparable(operation)
 
 
-def tell_whole(operation: object, names: Mapping[Any, str]) -> str:
+def explain_whole(operation: object, names: Mapping[Any, str]) -> str:
     """Return why channels coupled with such an operation cannot be removed. `names` has the names of the
     modules."""
     if Given.__name__ in repr(operation):

@@ -28,8 +28,7 @@ def explain_none(model: Any) -> str:
     largest = max(sorted(read), key=lambda name: math.prod(tables[name].dims))
     return (
         f"found no table of embeddings with {LEAST_TABLE_WEIGHTS} or more floats; smaller ones save too "
-        "little "
-        f"(the largest, {largest!r}, has {math.prod(tables[largest].dims)})"
+        f"little (the largest, {largest!r}, has {math.prod(tables[largest].dims)})"
     )
 
 

@@ -38,6 +38,5 @@ def _blame(miss: Miss, layers: set[str], integers: set[str]) -> list[str]:
             return sorted(nodes)
     raise StepFailed(
         f"{', '.join(sorted(miss.nodes)) or 'a node'} {miss.reason}, and no more layers before it can be "
-        "kept in float; "
-        "use another method, or remove the step"
+        "kept in float; use another method, or remove the step"
     )

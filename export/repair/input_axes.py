@@ -18,7 +18,7 @@ from serve.base.tensor import Arrays
 
 # Each dimension is a size, a name if it is free, or "" if it is free without a name.
 Shape = tuple[int | str, ...]
-_BATCH_NAMES = re.compile(r"n|b|bs|.*batch.*", re.IGNORECASE)
+BATCH_NAMES = re.compile(r"n|b|bs|.*batch.*", re.IGNORECASE)
 # Maximum number of forms to try if the axis of the rows is not declared.
 _MOST_FORMS = 16
 _NAME = re.compile(r"(?!(None|unk\w*)$)[A-Za-z_]\w*", re.IGNORECASE)
@@ -159,10 +159,10 @@ def _find_axes(shape: Shape, dims: Shape) -> list[int]:
         return []
     fitting = [axis for axis in range(len(shape)) if _fits(shape[:axis] + shape[axis + 1 :], dims[1:])]
     free = [axis for axis in fitting if isinstance(shape[axis], str)]
-    called = [axis for axis in free if _BATCH_NAMES.fullmatch(str(shape[axis]))]
+    called = [axis for axis in free if BATCH_NAMES.fullmatch(str(shape[axis]))]
     # An axis other than the first is a fixed batch only if its size is 1.
     fixed = [axis for axis in fitting if axis == 0 or shape[axis] == 1]
-    named = any(isinstance(size, str) and _BATCH_NAMES.fullmatch(size) for size in shape)
+    named = any(isinstance(size, str) and BATCH_NAMES.fullmatch(size) for size in shape)
     return called[:1] or free or ([] if named else fixed[:1])
 
 

@@ -8,7 +8,7 @@ from serve.base.tensor import Arrays
 from serve.bundles.graph_session import Level, open_graph
 
 
-def tell_types(model: Any, inputs: Arrays) -> None:
+def add_types(model: Any, inputs: Arrays) -> None:
     """Declare the type and rank, for these inputs, of values that onnx's inference does not know, such as
     those of scikit-learn's operators.
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 
 from export.proof.curve import find_knee
-from export.report.pareto import Standing, front
+from export.report.pareto import ParetoPoint, front
 from serve.bundles.bundle import Bundle
 from serve.bundles.figures import SpeedPoint
 
 
-def describe_front(standings: Sequence[Standing]) -> str:
+def describe_front(standings: Sequence[ParetoPoint]) -> str:
     """Caption of the chart of quality over latency."""
     words = ["Quality over latency; up and to the left is better."]
     best = front(standings)

@@ -21,7 +21,7 @@ def show_quality(quality: Quality, name: str, classes: Sequence[str]) -> Cell:
 def _figure(figure: Compared | Estimate | None, words: QualityFigure | None = None) -> Cell:
     if figure is None:
         return "-", ""
-    if words is not None and words.limit == "rise":
+    if words is not None and words.has_unit:
         return _error(figure, words)
     value = f"{figure.value:.4f}" if figure.value == 0 or abs(figure.value) >= 1e-3 else f"{figure.value:.1e}"
     if figure.low == figure.high:

@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 from export.data.labels import name_class
 from export.proof.curve import find_knee
-from export.report.pareto import Standing, front
+from export.report.pareto import ParetoPoint, front
 from export.report.point_labels import Callout, call_out
 from serve.bundles.bundle import Bundle
 
@@ -49,7 +49,7 @@ _LONGEST_NAME = 32
 _LETTERS_PER_INCH = 11
 
 
-def draw_front(standings: Sequence[Standing]) -> Figure:
+def draw_front(standings: Sequence[ParetoPoint]) -> Figure:
     """Draw quality over latency. A line joins the accepted variants that no other one beats in both, which
     are named in bold. Rejected variants are hollow and grey."""
     best = front(standings)
@@ -161,7 +161,7 @@ def write_svg(name: str, figure: Figure) -> str:
     return f'{opening} role="img"{rest}'.replace(_INK, "currentColor")
 
 
-def _callout(item: Standing, bold: bool) -> Callout:
+def _callout(item: ParetoPoint, bold: bool) -> Callout:
     return Callout(
         x=item.latency_ms,
         y=item.quality,

@@ -9,7 +9,7 @@ from serve.tasks.task_table import FIGURES, TASKS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class ParetoPoint:
     """One point of quality over latency."""
 
     variant: str
@@ -23,7 +23,7 @@ class Standing:
     latency_ms: float
 
 
-def stand(bundle: Bundle) -> Standing:
+def to_point(bundle: Bundle) -> ParetoPoint:
     """Return the variant's point: its main quality metric with the interval, and the latency of one row."""
     quality = bundle.figures.quality
     name, figure = find_main(quality)
@@ -32,7 +32,7 @@ def stand(bundle: Bundle) -> Standing:
         # A share cannot exceed 1, even if the interval does.
         low, high = (min(1.0, max(0.0, figure.value - figure.change + end)) for end in (low, high))
     point = single(bundle)
-    return Standing(
+    return ParetoPoint(
         variant=bundle.variant,
         rejected=bundle.rejected is not None,
         measure=f"{FIGURES[name].heading}{' to the baseline' if name == 'cosine' else ''} on held-out rows",
@@ -66,9 +66,9 @@ def at(bundle: Bundle, rows: int) -> list[SpeedPoint]:
     return [point for point in bundle.figures.speed.points if point.rows == rows]
 
 
-def front(standings: Iterable[Standing]) -> list[Standing]:
+def front(standings: Iterable[ParetoPoint]) -> list[ParetoPoint]:
     """Return the accepted variants that no other one of them beats in both, the fastest first."""
-    best: list[Standing] = []
+    best: list[ParetoPoint] = []
     accepted = (item for item in standings if not item.rejected)
     for item in sorted(accepted, key=lambda item: (item.latency_ms, -item.quality)):
         if not best or item.quality > best[-1].quality:
@@ -89,7 +89,7 @@ def describe(bundle: Bundle, baseline: Bundle) -> str:
 
 
 def _latency(bundle: Bundle) -> str:
-    standing = stand(bundle)
+    standing = to_point(bundle)
     return f"{standing.place.capitalize()} takes {standing.latency_ms:.2f} ms"
 
 

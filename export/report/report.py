@@ -16,7 +16,7 @@ from export.report.captions import describe_curves, describe_front
 from export.report.charts import draw_classes, draw_curves, draw_front, draw_sensitivity, write_svg
 from export.report.classes import list_classes
 from export.report.disagreements import find_examples
-from export.report.pareto import describe, stand
+from export.report.pareto import describe, to_point
 from serve.base.atomic_file import write_whole
 from serve.bundles.bundle import Bundle
 
@@ -67,7 +67,7 @@ def render(  # noqa: PLR0913 - all that the page is made of
                 tables.quality(ordered, classes),
                 tables.outputs(ordered),
                 tables.speed(ordered),
-                tables.anatomy(ordered),
+                tables.graph_stats(ordered),
             )
             if table is not None
         ],
@@ -91,7 +91,7 @@ def _order(recipe: Recipe, bundles: Mapping[str, Bundle]) -> dict[str, Bundle]:
 
 def _draw(bundles: Mapping[str, Bundle], classes: Sequence[str]) -> list[tuple[str, str]]:
     """Draw the charts, each with its caption."""
-    standings = [stand(bundle) for bundle in bundles.values()]
+    standings = [to_point(bundle) for bundle in bundles.values()]
     pictures = [
         (write_svg("front", draw_front(standings)), describe_front(standings)),
         (write_svg("curves", draw_curves(bundles)), describe_curves(bundles)),

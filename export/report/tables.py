@@ -120,7 +120,7 @@ def speed(bundles: Mapping[str, Bundle]) -> Table:
     )
 
 
-def anatomy(bundles: Mapping[str, Bundle]) -> Table:
+def graph_stats(bundles: Mapping[str, Bundle]) -> Table:
     """Show the contents of the file, and what onnxruntime makes of it."""
     return Table(
         title="What is in it?",
@@ -129,7 +129,7 @@ def anatomy(bundles: Mapping[str, Bundle]) -> Table:
         "are done in integers, and of the weight bytes that are integers. Operators: in the file, and as run "
         "by onnxruntime on this machine.",
         head=_ANATOMY,
-        rows={name: _anatomy(bundle) for name, bundle in bundles.items()},
+        rows={name: _graph_stats(bundle) for name, bundle in bundles.items()},
     )
 
 
@@ -175,7 +175,7 @@ def _tail(point: SpeedPoint) -> str:
     return ", ".join([*words, f"{point.samples} samples"])
 
 
-def _anatomy(bundle: Bundle) -> list[Cell]:
+def _graph_stats(bundle: Bundle) -> list[Cell]:
     figures = bundle.figures
     zeros = 1 - figures.nonzero_parameters / figures.parameters if figures.parameters else 0
     return [

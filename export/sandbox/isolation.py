@@ -28,23 +28,23 @@ class Result(Record):
     report: Path
 
 
-def export_apart(path: Path, out: Path, only: str | None, force: bool) -> Result:
+def export_in_sandbox(path: Path, out: Path, only: str | None, force: bool) -> Result:
     """Run `export.pipeline.run` in another process.
 
     Raises its errors as ExportFailed, and InvalidSource if the user's code ends the process or exceeds the
     recipe's `time_limit_s`."""
     request = {"recipe": str(path), "out": str(out), "only": only, "force": force}
-    return Result.model_validate(ask_apart("export", request, load_recipe(path).time_limit_s))
+    return Result.model_validate(run_in_sandbox("export", request, load_recipe(path).time_limit_s))
 
 
-def prove_apart(path: Path, out: Path, variant: str, source: Path) -> Path:
+def prove_in_sandbox(path: Path, out: Path, variant: str, source: Path) -> Path:
     """Run `export.adding.prove.prove` in another process, with the same errors; returns the bundle's
     folder."""
     request = {"recipe": str(path), "out": str(out), "variant": variant, "source": str(source)}
-    return Path(ask_apart("prove", request, load_recipe(path).time_limit_s)["folder"])
+    return Path(run_in_sandbox("prove", request, load_recipe(path).time_limit_s)["folder"])
 
 
-def ask_apart(work: str, request: dict[str, Any], time_limit_s: float) -> dict[str, Any]:
+def run_in_sandbox(work: str, request: dict[str, Any], time_limit_s: float) -> dict[str, Any]:
     """Let a separate process do the work (see export/sandbox/worker.py), and return its answer.
 
     Raises its errors as ExportFailed, and InvalidSource if foreign code in it exceeds the time limit."""

@@ -48,9 +48,8 @@ def _fetch(name: str, revision: str) -> Path:
     except Exception as error:  # the hub's library raises those of its HTTP client too
         raise InvalidSource(
             f"{name} at {revision} is neither a folder here nor could it be fetched from the hub: "
-            f"{reason_of(error)}; "
-            f"where there is a network, run `hf download {name} --revision {revision} --local-dir FOLDER`, "
-            "and give FOLDER as `source.huggingface`"
+            f"{reason_of(error)}; where there is a network, run `hf download {name} --revision {revision} "
+            "--local-dir FOLDER`, and give FOLDER as `source.huggingface`"
         ) from None
 
 

@@ -24,9 +24,8 @@ def require_sound(name: str, model: torch.nn.Module) -> None:
             )
         if parameter.dtype == torch.float16 and isinstance(parameter, torch.nn.Parameter):
             raise InvalidSource(
-                f"{name}: {key} is float16, but modules are trained, pruned and compared in float32; "
-                "build it in float32 (.float()), which also loads a checkpoint of 16-bit weights, and cast "
-                "no "
+                f"{name}: {key} is float16, but modules are trained, pruned and compared in float32; build "
+                "it in float32 (.float()), which also loads a checkpoint of 16-bit weights, and cast no "
                 "values in `forward`; the step `half` makes 16-bit floats at the end"
             )
     size = count_bytes(model)

@@ -79,8 +79,7 @@ def _check(name: str, members: dict[str, bytes]) -> dict[str, bytes]:
     if unknown:
         raise InvalidSource(
             f"{name} holds {', '.join(sorted(unknown)[:5])}; a program contains only weights, tensors and "
-            "one graph, "
-            f"and other content is not opened: {_AGAIN}"
+            f"one graph, and other content is not opened: {_AGAIN}"
         )
     try:
         graph = json.loads(members[_GRAPH])

@@ -57,8 +57,8 @@ def _refuse_other_shape(made: Made, context: Context) -> None:
         expected[1] = actual[1]
     if actual != expected:
         raise StepFailed(
-            f"the student answers {actual}, the baseline {expected}; "
-            "give the student an output of the baseline's size"
+            f"the student answers {actual}, the baseline {expected}; give the student an output of the "
+            "baseline's size"
         )
     meaning = read_baseline(context, taught, search)
     if meaning.form == "chances":

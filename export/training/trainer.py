@@ -104,8 +104,8 @@ class Trainer:
         self._module.eval()
         if _digest(self._best) == self.start:
             raise StepFailed(
-                f"{len(self.history)} epochs changed no weight; "
-                f"raise learning_rate from {self._settings.learning_rate}"
+                f"{len(self.history)} epochs changed no weight; raise learning_rate from "
+                f"{self._settings.learning_rate}"
             )
         scores = [figures["score"] for figures in self.history]
         return {

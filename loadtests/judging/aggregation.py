@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, bdtrik
 
-from loadtests.report import CapacityCurve, Interval, LoadTimeline, SenderReport, VariantReport
+from loadtests.load_timeline import LoadTimeline, VariantTimeline
+from loadtests.report import SenderReport
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.samples import Samples
+from loadtests.variant_report import Interval, VariantReport
 
 # The row for errors on requests that followed the split, for which the variant is not known.
 UNKNOWN = "unknown"
@@ -103,12 +105,12 @@ def make_timeline(variants: Mapping[str, Samples], duration_s: float) -> LoadTim
     )
 
 
-def _curve_of(samples: Samples, edges: NDArray[np.float64]) -> CapacityCurve:
+def _curve_of(samples: Samples, edges: NDArray[np.float64]) -> VariantTimeline:
     window = np.searchsorted(edges, samples.intended_s, side="right") - 1
     latencies = [
         np.sort(samples.latency_ms[(window == number) & samples.timed]) for number in range(len(edges) - 1)
     ]
-    return CapacityCurve(
+    return VariantTimeline(
         requests=tuple(np.bincount(window, minlength=len(edges) - 1).tolist()),
         errors=tuple(np.bincount(window[~samples.right], minlength=len(edges) - 1).tolist()),
         p50_ms=tuple(_value(values, 0.5) for values in latencies),

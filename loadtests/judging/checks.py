@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from loadtests.candidate_comparison import Ratio, WeighedEvents
 from loadtests.judging.confidence import bound_rate
 from loadtests.judging.limits import Limits
 from loadtests.judging.run_length import say_longer, times_for_evidence, times_for_interval, times_for_rate
 from loadtests.judging.validity import STOLEN, is_stolen
-from loadtests.report import Check, CheckOutcome, Interval, LoadVerdict, Ratio, VariantReport, WeighedEvents
+from loadtests.load_verdict import Check, CheckOutcome, LoadVerdict
+from loadtests.variant_report import Interval, VariantReport
 
 # The probability that a bound is wrong.
 ALPHA = 0.05

@@ -1,6 +1,6 @@
 """A confidence sequence for a rate, valid however often it is evaluated."""
 
-from loadtests.report import Interval
+from loadtests.variant_report import Interval
 from serve.rollout.evidence.evalues import rate_interval
 
 

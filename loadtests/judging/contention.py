@@ -55,7 +55,7 @@ def is_contended(contention: Contention | None, cores: int) -> bool:
     return contention.load_average is not None and contention.load_average > cores
 
 
-def tell(contention: Contention, cores: int) -> str:
+def describe_contention(contention: Contention, cores: int) -> str:
     """Describe the contention in words."""
     parts = []
     if contention.load_average is not None:

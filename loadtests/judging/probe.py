@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from loadtests.capacity_record import Probe
 from loadtests.judging.aggregation import describe_sender, estimate_quantile, over_limit
 from loadtests.judging.checks import COMPLETED, OVER_LIMIT, guard_backlog
 from loadtests.judging.confidence import bound_rate
@@ -11,10 +12,11 @@ from loadtests.judging.limits import Limits
 from loadtests.judging.search import RateTrial
 from loadtests.judging.validity import check_sender, is_stolen
 from loadtests.load_plan import LoadPlan
-from loadtests.report import CheckOutcome, Interval, Probe
-from loadtests.sending.live_counters import Live
+from loadtests.load_verdict import CheckOutcome
+from loadtests.sending.live_counters import LiveCounters
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.samples import Samples
+from loadtests.variant_report import Interval
 
 # A search has about 16 probes; with this level, the chance that any of them is wrong is one in twenty.
 ALPHA = 0.05 / 16
@@ -35,7 +37,7 @@ class StopRule:
     limits: Limits
     stage: str
 
-    def __call__(self, live: Live, now_s: float) -> bool:
+    def __call__(self, live: LiveCounters, now_s: float) -> bool:
         overdue = live.overdue(now_s)
         late = bound_rate(live.over_limit + overdue, live.done + overdue, ALPHA)
         failed = bound_rate(live.errors, live.done, ALPHA)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.report import Latency, Ratio
+from loadtests.candidate_comparison import Latency, Ratio
 from loadtests.sending.samples import Samples
 
 RATIO_CONFIDENCE = 0.99

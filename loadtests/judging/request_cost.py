@@ -7,8 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits
-from loadtests.report import RequestCost
 from loadtests.sending.client import Client
+from loadtests.variant_report import RequestCost
 
 _PREFIX = "counterweight_"
 _REQUESTS = "requests_total"

@@ -4,7 +4,7 @@ import math
 from bisect import bisect_left
 
 from loadtests.judging.confidence import bound_rate
-from loadtests.report import Interval
+from loadtests.variant_report import Interval
 
 # A longer run than the last of these is of no practical use.
 _TIMES = (1.5, 2, 3, 4, 6, 8, 10, 15, 20, 30, 50, 70, 100)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Literal
 
-from loadtests.report import CheckOutcome, Probe
+from loadtests.capacity_record import Probe
+from loadtests.load_verdict import CheckOutcome
 
 # The search ends when the highest passed and the lowest failed rate are within this factor.
 GAP = 1.05
@@ -51,7 +52,7 @@ class SearchResult:
 
 def next_trial(probes: Sequence[Probe], start_per_s: float) -> RateTrial | SearchResult:
     """Return the next trial from the probes of one variant so far, or the result."""
-    result = stand(probes)
+    result = summarize_probes(probes)
     passed, breach = result.passed, result.breach
     if result.trouble is not None or _is_over(probes, result):
         return result
@@ -65,7 +66,7 @@ def next_trial(probes: Sequence[Probe], start_per_s: float) -> RateTrial | Searc
     return RateTrial(stage="search", rate_per_s=_next_rate(passed, breach, start_per_s))
 
 
-def stand(probes: Sequence[Probe]) -> SearchResult:
+def summarize_probes(probes: Sequence[Probe]) -> SearchResult:
     """Summarize the probes so far."""
     breach = _breach(probes)
     passed = _passed(probes, breach)

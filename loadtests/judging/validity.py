@@ -6,14 +6,17 @@ from itertools import combinations
 
 import numpy as np
 
+from loadtests.candidate_comparison import Ratio
 from loadtests.judging.aggregation import estimate_quantile
-from loadtests.judging.contention import Contention, count_cores, is_contended, tell
+from loadtests.judging.contention import Contention, count_cores, describe_contention, is_contended
 from loadtests.judging.limits import Limits
 from loadtests.judging.ratios import BEYOND, BLOCK_S, LEAST_BLOCKS, RATIO_CONFIDENCE
 from loadtests.judging.run_length import say_longer
 from loadtests.load_plan import LoadPlan
-from loadtests.report import Check, CheckOutcome, Interval, Ratio, SenderReport
+from loadtests.load_verdict import Check, CheckOutcome
+from loadtests.report import SenderReport
 from loadtests.sending.samples import Samples
+from loadtests.variant_report import Interval
 
 # Latency is measured from the scheduled start, so the sender's delay is part of every latency. A twentieth of
 # the median or a tenth of the limit is too little to affect a decision. Below 2 ms, the scheduler of any
@@ -92,8 +95,7 @@ def check_steady(samples: Samples, duration_s: float, *, mixed: bool = False) ->
         "steady state",
         f"medians of the thirds: {', '.join(f'{median.value:.3g}' for median in medians)} ms",
         f"within {DRIFT:.0%} of each other, or no further apart than chance explains: run longer, warm up "
-        "longer, or "
-        "use a quieter machine" + (_OWN_FIGURES if mixed else ""),
+        "longer, or use a quieter machine" + (_OWN_FIGURES if mixed else ""),
         good=not apart or max(apart) <= DRIFT,
         used=max(apart, default=0.0) / DRIFT,
     )
@@ -140,8 +142,8 @@ def _why_late(sender: SenderReport, contention: Contention | None) -> str:
     if sender.cpu_share > CPU_SHARE or contention is None or not is_contended(contention, cores):
         return "lower the rate, or use more senders or a quieter machine"
     return (
-        f"other programs on this machine used the CPU: {tell(contention, cores)}; stop them, or send from "
-        "another machine"
+        f"other programs on this machine used the CPU: {describe_contention(contention, cores)}; stop them, "
+        "or send from another machine"
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 
+from loadtests.capacity_record import Capacity, Probe
 from loadtests.judging.aggregation import describe_sender
 from loadtests.judging.checks import COMPLETED, decide
 from loadtests.judging.contention import ContentionClock
@@ -14,14 +15,16 @@ from loadtests.judging.failure_causes import count_causes
 from loadtests.judging.limits import Limits
 from loadtests.judging.probe import PROOF_REQUESTS, StopRule, judge_probe
 from loadtests.judging.request_cost import read_meter, reckon
-from loadtests.judging.search import CONFIRMATIONS, RateTrial, SearchResult, next_trial, stand
+from loadtests.judging.search import CONFIRMATIONS, RateTrial, SearchResult, next_trial, summarize_probes
 from loadtests.kinds.load import NO_COST
 from loadtests.load_plan import LoadPlan, steady
-from loadtests.report import Capacity, Check, CheckOutcome, LoadReport, Probe, RequestCost, SenderReport
+from loadtests.load_verdict import Check, CheckOutcome
+from loadtests.report import LoadReport, SenderReport
 from loadtests.sending.client import Client
 from loadtests.sending.machine import StealClock, read_environment
 from loadtests.sending.measure import LoadTarget, measure
 from loadtests.sending.measurement import Measurement
+from loadtests.variant_report import RequestCost
 
 _WARMUP_S = 1.0
 # After a probe, the server needs this time to finish its work and to update its metrics.
@@ -156,7 +159,7 @@ def _probe(
 
 
 def _describe(variant: _Variant) -> Capacity:
-    result = variant.found or stand(variant.probes)
+    result = variant.found or summarize_probes(variant.probes)
     passed, breach = result.passed, result.breach
     cliff = breach is not None and (
         breach.over_limit.value >= _CLIFF
@@ -175,7 +178,7 @@ def _describe(variant: _Variant) -> Capacity:
 
 
 def _check(name: str, variant: _Variant) -> Check:
-    result = variant.found or stand(variant.probes)
+    result = variant.found or summarize_probes(variant.probes)
     trouble = result.trouble if variant.found else "the search was ended early"
     if trouble is not None:
         outcome, seen = CheckOutcome.INVALID, trouble

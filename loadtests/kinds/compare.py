@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from loadtests.candidate_comparison import CandidateComparison, Ratio, WeighedEvents
 from loadtests.errors import LoadTestError
 from loadtests.judging.aggregation import describe_sender, over_limit
 from loadtests.judging.checks import guard_errors, guard_ratio, guard_weighed
@@ -14,7 +15,8 @@ from loadtests.judging.ratios import compare_latency
 from loadtests.judging.validity import check_samples, check_sender, check_steady, check_twins
 from loadtests.kinds.load import LoadRun, check_backlog, load, report_run
 from loadtests.load_plan import LoadPlan
-from loadtests.report import CandidateComparison, Check, CheckOutcome, LoadReport, Ratio, WeighedEvents
+from loadtests.load_verdict import Check, CheckOutcome
+from loadtests.report import LoadReport
 from loadtests.sending.client import Client
 from loadtests.sending.measure import LoadTarget
 from loadtests.sending.samples import Samples

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from loadtests.candidate_comparison import CandidateComparison
 from loadtests.judging.aggregation import describe, describe_sender, make_timeline, split_by_variant
 from loadtests.judging.checks import decide, excuse, guard_backlog, guard_errors, guard_latency
 from loadtests.judging.failure_causes import count_causes
@@ -12,22 +13,16 @@ from loadtests.judging.limits import Limits
 from loadtests.judging.request_cost import CpuReading, read_meter, reckon
 from loadtests.judging.validity import check_samples, check_sender, check_steady
 from loadtests.load_plan import LoadPlan
-from loadtests.report import (
-    CandidateComparison,
-    Check,
-    CheckOutcome,
-    Kind,
-    LoadReport,
-    LoadTimeline,
-    RequestCost,
-    VariantReport,
-)
+from loadtests.load_timeline import LoadTimeline
+from loadtests.load_verdict import Check, CheckOutcome
+from loadtests.report import Kind, LoadReport
 from loadtests.sending.client import Client
-from loadtests.sending.live_counters import Live
+from loadtests.sending.live_counters import LiveCounters
 from loadtests.sending.machine import read_environment
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.model_metadata import ModelMetadata
 from loadtests.sending.samples import Samples
+from loadtests.variant_report import RequestCost, VariantReport
 
 if TYPE_CHECKING:
     from loadtests.sending.measure import LoadTarget
@@ -69,7 +64,7 @@ def load(
     target: "LoadTarget",
     plan: LoadPlan,
     limits: Limits,
-    is_enough: Callable[[Live, float], bool] | None = None,
+    is_enough: Callable[[LiveCounters, float], bool] | None = None,
 ) -> LoadRun:
     """Send the plan's requests; see `loadtests.sending.measure` for `is_enough`."""
     from loadtests.sending.measure import measure  # imports locust, which patches the process

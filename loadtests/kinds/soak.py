@@ -11,11 +11,14 @@ from loadtests.judging.request_cost import read_meter
 from loadtests.judging.run_length import say_longer, times_for_interval
 from loadtests.kinds.load import LoadRun, check_run, load, report_run
 from loadtests.load_plan import LoadPlan
-from loadtests.report import Check, CheckOutcome, Interval, LoadReport, LoadTimeline
+from loadtests.load_timeline import LoadTimeline
+from loadtests.load_verdict import Check, CheckOutcome
+from loadtests.report import LoadReport
 from loadtests.sending.client import Client
-from loadtests.sending.live_counters import Live
+from loadtests.sending.live_counters import LiveCounters
 from loadtests.sending.measure import LoadTarget
 from loadtests.sending.samples import Samples
+from loadtests.variant_report import Interval
 
 NO_MEMORY = "no memory: the server's /metrics does not report the memory of its processes"
 
@@ -30,7 +33,7 @@ class MemoryLog:
         # Pairs of [second, bytes].
         self.readings: list[tuple[float, int]] = []
 
-    def __call__(self, live: Live, now_s: float) -> bool:
+    def __call__(self, live: LiveCounters, now_s: float) -> bool:
         """Read the memory when it is time; always returns False, so it never ends the run."""
         if now_s >= self._due_s:
             self._due_s = now_s + self._every_s

@@ -11,9 +11,9 @@ from loadtests.judging.limits import Limits
 from loadtests.judging.run_length import say_longer, times_for_rate
 from loadtests.judging.validity import check_sender
 from loadtests.kinds.load import LoadRun, check_backlog, report_run
+from loadtests.load_verdict import Check, CheckOutcome
 from loadtests.qualify.qualification_record import StageRecord, make_stage
 from loadtests.qualify.rollout_stages import PROVEN
-from loadtests.report import Check, CheckOutcome
 from serve.rollout.judging.guard_figure import Figure
 from serve.rollout.state.rollout import Phase
 

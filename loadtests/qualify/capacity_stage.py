@@ -2,8 +2,9 @@
 
 from loadtests.judging.limits import Limits
 from loadtests.judging.search import GAP
+from loadtests.load_verdict import Check, CheckOutcome
 from loadtests.qualify.qualification_record import StageRecord, make_stage
-from loadtests.report import Check, CheckOutcome, LoadReport
+from loadtests.report import LoadReport
 
 
 def check_capacity(report: LoadReport, baseline: str, candidate: str, limits: Limits) -> StageRecord:

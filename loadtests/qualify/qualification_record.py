@@ -7,7 +7,8 @@ from pydantic import Field
 
 from loadtests.judging.checks import decide
 from loadtests.judging.limits import Limits
-from loadtests.report import Check, CheckOutcome, LoadReport
+from loadtests.load_verdict import Check, CheckOutcome
+from loadtests.report import LoadReport
 from serve.base.record import Record
 from serve.rollout.trail.qualification import QualificationOutcome
 

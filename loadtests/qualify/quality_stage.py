@@ -5,8 +5,8 @@ from typing import Any
 
 from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits
+from loadtests.load_verdict import Check, CheckOutcome
 from loadtests.qualify.qualification_record import StageRecord, make_stage
-from loadtests.report import Check, CheckOutcome
 from serve.base.record import nearest
 from serve.tasks.task_table import FIGURES
 

@@ -10,8 +10,8 @@ from typing import Any
 from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits
 from loadtests.sending.client import Client
-from loadtests.sending.end_signals import heeded
-from loadtests.sending.live_counters import Live
+from loadtests.sending.end_signals import end_signals
+from loadtests.sending.live_counters import LiveCounters
 from serve.rollout.state.policy import ErrorGuard, Guards, LatencyGuard, Policy, ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase
 
@@ -76,7 +76,7 @@ class Follower:
         """Return the last phase."""
         return Phase(self.view["rollout"]["phase"])
 
-    def __call__(self, live: Live, now_s: float) -> bool:
+    def __call__(self, live: LiveCounters, now_s: float) -> bool:
         if (now := time.monotonic()) >= self._due:
             self._due = now + _LOOK_EVERY_S
             try:
@@ -166,7 +166,9 @@ def _patient() -> Iterator[None]:
     """Delay Ctrl-C, SIGTERM and SIGHUP until the end of the context: a request to the server must finish, so
     that its effect can be undone."""
     came: list[int] = []
-    before = {ending: signal.signal(ending, lambda number, _: came.append(number)) for ending in heeded()}
+    before = {
+        ending: signal.signal(ending, lambda number, _: came.append(number)) for ending in end_signals()
+    }
     try:
         yield
     finally:

@@ -1,6 +1,8 @@
 """Tables of the results that a test decides on: capacity, and whether a candidate is worse."""
 
+from loadtests.candidate_comparison import CandidateComparison
 from loadtests.judging.ratios import RATIO_CONFIDENCE
+from loadtests.load_verdict import CheckOutcome
 from loadtests.render.format import (
     interval,
     judge_ratio,
@@ -12,7 +14,7 @@ from loadtests.render.format import (
     value_ms,
 )
 from loadtests.render.grid import Grid
-from loadtests.report import CandidateComparison, CheckOutcome, LoadReport
+from loadtests.report import LoadReport
 
 
 def list_capacities(report: LoadReport) -> Grid:

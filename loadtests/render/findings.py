@@ -1,5 +1,6 @@
 """States the main results of a test in sentences."""
 
+from loadtests.candidate_comparison import CandidateComparison
 from loadtests.render.format import (
     find_costs,
     interval,
@@ -10,7 +11,8 @@ from loadtests.render.format import (
     percent,
     server_s,
 )
-from loadtests.report import CandidateComparison, LoadReport, VariantReport
+from loadtests.report import LoadReport
+from loadtests.variant_report import VariantReport
 
 
 def list_findings(report: LoadReport) -> list[str]:

@@ -5,18 +5,11 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from loadtests.judging.contention import is_contended, tell
-from loadtests.report import (
-    Check,
-    CheckOutcome,
-    Environment,
-    Interval,
-    LoadReport,
-    Ratio,
-    RequestCost,
-    VariantReport,
-    WeighedEvents,
-)
+from loadtests.candidate_comparison import Ratio, WeighedEvents
+from loadtests.judging.contention import describe_contention, is_contended
+from loadtests.load_verdict import Check, CheckOutcome
+from loadtests.report import Environment, LoadReport
+from loadtests.variant_report import Interval, RequestCost, VariantReport
 from serve.base.record import Record
 
 R = TypeVar("R", bound=Record)
@@ -77,14 +70,18 @@ def describe_sender(report: LoadReport) -> str:
     full = f", had to wait for room {sender.pool_full:,} times" if sender.pool_full else ""
     stolen = "" if steal is None else f"; {percent(steal)} of the machine's CPU time went to other guests"
     return (
-        f"lateness {late}; {percent(sender.cpu_share)} of one core; "
-        f"at most {sender.in_flight:,} in flight{full}{stolen}{_say_contention(report.environment)}"
+        f"lateness {late}; {percent(sender.cpu_share)} of one core; at most {sender.in_flight:,} in "
+        f"flight{full}{stolen}{_say_contention(report.environment)}"
     )
 
 
 def _say_contention(environment: Environment) -> str:
     contention, cores = environment.contention, environment.cores
-    return f"; {tell(contention, cores)}" if contention and is_contended(contention, cores) else ""
+    return (
+        f"; {describe_contention(contention, cores)}"
+        if contention and is_contended(contention, cores)
+        else ""
+    )
 
 
 def say_why(report: LoadReport) -> str:

@@ -3,8 +3,9 @@
 from collections import Counter
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from loadtests.load_verdict import Check, CheckOutcome
 from loadtests.render.format import find_missed, make_plain, say_why
-from loadtests.report import Check, CheckOutcome, LoadReport
+from loadtests.report import LoadReport
 
 
 def junit(report: LoadReport) -> str:

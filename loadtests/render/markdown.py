@@ -3,7 +3,9 @@
 import re
 from collections.abc import Sequence
 
+from loadtests.candidate_comparison import CandidateComparison, Ratio
 from loadtests.judging.ratios import RATIO_CONFIDENCE
+from loadtests.load_verdict import Check, CheckOutcome
 from loadtests.render.comparison_tables import compare_rates, latency_of, list_capacities, list_probes
 from loadtests.render.format import (
     command_line,
@@ -17,7 +19,7 @@ from loadtests.render.format import (
 )
 from loadtests.render.grid import Grid
 from loadtests.render.metric_tables import list_costs, list_drift, list_variants
-from loadtests.report import CandidateComparison, Check, CheckOutcome, LoadReport, Ratio
+from loadtests.report import LoadReport
 
 # Characters with a meaning in markdown or HTML.
 _MEANS = re.compile(r"([\\`*_\[\]<>~&$])")

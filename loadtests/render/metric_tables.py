@@ -4,9 +4,11 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from loadtests.judging.aggregation import LATENCY_CONFIDENCE
+from loadtests.load_timeline import LoadTimeline, VariantTimeline
 from loadtests.render.format import find_costs, interval, is_thin, ms, percent, server_s, value_ms
 from loadtests.render.grid import Grid
-from loadtests.report import CapacityCurve, LoadReport, LoadTimeline, VariantReport
+from loadtests.report import LoadReport
+from loadtests.variant_report import VariantReport
 
 
 def list_variants(report: LoadReport) -> Grid:
@@ -115,6 +117,6 @@ def list_windows(line: LoadTimeline) -> Grid:
     return Grid(title="Every window", head=head, rows=tuple(rows))
 
 
-def _window(curve: CapacityCurve, window: int) -> tuple[str, ...]:
+def _window(curve: VariantTimeline, window: int) -> tuple[str, ...]:
     requests, errors = curve.requests[window], curve.errors[window]
     return f"{requests:,}", f"{errors:,}", ms(curve.p50_ms[window]), ms(curve.p99_ms[window])

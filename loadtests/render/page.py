@@ -4,6 +4,7 @@ from pathlib import Path
 
 import jinja2
 
+from loadtests.load_verdict import CheckOutcome
 from loadtests.render.comparison_tables import list_probes
 from loadtests.render.findings import list_findings
 from loadtests.render.format import (
@@ -23,8 +24,8 @@ from loadtests.render.report_charts import draw_costs, draw_ratios, draw_tail
 from loadtests.render.report_grids import make_grids
 from loadtests.render.search_plot import draw_search
 from loadtests.render.svg import Picture, make_keys
-from loadtests.render.timeline_plot import draw_course
-from loadtests.report import CheckOutcome, LoadReport
+from loadtests.render.timeline_plot import draw_timeline
+from loadtests.report import LoadReport
 
 _FOLDER = Path(__file__).parent
 _ASKED = {
@@ -110,7 +111,7 @@ def draw_all(report: LoadReport) -> list[Picture]:
         draw_ratios(report, keys),
         draw_tail(report, keys),
         draw_costs(report),
-        draw_course(report, keys),
+        draw_timeline(report, keys),
     ]
     return [picture for picture in charts if picture is not None]
 

@@ -8,7 +8,8 @@ from loadtests.judging.aggregation import LATENCY_CONFIDENCE
 from loadtests.judging.ratios import RATIO_CONFIDENCE
 from loadtests.render.format import find_costs, interval, judge_ratio, ms, percent, server_s
 from loadtests.render.svg import COLOURS, INK, Key, Picture, draw, mark_limit
-from loadtests.report import LoadReport, VariantReport
+from loadtests.report import LoadReport
+from loadtests.variant_report import VariantReport
 
 _MARKS = {1: "0 %", 2: "50 %", 10: "90 %", 100: "99 %", 1000: "99.9 %", 10_000: "99.99 %"}
 _PARTS = (

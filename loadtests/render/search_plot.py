@@ -5,8 +5,10 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from loadtests.capacity_record import Probe
+from loadtests.load_verdict import CheckOutcome
 from loadtests.render.svg import Key, Picture, draw, mark_limit
-from loadtests.report import CheckOutcome, LoadReport, Probe
+from loadtests.report import LoadReport
 
 # Above this multiple of the limit, a latency only shows that the server is overloaded.
 _TOP = 2.5

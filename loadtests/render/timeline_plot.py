@@ -6,13 +6,14 @@ from itertools import pairwise
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from loadtests.load_timeline import LoadTimeline
 from loadtests.render.svg import INK, Key, Picture, draw, mark_limit
-from loadtests.report import LoadReport, LoadTimeline
+from loadtests.report import LoadReport
 
 Drawer = Callable[[Axes], None]
 
 
-def draw_course(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
+def draw_timeline(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
     """Draw latency, throughput, errors, requests in flight and memory over time; None if no window was
     finished."""
     line = report.timeline

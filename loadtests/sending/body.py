@@ -47,8 +47,7 @@ def encode_json(arrays: Arrays, metadata: ModelMetadata) -> Body:
             if spec.datatype in BINARY_ONLY:
                 raise LoadTestError(
                     f"{role} {spec.name!r} of {metadata.name} is {spec.datatype}, which JSON cannot "
-                    "represent; "
-                    "add --binary"
+                    "represent; add --binary"
                 )
     inputs = [
         {**_head(spec, arrays), "data": [_plain(element) for element in arrays[spec.name].reshape(-1)]}

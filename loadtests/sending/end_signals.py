@@ -12,7 +12,7 @@ from contextlib import contextmanager
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def heeded() -> tuple[signal.Signals, ...]:
+def end_signals() -> tuple[signal.Signals, ...]:
     """Return the signals that this process does not ignore (`nohup` makes it ignore SIGHUP); Ctrl-C is always
     included."""
     return tuple(
@@ -28,7 +28,7 @@ def interrupting() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {ending: signal.getsignal(ending) for ending in heeded() if ending is not signal.SIGINT}
+    before = {ending: signal.getsignal(ending) for ending in end_signals() if ending is not signal.SIGINT}
     for ending in before:
         signal.signal(ending, signal.default_int_handler)
     try:

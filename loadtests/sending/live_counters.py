@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(kw_only=True)
-class Live:
+class LiveCounters:
     """Counts of the requests after the warm-up that have ended."""
 
     # Requests that take longer are over the limit; None: there is no limit.

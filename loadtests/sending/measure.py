@@ -15,13 +15,13 @@ from tqdm import tqdm
 from loadtests.judging.contention import ContentionClock
 from loadtests.load_plan import LoadPlan
 from loadtests.sending.arrivals import make_schedule
-from loadtests.sending.end_signals import heeded
-from loadtests.sending.live_counters import Live
+from loadtests.sending.end_signals import end_signals
+from loadtests.sending.live_counters import LiveCounters
 from loadtests.sending.machine import StealClock
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.model_metadata import ModelMetadata
 from loadtests.sending.payloads import Payloads
-from loadtests.sending.progress_log import Progress
+from loadtests.sending.progress_log import ProgressLog
 from loadtests.sending.user import CONCURRENCY, InferUser, UserLoad
 
 # An answer that takes longer than this after the last arrival counts as a failure.
@@ -41,7 +41,7 @@ def measure(
     plan: LoadPlan,
     target: LoadTarget,
     limit_ms: float | None = None,
-    is_enough: Callable[[Live, float], bool] | None = None,
+    is_enough: Callable[[LiveCounters, float], bool] | None = None,
 ) -> Measurement:
     """Send the plan's requests and return the measurement; Ctrl-C, SIGTERM and SIGHUP end the run early.
 
@@ -52,9 +52,9 @@ def measure(
         int(index): target.payloads.encode(int(index), binary=plan.binary) for index in set(schedule.payload)
     }
     steal, contention = StealClock(), ContentionClock()
-    progress = Progress(plan)
+    progress = ProgressLog(plan)
 
-    def look(live: Live, now_s: float) -> bool:
+    def look(live: LiveCounters, now_s: float) -> bool:
         progress(live, now_s)
         return is_enough is not None and is_enough(live, now_s)
 
@@ -74,7 +74,7 @@ def measure(
             metadata=target.metadata,
             headers=target.headers,
             drain_s=DRAIN_S,
-            live=Live(limit_ms=limit_ms),
+            live=LiveCounters(limit_ms=limit_ms),
             on_sent=bar.update,
             is_enough=look,
         )
@@ -96,7 +96,7 @@ def _walk(url: str, load: UserLoad) -> bool:
     user_class = type("InferUser", (InferUser,), {"load": load})
     environment = Environment(user_classes=[user_class], host=url, catch_exceptions=False)
     runner = environment.create_local_runner()
-    before = {ending: signal.getsignal(ending) for ending in heeded()}
+    before = {ending: signal.getsignal(ending) for ending in end_signals()}
     watchers = [gevent.signal_handler(ending, load.interrupt) for ending in before]
     try:
         with _ready():

@@ -4,13 +4,13 @@ import sys
 from typing import TextIO
 
 from loadtests.load_plan import LoadPlan
-from loadtests.sending.live_counters import Live
+from loadtests.sending.live_counters import LiveCounters
 
 # Interval between two lines.
 EVERY_S = 10.0
 
 
-class Progress:
+class ProgressLog:
     """Logs the progress of one run."""
 
     def __init__(self, plan: LoadPlan, out: TextIO | None = None) -> None:
@@ -20,7 +20,7 @@ class Progress:
         self._due_s = EVERY_S
         self._shown = self._out.isatty()
 
-    def __call__(self, live: Live, now_s: float) -> None:
+    def __call__(self, live: LiveCounters, now_s: float) -> None:
         """Log the counts at `now_s` if a line is due."""
         if self._shown or now_s < self._due_s:
             return

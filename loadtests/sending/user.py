@@ -17,7 +17,7 @@ from loadtests.sending.alarm import Alarm
 from loadtests.sending.answer_check import NewVariant, check_answer
 from loadtests.sending.arrivals import Schedule
 from loadtests.sending.body import JSON_BYTES_HEADER, Body, make_id
-from loadtests.sending.live_counters import Live
+from loadtests.sending.live_counters import LiveCounters
 from loadtests.sending.model_metadata import ModelMetadata, model_path
 from loadtests.sending.new_variants import Newcomers
 from loadtests.sending.samples import UNANSWERED, Recorder
@@ -50,11 +50,11 @@ class UserLoad:
     headers: Mapping[str, str]
     # How long after the last arrival an answer still counts.
     drain_s: float
-    live: Live
+    live: LiveCounters
     # Called once for each request sent.
     on_sent: Callable[[], object]
     # Called four times a second; returns True when sending should end.
-    is_enough: Callable[[Live, float], bool] | None = None
+    is_enough: Callable[[LiveCounters, float], bool] | None = None
     newcomers: Newcomers = field(default_factory=Newcomers)
     recorder: Recorder = field(default_factory=Recorder)
     # Set when the schedule has ended or `is_enough` has ended it, or to the error that ended the walk.

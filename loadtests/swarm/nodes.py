@@ -19,7 +19,7 @@ from locust.runners import MasterRunner, WorkerRunner
 from loadtests.errors import LoadTestError
 from loadtests.sending.measure import DRAIN_S
 from loadtests.sending.user import InferUser
-from loadtests.swarm.options import read_asked
+from loadtests.swarm.options import read_options
 from loadtests.swarm.reporter import Reporter
 from loadtests.swarm.sample_messages import pack, unpack
 from loadtests.swarm.sender import Sender, SenderResult
@@ -57,7 +57,7 @@ class Node:
         """Make the reporter; None if the requested load is not possible, in which case the test is
         stopped."""
         try:
-            load_request = read_asked(self.environment.host, self.options)
+            load_request = read_options(self.environment.host, self.options)
             return Reporter(load_request, Path(self.options.report) if self.options.report else None)
         except CounterweightError as error:
             logging.error("%s", error)
@@ -167,7 +167,7 @@ class Worker(Node):
         if self._share is None:
             return
         try:
-            self._sender.prepare(read_asked(self.environment.host, self.options), **self._share)
+            self._sender.prepare(read_options(self.environment.host, self.options), **self._share)
         except LoadTestError as error:
             logging.error("%s", error)
 

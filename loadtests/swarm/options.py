@@ -59,7 +59,7 @@ def add_options(parser: Any) -> None:
     parser.add_argument("--report", **hidden, help="Write the report as JSON when the test is stopped")
 
 
-def read_asked(host: str | None, options: Namespace) -> SwarmOptions:
+def read_options(host: str | None, options: Namespace) -> SwarmOptions:
     """Read the options and the server's metadata of the model. Raises LoadTestError."""
     if not host:
         raise LoadTestError("no server is given; add --host http://127.0.0.1:8000")

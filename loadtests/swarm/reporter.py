@@ -11,9 +11,10 @@ from loadtests.errors import LoadTestError
 from loadtests.judging.request_cost import read_meter
 from loadtests.kinds.load import check_run, describe_run, find_costs, report_run
 from loadtests.load_plan import steady
+from loadtests.load_verdict import Check, CheckOutcome
 from loadtests.render.report_table import table
 from loadtests.render.write import check_paths, write_all
-from loadtests.report import Check, CheckOutcome, LoadReport
+from loadtests.report import LoadReport
 from loadtests.sending.machine import StealClock
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.samples import Samples

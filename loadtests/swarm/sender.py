@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from loadtests.sending.arrivals import make_endless
-from loadtests.sending.live_counters import Live
+from loadtests.sending.live_counters import LiveCounters
 from loadtests.sending.measure import DRAIN_S
 from loadtests.sending.samples import Recorder, Samples
 from loadtests.sending.user import InferUser, UserLoad
@@ -45,7 +45,7 @@ class Sender:
             metadata=load_request.target.metadata,
             headers=load_request.target.headers,
             drain_s=DRAIN_S,
-            live=Live(limit_ms=load_request.limits.p99_ms),
+            live=LiveCounters(limit_ms=load_request.limits.p99_ms),
             on_sent=lambda: None,
         )
 

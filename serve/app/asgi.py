@@ -27,7 +27,7 @@ from serve.http.error_headers import headers_of
 from serve.http.infer import InferEndpoint
 from serve.http.metrics_route import metrics_route
 from serve.http.model_routes import model_routes
-from serve.http.observe_middleware import Observed
+from serve.http.observe_middleware import ObserveMiddleware
 from serve.http.repository_routes import repository_routes
 from serve.observe.observer import Observer
 
@@ -66,7 +66,7 @@ def create_app(  # noqa: PLR0913, PLR0917 - the parts of a server
             Exception: _answer_bug,
         },
     )
-    return Observed(app, observer)
+    return ObserveMiddleware(app, observer)
 
 
 async def _answer_ours(request: Request, error: Exception) -> Response:

@@ -63,7 +63,7 @@ class Access(Record):
         """Whether the server allows nothing but inference."""
         return self.grants is None and not self.loopback
 
-    def asks(self, role: Role) -> bool:
+    def requires_token(self, role: Role) -> bool:
         """Whether the role requires a token. Inference requires one only if a token has the role `infer`."""
         if role == "infer":
             return any(grant.role == role for grant in self.grants or ())
@@ -75,7 +75,7 @@ class Access(Record):
         Raises UnknownToken if the header holds no known token, and RefusedAccess if its role does not
         suffice.
         """
-        if not self.asks(role):
+        if not self.requires_token(role):
             return LOCAL
         if self.grants is None:
             raise RefusedAccess(

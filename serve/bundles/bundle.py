@@ -68,6 +68,8 @@ class Provenance(Record):
     task: str
     # The recipe's rules by output.
     rules: Mapping[str, JsonValue] = {}
+    # The recipe's own metric with the digest of its code; None: it has none.
+    metric: Mapping[str, JsonValue] | None = None
     seed: int
     # The number of torch threads during the export.
     threads: int
@@ -91,6 +93,9 @@ class Bundle(Record):
     rejected: str | None
     # Whether the variant was imported and not measured on held-out rows. It may be served.
     unproven: bool = False
+    # Whether it was measured on random rows only, so that nothing is known of its quality. It may be served
+    # only with `counterweight serve --unproven`.
+    random_rows: bool = False
     # Its position among the recipe's variants; None: no recipe has it, or the export is older.
     position: Annotated[int, Field(ge=0)] | None = None
     # "alone": the answer for a row depends on the other rows of the run, so each row is run by itself.
@@ -114,6 +119,11 @@ class Bundle(Record):
     def digest(self) -> str:
         """SHA-256 over the names and digests of all files; it identifies the content of the bundle."""
         return sha256("".join(f"{file.path} {file.sha256}\n" for file in self.files).encode())
+
+    @property
+    def proven(self) -> bool:
+        """Whether its figures come from held-out rows of real data."""
+        return not (self.unproven or self.random_rows)
 
     def full_rows(self, call_ms: float) -> int:
         """The largest useful batch if every run costs an additional `call_ms` of CPU time."""

@@ -1,7 +1,7 @@
 """The measurements of a variant that its bundle contains: quality, speed and size."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -10,6 +10,7 @@ from serve.bundles.meaning import Meaning, Task
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
+Better = Literal["higher", "lower"]
 Milliseconds = Annotated[float, Field(ge=0)]
 _NEARLY = 1.1
 
@@ -29,6 +30,16 @@ class Compared(Record):
     change: float
     low: float
     high: float
+
+
+class MetricFigure(Compared):
+    """A figure that a function of the user computes."""
+
+    # "module:function".
+    function: str
+    better: Better
+    # How often it was computed on drawn rows for its interval; None: it is the mean of one value per row.
+    draws: Count | None
 
 
 class Estimate(Record):
@@ -111,6 +122,8 @@ class Quality(Record):
     miou: Compared | None = None
     # Cross-entropy per row (or token); lower is better.
     loss: Compared | None = None
+    # The recipe's own metric.
+    metric: MetricFigure | None = None
     # The lowest accuracy within one class.
     worst_class: Compared | None = None
     # The label of that class, for the variant.

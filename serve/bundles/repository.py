@@ -41,6 +41,16 @@ class StoredModel(Record):
         if reason := self.bundles[variant].rejected:
             raise RejectedBundle(f"variant {variant!r} of {self.name!r} was rejected: {reason}")
 
+    def require_proven(self) -> None:
+        """Raise RejectedBundle if a variant that may be served was measured on random rows only."""
+        random = [name for name, bundle in self.servable.items() if bundle.random_rows]
+        if random:
+            raise RejectedBundle(
+                f"{', '.join(random)} of {self.name!r} was measured on random rows only, so nothing is known "
+                "of the quality: export it with data (counterweight compress MODEL --inputs FILE), or start "
+                "the server with --unproven"
+            )
+
 
 def read_repository(folder: Path) -> dict[str, StoredModel]:
     """Read every model in `folder`. Raises InvalidBundle if there is none, or one is not valid."""
@@ -79,8 +89,8 @@ def read_model(folder: Path) -> StoredModel:
     for name, bundle in bundles.items():
         if (bundle.model, bundle.variant) != (folder.name, name):
             raise InvalidBundle(
-                f"{folder / name} says it is {bundle.model}/{bundle.variant}: "
-                "a bundle's folder must have the name of its variant; move it back"
+                f"{folder / name} says it is {bundle.model}/{bundle.variant}: a bundle's folder must have "
+                "the name of its variant; move it back"
             )
         if bundle.signature != bundles[baseline].signature:
             raise InvalidBundle(

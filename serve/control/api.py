@@ -20,7 +20,7 @@ class BundleView(Record):
     # Why it gets no traffic; None: it may get traffic.
     rejected: str | None
     figures: Figures
-    # Whether it has not been measured on held-out rows.
+    # Whether it has not been measured on real held-out rows.
     unproven: bool = False
 
 

@@ -5,15 +5,15 @@ from serve.base.record import nearest
 from serve.base.routing import Routes
 from serve.control.memory_operations import require_current
 from serve.rollout import advance
-from serve.rollout.accept_check import require_acceptable
+from serve.rollout.accept_check import check_accept
 from serve.rollout.api_records import (
     Act,
-    ActWanted,
+    ActRequest,
     Curves,
     RolloutLine,
+    RolloutRequest,
     RolloutView,
-    RolloutWanted,
-    RoutesWanted,
+    RoutesRequest,
     TrailLine,
 )
 from serve.rollout.controller import Controller
@@ -21,7 +21,7 @@ from serve.rollout.earlier_evidence import begin
 from serve.rollout.latency_limits import steady_of
 from serve.rollout.model_state import ModelState
 from serve.rollout.replay import Replay, replay
-from serve.rollout.start_check import require_startable
+from serve.rollout.start_check import check_start
 from serve.rollout.state.feedback import Feedback, Outcomes
 from serve.rollout.state.rollout import RolloutPlan, fix_limits, new_name, start
 from serve.rollout.store.store import Store
@@ -42,7 +42,7 @@ class Commands:
         self._store = store
         self._timeline = timeline
 
-    def set_routes(self, model: str, request: RoutesWanted, by: str) -> Routes:
+    def set_routes(self, model: str, request: RoutesRequest, by: str) -> Routes:
         """Set the routes. Raises UnknownModel, UnknownVariant, InvalidRequest, StaleRevision; RefusedAction
         while the model has a rollout in progress."""
         state = self._at(model)
@@ -72,11 +72,11 @@ class Commands:
         self._controller.append(state, change)
         return routes
 
-    def start(self, model: str, request: RolloutWanted, by: str) -> RolloutView:
+    def start(self, model: str, request: RolloutRequest, by: str) -> RolloutView:
         """Start a rollout. Raises UnknownModel, UnknownVariant, InvalidRequest; RefusedAction while another
         one is in progress."""
         state = self._at(model)
-        require_startable(state, request)
+        check_start(state, request)
         variants = (state.baseline, request.candidate)
         plan = RolloutPlan(
             model=model,
@@ -116,7 +116,7 @@ class Commands:
         self._require_known(model)
         return tuple(reversed(qualifications_of(self._store.trail(model))))
 
-    def act(self, rollout: str, act: Act, request: ActWanted, by: str) -> RolloutView:
+    def act(self, rollout: str, act: Act, request: ActRequest, by: str) -> RolloutView:
         """Apply an act of a person. Raises UnknownRollout, RefusedAction, StaleRevision."""
         state = self._at(self._store.model_of(rollout))
         before = state.present.rollout
@@ -138,7 +138,7 @@ class Commands:
                     return self._controller.view(state)
             case "accept":
                 after = advance.accept(before, by, request.reason or "accepted as the baseline")
-                require_acceptable(state, before)
+                check_accept(state, before)
         self._controller.change(state, Action(act), after, now_s)
         return self._controller.view(state)
 

@@ -41,7 +41,7 @@ class VariantCounts(TypedDict):
     p99_ms: float | None
     ready: bool
     unproven: bool
-    """Not measured on held-out rows."""
+    """Not measured on real held-out rows."""
     compared: Count
     """Rows (or tokens) that it answered as a shadow."""
     disagreements: Count

@@ -22,7 +22,7 @@ from serve.control.operations import OPERATIONS
 from serve.engine.registry import Registry
 from serve.http.access_check import Endpoint, Gate
 from serve.http.body_reader import BodyReader
-from serve.http.token_bucket import Bucket
+from serve.http.token_bucket import TokenBucket
 
 Ask = Callable[..., Awaitable[Any]]
 
@@ -33,7 +33,8 @@ def control_routes(
     """The routes under `/control`."""
     own = GatewayCommands(registry, control)
     buckets = {
-        name: Bucket(getattr(settings, name)) for name in {operation.limited_by for operation in OPERATIONS}
+        name: TokenBucket(getattr(settings, name))
+        for name in {operation.limited_by for operation in OPERATIONS}
     }
 
     def route(operation: Operation[Any]) -> Route:

@@ -5,7 +5,7 @@ from typing import Any
 from serve.base.record import Record
 from serve.base.routing import Routes
 from serve.bundles.bundle import sha256
-from serve.counting.census import Disagreement
+from serve.counting.count_delta import Disagreement
 from serve.counting.run_costs import Sizes, add_run
 from serve.rollout.api_records import Act, Curve, Curves, RolloutLine, RolloutView, TrailLine
 from serve.rollout.evidence.evidence import Comparison, Cost, Evidence, Moments, Pair, Segment

@@ -28,13 +28,13 @@ class GatewayCommands:
     async def models(self) -> ControlModels:
         """The names of all models, and of those with a rollout in progress."""
         models = self._registry.models
-        rolling = [name for name, model in models.items() if model.census is not None]
+        rolling = [name for name, model in models.items() if model.counter is not None]
         return {"models": sorted(models), "rolling": sorted(rolling)}
 
     async def model(self, model: str) -> dict[str, Any]:
         """The routes and counts of a model. Raises UnknownModel."""
         served_model = find_model(self._registry.models, model)
-        running = None if served_model.census is None else served_model.census.watch.rollout
+        running = None if served_model.counter is None else served_model.counter.watch.rollout
         return {**_describe(served_model, self._registry.counted()), "rollout": running}
 
     async def routes(self, model: str) -> Routes:

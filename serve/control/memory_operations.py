@@ -3,7 +3,7 @@
 from typing import Any
 
 from serve.base.errors import StaleRevision
-from serve.rollout.api_records import Act, ActWanted, RolloutLine, RolloutView
+from serve.rollout.api_records import Act, ActRequest, RolloutLine, RolloutView
 from serve.rollout.controller import Controller
 from serve.rollout.decision_writer import require_whole
 from serve.rollout.model_state import ModelState
@@ -20,7 +20,7 @@ class MemoryOperations:
         """Answer the command of that name; None means: use `Commands`."""
         return getattr(self, name)(*arguments) if name in ("act", "view", "rollouts") else None
 
-    def act(self, rollout: str, act: Act, request: ActWanted, by: str) -> RolloutView | None:
+    def act(self, rollout: str, act: Act, request: ActRequest, by: str) -> RolloutView | None:
         """Abort a rollout that is in progress. Raises StaleRevision."""
         state = self._last(rollout)
         if act != "abort" or state is None:
@@ -52,7 +52,7 @@ class MemoryOperations:
         return None
 
 
-def require_current(state: ModelState, request: ActWanted) -> None:
+def require_current(state: ModelState, request: ActRequest) -> None:
     """Raise StaleRevision if the rollout has changed since the person read it."""
     last = state.present.rollout
     if last is not None and request.number is not None and request.number < state.changed:

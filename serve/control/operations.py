@@ -46,7 +46,7 @@ SET_ROUTES = Operation(
     description="Fields that are left out do not change, and neither do the weights of variants that "
     "`weights` does not name. The answer is 409 while the model has a rollout in progress, or if the "
     "routes have changed since the `revision` in the request.",
-    body=records.RoutesWanted,
+    body=records.RoutesRequest,
     answer=Routes,
     answered="The routes in force.",
     errors=(*CHANGE_ERRORS, "409"),
@@ -129,7 +129,7 @@ START = Operation(
     summary="Start a rollout",
     description="Starts a rollout from the model's baseline to the candidate. Every setting of the policy "
     "has a safe default. The answer is 409 while another rollout is in progress.",
-    body=records.RolloutWanted,
+    body=records.RolloutRequest,
     answer=records.RolloutView,
     status=201,
     answered="The rollout has started.",
@@ -165,7 +165,7 @@ def _act(act: records.Act, summary: str, description: str, *errors: str) -> Oper
         summary=summary,
         description=f"{description} The answer is 409 if the phase does not allow this, or if the rollout "
         "has changed since the `number` in the request.",
-        body=records.ActWanted,
+        body=records.ActRequest,
         empty=True,
         answer=records.RolloutView,
         answered="The present state of the rollout.",

@@ -42,14 +42,14 @@ class Breaker:
         # Whether each of the baseline's last requests failed.
         self._baseline: deque[bool] = deque(maxlen=RUN)
 
-    def hear_candidate(self, failure: str, bucket: int | None) -> None:
+    def note_candidate(self, failure: str, bucket: int | None) -> None:
         """A request of the candidate has ended; `failure` is the reason, or empty after success."""
         if failure:
             self._run.append((failure, bucket))
         elif self._run:
             self._run.clear()
 
-    def hear_baseline(self, *, failed: bool) -> None:
+    def note_baseline(self, *, failed: bool) -> None:
         """A request of the baseline has ended."""
         self._baseline.append(failed)
 

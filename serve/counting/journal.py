@@ -14,8 +14,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from serve.counting.census import Census, Watch
 from serve.counting.ledger import Account, Ledger, make_file, read_ledger
+from serve.counting.rollout_counter import RolloutCounter, Watch
 
 _log = logging.getLogger("counterweight.journal")
 # The files of a gateway: its runs, locked while it lives, and one ledger per rollout.
@@ -68,27 +68,27 @@ class Journal:
             self._marks[name] = Mark(mapped, self._turn)
         return self._marks[name]
 
-    def census(self, model: str, watch: Watch) -> Census:
-        """A new census for a rollout; without a ledger if there is no space for one."""
+    def counter(self, model: str, watch: Watch) -> RolloutCounter:
+        """A new counter for a rollout; without a ledger if there is no space for one."""
         path = self._folder / f"{self._gateway}.{next(self._serial)}{_LEDGER}"
         header = {"model": model, **watch.model_dump(include={"rollout", "baseline", "candidate"})}
         try:
-            return Census(watch, Ledger(path, header))
+            return RolloutCounter(watch, Ledger(path, header))
         except OSError as error:
             _log.warning(
                 "the counts of rollout %s will be lost if this gateway dies: %s", watch.rollout, error
             )
-            return Census(watch)
+            return RolloutCounter(watch)
 
 
-def stand(folder: Path) -> int:
+def lock_folder(folder: Path) -> int:
     """Create and lock the folder for the gateways of a server. The lock is held until the returned file is
     closed. Raises OSError if there is no space."""
     folder.mkdir(parents=True)
     return make_file(folder / _SERVER, b"", 1)
 
 
-def stands(folder: Path) -> bool:
+def is_in_use(folder: Path) -> bool:
     """Whether the server that owns this folder is running."""
     return (folder / _SERVER).exists() and _is_locked(folder / _SERVER)
 
@@ -136,7 +136,7 @@ def delete_journal(folder: Path, gateway: str) -> None:
         path.unlink(missing_ok=True)
     # Delete this file last, because the journal is found by it.
     (folder / f"{gateway}{_RUNS}").unlink(missing_ok=True)
-    if (folder / _SERVER).exists() and not stands(folder):
+    if (folder / _SERVER).exists() and not is_in_use(folder):
         clear(folder)
 
 

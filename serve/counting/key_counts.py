@@ -7,7 +7,7 @@ from serve.base.routing import BUCKETS
 from serve.counting.sums import Sum, Sums
 
 
-class Keys(Sums):
+class KeyCounts(Sums):
     """Requests by the bucket of their key (see `serve.base.routing.bucket_of`), and the bad ones among them,
     if there are any."""
 

@@ -17,13 +17,13 @@ from pathlib import Path
 _Choice = tuple[int, bool, str]
 _Numbers = Sequence[int]
 # The file has a JSON header that names the rollout, then cells, which are integers. The first two cells are
-# the number of the current sheet and of the last acknowledged one. Rows follow.
+# the number of the current delta and of the last acknowledged one. Rows follow.
 _HEADER_BYTES, _CELL_BYTES = 1024, 8
 _NUMBER, _ACKNOWLEDGED, _FIRST_ROW = range(3)
 # The last rows are reserved for totals over all buckets.
 _ROWS, _RESERVED = 4096, 64
-# A row has: whether it is used, what it counts, its requests in flight, and two pages, for sheets with even
-# and odd numbers. A page holds the numbers of a `serve.counting.census.Count`.
+# A row has: whether it is used, what it counts, its requests in flight, and two pages, for deltas with even
+# and odd numbers. A page holds the numbers of a `serve.counting.count_delta.Count`.
 _USED, _REVISION, _STICKY, _CANDIDATE, _BUCKET, _IN_FLIGHT, _PAGES = range(7)
 _PAGE_CELLS = 3
 _ROW_CELLS = _PAGES + 2 * _PAGE_CELLS
@@ -53,7 +53,7 @@ class Ledger:
         self.turn(0)
 
     def begin(self, choice: _Choice, bucket: int | None, counts: Sequence[_Numbers]) -> None:
-        """Record the start of a request. `counts` has the new totals on the current sheet: of all requests
+        """Record the start of a request. `counts` has the new totals in the current delta: of all requests
         with the same routing and, if there is a `bucket`, of those whose keys are in it."""
         rows = self._find(choice, bucket)
         # Count before marking in flight: a request must never be in flight without being counted.
@@ -70,12 +70,12 @@ class Ledger:
         self._write(rows, counts)
 
     def turn(self, number: int) -> None:
-        """Close the sheet `number`; from now on the next sheet is counted."""
+        """Close the delta `number`; the next counts belong to the next delta."""
         self._cells[_NUMBER] = number + 1
         self._page = _page_of(number + 1)
 
     def acknowledge(self, number: int) -> None:
-        """The keeper has stored the sheet `number`: its page can be used again."""
+        """The keeper has stored the delta `number`: its page can be used again."""
         cells = self._cells
         cells[_ACKNOWLEDGED] = number
         page = _page_of(number)
@@ -116,13 +116,13 @@ class Ledger:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """The counts of one sheet for requests with the same routing; with a `bucket`, only of keys in it, if the
+    """The counts of one delta for requests with the same routing; with a `bucket`, only of keys in it, if the
     file had space for a row of its own."""
 
     choice: tuple[int, bool, str]
     bucket: int | None
     numbers: Sequence[int]
-    # Requests that had not ended, whatever sheet they began in. Set only in the last sheet.
+    # Requests that had not ended, whatever delta they began in. Set only in the last delta.
     in_flight: int
 
 
@@ -134,8 +134,8 @@ class Account:
     rollout: str
     baseline: str
     candidate: str
-    # Sheets that were not acknowledged, by number, in order; the last one was still being counted.
-    sheets: Mapping[int, Sequence[Line]]
+    # Deltas that were not acknowledged, by number, in order; the last one was still being counted.
+    deltas: Mapping[int, Sequence[Line]]
 
 
 def read_ledger(path: Path) -> Account:
@@ -145,8 +145,8 @@ def read_ledger(path: Path) -> Account:
     cells = memoryview(content)[_HEADER_BYTES:].cast("q")
     numbers = range(cells[_ACKNOWLEDGED] + 1, cells[_NUMBER] + 1)
     rows = [row for row in range(_FIRST_ROW, len(cells), _ROW_CELLS) if cells[row + _USED]]
-    sheets = {number: [_line(cells, row, number, header) for row in rows] for number in numbers}
-    return Account(**header, sheets=sheets)
+    deltas = {number: [_line(cells, row, number, header) for row in rows] for number in numbers}
+    return Account(**header, deltas=deltas)
 
 
 def _line(cells: memoryview, row: int, number: int, header: Mapping[str, str]) -> Line:

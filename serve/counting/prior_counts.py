@@ -10,7 +10,7 @@ from types import TracebackType
 
 from serve.base.errors import InvalidRequest
 from serve.base.routing import BUCKETS
-from serve.counting.census import Count
+from serve.counting.count_delta import Count
 
 # The length of each of the two windows; one of them is still being counted.
 _WINDOW_S = 1800.0

@@ -9,7 +9,7 @@ const LIMIT_TIMES = 3;
 // The number of intervals.
 const RECENT = 6;
 
-/** A chart of `lines` [{name, look, values}] over `at_s`. `say` writes a value; `at` is the index that is
+/** A chart of `lines` [{name, style, values}] over `at_s`. `say` writes a value; `at` is the index that is
  * pointed at or null; `limit` a level to draw or null; `least` what the scale ends at when all is 0; `marks`
  * moments [{at_s, text}]; `point` takes a share of the width, or null when the pointer leaves. */
 export function chart({ title, lines, at_s, say, at, limit, least = 1, marks, point }) {
@@ -19,7 +19,7 @@ export function chart({ title, lines, at_s, say, at, limit, least = 1, marks, po
   const near = limit !== null && limit <= LIMIT_TIMES * highest;
   const top = niceTop(near ? Math.max(limit, highest) : highest);
   const shown = lines.map((line) => ({ ...line, value: line.values[at ?? lastKnown(line.values)] ?? null }));
-  const said = shown.map((line) => `${line.name} ${say(line.value)}`).join(", ");
+  const text = shown.map((line) => `${line.name} ${say(line.value)}`).join(", ");
   return h(
     "figure.chart",
     { "data-key": title },
@@ -34,14 +34,14 @@ export function chart({ title, lines, at_s, say, at, limit, least = 1, marks, po
           viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
           preserveAspectRatio: "none",
           role: "img",
-          "aria-label": `${title} over ten minutes; ${at === null ? "now" : "there"} ${said}`,
+          "aria-label": `${title} over ten minutes; ${at === null ? "now" : "there"} ${text}`,
           onpointermove: (event) => point(shareOf(event)),
           onpointerleave: () => point(null),
         },
         grid(),
         marks.map((mark) => s("line.mark", vertical(x(mark.at_s, at_s)), s("title", null, mark.text))),
         near && s("line.limit", horizontal(limit, top)),
-        lines.map((line) => s(`path.line.${line.look}`, { d: path(line.values, at_s, top) })),
+        lines.map((line) => s(`path.line.${line.style}`, { d: path(line.values, at_s, top) })),
         at !== null && s("line.pointed", vertical(x(at_s[at], at_s))),
       ),
     ),
@@ -50,7 +50,7 @@ export function chart({ title, lines, at_s, say, at, limit, least = 1, marks, po
 
 function readout(shown, say, limit) {
   const values = shown.map((line) =>
-    h("span.reading", { title: line.name }, swatch(line.look), say(line.value)),
+    h("span.reading", { title: line.name }, swatch(line.style), say(line.value)),
   );
   if (limit !== null) values.push(h("span.reading.soft", null, `limit ${say(limit)}`));
   return h("span.readout", null, values);

@@ -2,8 +2,8 @@
 
 import { chart } from "./chart.js";
 import { h } from "./dom.js";
-import { ago, duration, exactPercent, ms, short } from "./words.js";
-import { looks, swatch } from "./variants.js";
+import { ago, duration, exactPercent, ms, short } from "./format.js";
+import { lineStyles, swatch } from "./variants.js";
 
 // Errors are averaged over this time, because one failure among few requests would look like a catastrophe.
 const ERRORS_S = 30;
@@ -12,38 +12,38 @@ const ERRORS_S = 30;
 let pointed = null;
 
 /** The charts. `redraw` is called when the pointer moves. */
-export function curves(detail, view, found, trail, now_s, redraw) {
-  const names = found ? [...looks(detail, view)].filter(([name]) => busy(found.variants[name])) : [];
+export function curves(detail, view, series, trail, now_s, redraw) {
+  const names = series ? [...lineStyles(detail, view)].filter(([name]) => busy(series.variants[name])) : [];
   if (!names.length) return h("p.empty", null, "No requests in the last ten minutes.");
   const point = (share) => {
     pointed = share;
     redraw();
   };
-  const at = pointed === null ? null : Math.round(pointed * (found.at_s.length - 1));
-  const shared = { at_s: found.at_s, at, point, marks: marks(trail, found.at_s), limit: null };
-  const swatches = names.map(([name, look]) => h("span", null, swatch(look), name));
+  const at = pointed === null ? null : Math.round(pointed * (series.at_s.length - 1));
+  const shared = { at_s: series.at_s, at, point, marks: marks(trail, series.at_s), limit: null };
+  const swatches = names.map(([name, style]) => h("span", null, swatch(style), name));
   const keys = {
     tabindex: 0,
     role: "group",
     "aria-label": "Charts; use the arrow keys to move through time",
-    onkeydown: (event) => walk(event, found.at_s.length, point),
+    onkeydown: (event) => walk(event, series.at_s.length, point),
   };
-  const began = ago(found.at_s[0], now_s);
+  const began = ago(series.at_s[0], now_s);
   return [
-    h("p.legend", null, swatches, h("span.when", null, when(found, at, now_s))),
-    h("div.charts", keys, charts(names, found, shared, limitOfP99(view))),
+    h("p.legend", null, swatches, h("span.when", null, when(series, at, now_s))),
+    h("div.charts", keys, charts(names, series, shared, limitOfP99(view))),
     h("p.axis", { "aria-hidden": "true" }, h("span", null, began), h("span", null, "now")),
   ];
 }
 
-function charts(names, found, shared, limit) {
+function charts(names, series, shared, limit) {
   const lines = (values) =>
-    names.map(([name, look]) => ({ name, look, values: values(found.variants[name]) }));
+    names.map(([name, style]) => ({ name, style, values: values(series.variants[name]) }));
   const errors = {
     title: `Errors, mean of ${ERRORS_S}\u202fs`,
     say: exactPercent,
     least: 0.01,
-    lines: lines((curve) => errorShare(curve, found.at_s)),
+    lines: lines((curve) => errorShare(curve, series.at_s)),
   };
   const requests = {
     title: "Requests per second",
@@ -88,8 +88,8 @@ function marks(trail, at_s) {
   }));
 }
 
-function when(found, at, now_s) {
-  return at === null ? "now" : `${duration(now_s - found.at_s[at])} ago`;
+function when(series, at, now_s) {
+  return at === null ? "now" : `${duration(now_s - series.at_s[at])} ago`;
 }
 
 function walk(event, moments, point) {

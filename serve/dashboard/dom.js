@@ -55,14 +55,14 @@ export function morph(old, fresh) {
   morphChildren(old, [...fresh.childNodes]);
 }
 
-function morphChildren(old, wanted) {
+function morphChildren(old, fresh) {
   const keyed = new Map(
     [...old.children].filter((child) => child.dataset.key).map((child) => [child.dataset.key, child]),
   );
   let here = old.firstChild;
-  for (const child of wanted) {
+  for (const child of fresh) {
     const same = child.dataset?.key ? keyed.get(child.dataset.key) : here;
-    if (!same || !alike(same, child)) {
+    if (!same || !sameElement(same, child)) {
       old.insertBefore(child, here);
       continue;
     }
@@ -77,7 +77,7 @@ function morphChildren(old, wanted) {
   }
 }
 
-function alike(old, fresh) {
+function sameElement(old, fresh) {
   return (
     old.nodeType === fresh.nodeType &&
     old.nodeName === fresh.nodeName &&

@@ -1,8 +1,8 @@
 // The evidence of each guard relative to its thresholds, as a picture and in words.
 
 import { h, s } from "./dom.js";
-import { progress, scale, standing } from "./figures.js";
-import { odds, said, short } from "./words.js";
+import { progress, scale, guardState } from "./guard_state.js";
+import { odds, formatNumbers, short } from "./format.js";
 
 // The middle means no evidence. The thresholds are this many percent to its left and right; evidence beyond
 // them is drawn up to this many times as far.
@@ -24,7 +24,7 @@ const TITLES = {
   // The name in trails of older versions.
   KL: "KL divergence",
 };
-const STANDINGS = { harm: "harm shown", suspicion: "harm suspected", proven: "shown to be safe", open: "open" };
+const STATES = { harm: "harm shown", suspicion: "harm suspected", proven: "shown to be safe", open: "open" };
 
 /** A row for each figure of a verdict. */
 export function evidence(verdict, policy) {
@@ -51,7 +51,7 @@ export function evidence(verdict, policy) {
 }
 
 function row(figure, policy) {
-  const at = standing(figure);
+  const at = guardState(figure);
   return h(
     `li.figure.is-${at}`,
     { "data-key": figure.guard },
@@ -59,7 +59,7 @@ function row(figure, policy) {
       "div.guard",
       null,
       h("h4", null, TITLES[figure.guard] ?? figure.guard),
-      h("span.standing", null, standingSaid(figure, at)),
+      h("span.standing", null, describeState(figure, at)),
     ),
     h(
       "div.weighing",
@@ -73,15 +73,15 @@ function row(figure, policy) {
       ),
     ),
     h("div.estimate", null, interval(figure, policy)),
-    h("p.seen", null, said(figure.seen)),
+    h("p.seen", null, formatNumbers(figure.seen)),
   );
 }
 
-function standingSaid(figure, at) {
+function describeState(figure, at) {
   if (figure.guard === "cost" && figure.safe === null) return "not required";
   if (figure.guard === "cost" && at === "proven") return "shown to be cheaper";
   if (figure.guard === "split") return at === "harm" ? "wrong" : "as configured";
-  return STANDINGS[at];
+  return STATES[at];
 }
 
 function towards(evidence, line) {

@@ -2,9 +2,9 @@
 
 import { h } from "./dom.js";
 import { PHASES } from "./rollout.js";
-import { who } from "./sentence.js";
+import { actor } from "./sentence.js";
 import { ask, control } from "./server.js";
-import { ago, many, moment, said } from "./words.js";
+import { ago, plural, moment, formatNumbers } from "./format.js";
 
 // A replay computes every verdict of the rollout again.
 const REPLAY_TIMEOUT_MS = 120_000;
@@ -41,9 +41,9 @@ function item(model, line, shown, now_s) {
         "span.soft",
         null,
         h("time", { title: moment(line.started_s) }, `started ${ago(line.started_s, now_s)}`),
-        `, last changed by ${who(line.by)}`,
+        `, last changed by ${actor(line.by)}`,
       ),
-      h("span.reason", null, said(line.reason)),
+      h("span.reason", null, formatNumbers(line.reason)),
       h("code", null, line.rollout),
     ),
   );
@@ -70,11 +70,11 @@ export function replay(rollout, last, does) {
 
 function outcome({ result, error }) {
   if (error) return h("p.bad", null, error);
-  const verdicts = many(result.verdicts, "verdict");
+  const verdicts = plural(result.verdicts, "verdict");
   if (!result.faults.length)
     return h("p.good", null, `${verdicts} computed again: all are the same, and every byte is unchanged.`);
   return [
-    h("p.bad", null, `${verdicts} computed again, ${many(result.faults.length, "fault")}:`),
+    h("p.bad", null, `${verdicts} computed again, ${plural(result.faults.length, "fault")}:`),
     h(
       "ul",
       null,

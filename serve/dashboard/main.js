@@ -3,75 +3,75 @@
 import { askForToken } from "./access.js";
 import { h, morph } from "./dom.js";
 import { address, replayed } from "./history.js";
-import { earlier, look } from "./picture.js";
+import { earlier, loadPage } from "./page_data.js";
 import { PHASES } from "./rollout.js";
 import { sections } from "./sections.js";
 import { title } from "./sentence.js";
 import { now_s, Refused } from "./server.js";
-import { Watch } from "./watch.js";
-import { duration, moment } from "./words.js";
+import { Poller } from "./poller.js";
+import { duration, moment } from "./format.js";
 
-const page = {
-  picture: null,
-  seen_s: null,
+const state = {
+  data: null,
+  loaded_s: null,
   failure: null,
   notice: null,
   replay: null,
-  // Whether the token dialog was shown, and whether an act happened since the last look.
-  asked: false,
+  // Whether the token dialog was shown, and whether an act happened since the last load.
+  tokenAsked: false,
   acted: false,
 };
 
-const desk = {
-  view: () => page.picture?.view ?? null,
-  replay: () => page.replay,
-  look: lookAtAll,
+const page = {
+  view: () => state.data?.view ?? null,
+  replay: () => state.replay,
+  reload: reloadAll,
   draw: () => requestAnimationFrame(draw),
-  tell: (message) => show({ notice: message }),
+  notify: (message) => show({ notice: message }),
   fail: (error) => (error.status === 401 ? needToken(error) : show({ notice: error.message })),
   stays: (error) => error.status !== 401 || (needToken(error), false),
   earlier: async () =>
-    show({ picture: { ...page.picture, trail: await earlier(page.picture.model, page.picture.trail) } }),
+    show({ data: { ...state.data, trail: await earlier(state.data.model, state.data.trail) } }),
   startReplay: async (rollout) => {
     show({ replay: { rollout, running: true } });
     show({ replay: await replayed(rollout) });
   },
   go: async (model, rollout) => {
     location.hash = address(model, rollout);
-    await lookAtAll();
+    await reloadAll();
   },
 };
 
-const watch = new Watch(async () => {
-  const wanted = place();
+const poller = new Poller(async () => {
+  const selected = place();
   // The first turn loads everything.
-  const before = page.acted && page.picture ? { ...page.picture, turn: -1 } : page.picture;
-  page.acted = false;
-  let picture;
+  const before = state.acted && state.data ? { ...state.data, turn: -1 } : state.data;
+  state.acted = false;
+  let data;
   try {
-    picture = await look(wanted, before);
+    data = await loadPage(selected, before);
   } catch (error) {
     show({ failure: error });
-    if (error.status === 401 && !page.asked) needToken(error);
+    if (error.status === 401 && !state.tokenAsked) needToken(error);
     return false;
   }
   // Unless the reader has opened another view meanwhile.
-  if (JSON.stringify(wanted) === JSON.stringify(place())) show({ picture, seen_s: now_s(), failure: null });
+  if (JSON.stringify(selected) === JSON.stringify(place())) show({ data, loaded_s: now_s(), failure: null });
   return true;
 });
 
 /** Look at everything after an act, also at the parts that are loaded less often. */
-function lookAtAll() {
-  page.acted = true;
-  return watch.now();
+function reloadAll() {
+  state.acted = true;
+  return poller.now();
 }
 
 function needToken(error) {
-  page.asked = true;
+  state.tokenAsked = true;
   askForToken(error.message, async () => {
     show({ notice: null });
-    await watch.now();
-    if (page.failure instanceof Refused) throw page.failure;
+    await poller.now();
+    if (state.failure instanceof Refused) throw state.failure;
   });
 }
 
@@ -86,54 +86,54 @@ function place() {
 }
 
 function show(change) {
-  Object.assign(page, change);
+  Object.assign(state, change);
   draw();
 }
 
 function draw() {
-  const { picture, failure } = page;
-  morph(document.getElementById("models"), h("nav", { id: "models", "aria-label": "Models" }, tabs(picture)));
-  morph(document.getElementById("pulse"), pulse());
+  const { data, failure } = state;
+  morph(document.getElementById("models"), h("nav", { id: "models", "aria-label": "Models" }, tabs(data)));
+  morph(document.getElementById("pulse"), connectionState());
   morph(
     document.getElementById("picture"),
     h("main", { id: "picture", class: failure ? "stale" : null }, content()),
   );
-  document.title = picture?.model ? title(picture.model, picture.view, picture.rolling) : "Counterweight";
-  speak();
+  document.title = data?.model ? title(data.model, data.view, data.rolling) : "Counterweight";
+  announcePhase();
 }
 
-function tabs(picture) {
+function tabs(data) {
   const link = (model) =>
     h(
       "a",
-      { "data-key": model, href: address(model, null), "aria-current": model === picture.model ? "page" : null },
+      { "data-key": model, href: address(model, null), "aria-current": model === data.model ? "page" : null },
       model,
-      picture.rolling.includes(model) &&
+      data.rolling.includes(model) &&
         h("span.rolling", { title: "rollout in progress" }, h("span.unseen", null, " (rollout in progress)")),
     );
-  return (picture?.models ?? []).map(link);
+  return (data?.models ?? []).map(link);
 }
 
-function pulse() {
-  const { failure, seen_s, picture } = page;
-  const said = failure
-    ? seen_s === null
+function connectionState() {
+  const { failure, loaded_s, data } = state;
+  const text = failure
+    ? loaded_s === null
       ? "no answer"
-      : `as of ${duration(now_s() - seen_s)} ago`
-    : picture
+      : `as of ${duration(now_s() - loaded_s)} ago`
+    : data
       ? "live"
       : "asking";
   return h(
     "span",
-    { id: "pulse", class: failure ? "off" : "on", title: seen_s === null ? null : moment(seen_s) },
-    said,
+    { id: "pulse", class: failure ? "off" : "on", title: loaded_s === null ? null : moment(loaded_s) },
+    text,
   );
 }
 
 function content() {
-  const { picture, failure, notice } = page;
+  const { data, failure, notice } = state;
   return [
-    failure && h("p.notice.bad", { role: "alert", "data-key": "failure" }, failureSaid(failure)),
+    failure && h("p.notice.bad", { role: "alert", "data-key": "failure" }, describeFailure(failure)),
     notice &&
       h(
         "p.notice",
@@ -145,31 +145,31 @@ function content() {
     h(
       "div.body",
       { "data-key": "body" },
-      !picture
+      !data
         ? !failure && h("p.empty", null, "Loading …")
-        : picture.model
-          ? sections(picture, desk, now_s())
+        : data.model
+          ? sections(data, page, now_s())
           : noModel(),
     ),
   ];
 }
 
-function failureSaid(failure) {
-  const { seen_s } = page;
+function describeFailure(failure) {
+  const { loaded_s } = state;
   const kept =
-    seen_s === null
+    loaded_s === null
       ? ""
-      : ` The page shows the state of ${moment(seen_s).slice(11)}, ${duration(now_s() - seen_s)} ago.`;
+      : ` The state shows the state of ${moment(loaded_s).slice(11)}, ${duration(now_s() - loaded_s)} ago.`;
   if (failure.status === 401)
     return [
       `${failure.message} `,
       h("button", { type: "button", onclick: () => needToken(failure) }, "Enter the token …"),
     ];
-  const said =
+  const text =
     failure instanceof Refused
       ? `The server says: ${failure.message}`
       : `The server does not answer: ${failure.message}.`;
-  return `${said}${kept} Trying again.`;
+  return `${text}${kept} Trying again.`;
 }
 
 function noModel() {
@@ -186,20 +186,20 @@ function noModel() {
 }
 
 /** For screen readers: only changes of the phase or the step, not every count. */
-function speak() {
-  const view = desk.view();
+function announcePhase() {
+  const view = page.view();
   const step = view?.rollout.step ? `, step ${view.rollout.step}` : "";
-  const said = view ? `${view.rollout.plan.candidate}: ${PHASES[view.rollout.phase]}${step}` : "";
-  const spoken = document.getElementById("spoken");
-  if (spoken.textContent !== said) spoken.textContent = said;
+  const text = view ? `${view.rollout.plan.candidate}: ${PHASES[view.rollout.phase]}${step}` : "";
+  const status = document.getElementById("spoken");
+  if (status.textContent !== text) status.textContent = text;
 }
 
 document.getElementById("token").onclick = () =>
   askForToken("Enter the token if this server needs one (it was started with --tokens).", () =>
-    watch.now(),
+    poller.now(),
   );
-window.addEventListener("hashchange", () => watch.now());
-window.addEventListener("online", () => watch.now());
+window.addEventListener("hashchange", () => poller.now());
+window.addEventListener("online", () => poller.now());
 // Ages must grow even if no answer arrives.
 setInterval(draw, 1000);
-watch.now();
+poller.now();

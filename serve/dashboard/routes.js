@@ -4,13 +4,13 @@ import { open } from "./dialog.js";
 import { h } from "./dom.js";
 import { ask, control } from "./server.js";
 import { moved, split } from "./shares.js";
-import { list, percent } from "./words.js";
+import { list, percent } from "./format.js";
 
 // Moving more than this share of the traffic at once needs a second press.
 const MOST_AT_ONCE = 0.5;
 
 /** The routes in words, and the button to change them if no rollout is in progress. */
-export function routes(model, detail, running, desk) {
+export function routes(model, detail, running, page) {
   const { routes: now } = detail;
   const shadows = Object.entries(now.shadows).map(([name, share]) => `${percent(share)} to ${name}`);
   return [
@@ -24,7 +24,7 @@ export function routes(model, detail, running, desk) {
     ),
     running
       ? h("p.soft", null, "A rollout is in progress. To set the routes by hand, abort it first.")
-      : h("button", { type: "button", onclick: () => change(model, detail, desk) }, "Set routes …"),
+      : h("button", { type: "button", onclick: () => change(model, detail, page) }, "Set routes …"),
   ];
 }
 
@@ -32,26 +32,26 @@ function fact(name, value) {
   return [h("dt", null, name), h("dd", null, value)];
 }
 
-function change(model, detail, desk) {
+function change(model, detail, page) {
   const names = Object.keys(detail.variants);
   // The change that moves more than half of the traffic and needs a second press.
-  let asked = null;
+  let confirmed = null;
   return open({
     title: `Routes of ${model}`,
     content: fields(names, detail.routes),
     verb: "Set routes",
-    stays: desk.stays,
+    stays: page.stays,
     does: async (form) => {
-      const body = { ...wanted(names, form), revision: detail.routes.revision };
+      const body = { ...readChange(names, form), revision: detail.routes.revision };
       const much = moved(detail.routes.weights, body.weights);
-      const said = JSON.stringify(body.weights);
-      if (much > MOST_AT_ONCE && asked !== said) {
-        asked = said;
+      const weights = JSON.stringify(body.weights);
+      if (much > MOST_AT_ONCE && confirmed !== weights) {
+        confirmed = weights;
         throw new Error(`This moves ${percent(much)} of the traffic at once. Press again to confirm.`);
       }
       await ask(control("models", model, "routes"), { body, method: "PUT" });
-      desk.tell(null);
-      await desk.look();
+      page.notify(null);
+      await page.reload();
     },
   });
 }
@@ -92,7 +92,7 @@ function row(name, index, weight, share) {
   );
 }
 
-function wanted(names, form) {
+function readChange(names, form) {
   const value = (name) => Number(form.elements[name].value);
   const weights = Object.fromEntries(names.map((name, index) => [name, value(`weight-${index}`)]));
   const copies = names

@@ -1,11 +1,11 @@
 // The sections of the page.
 
-import { acts } from "./acts.js";
+import { acts } from "./action_buttons.js";
 import { curves } from "./curves.js";
 import { h } from "./dom.js";
 import { evidence } from "./evidence.js";
 import { address, history, replay } from "./history.js";
-import { aside, disagreements, likeness } from "./likeness.js";
+import { otherShadows, disagreements, likeness } from "./shadow_comparison.js";
 import { PHASES, missing, over } from "./rollout.js";
 import { routes } from "./routes.js";
 import { sentence } from "./sentence.js";
@@ -13,47 +13,47 @@ import { start } from "./start.js";
 import { meters, stepper } from "./stepper.js";
 import { entriesOf, trail } from "./trail.js";
 import { variants } from "./variants.js";
-import { ago, moment, said } from "./words.js";
+import { ago, moment, formatNumbers } from "./format.js";
 
 /** All sections for the data of a model. */
-export function sections(picture, desk, now_s) {
-  const { model, view, rollouts } = picture;
+export function sections(data, page, now_s) {
+  const { model, view, rollouts } = data;
   const newest = !view || rollouts[0]?.rollout === view.rollout.rollout;
   const latest = h("a", { href: address(model, null) }, "Show the latest one");
   return [
     !newest && h("p.notice", null, "This is an earlier rollout. ", latest),
     (view?.warnings ?? []).map((warning) => h("p.notice", null, warning)),
-    hero(picture, desk, now_s, newest),
+    hero(data, page, now_s, newest),
     h(
       "div.columns",
       null,
-      h("div.wide", null, wide(picture, desk, now_s)),
-      h("div.side", null, side(picture, desk, now_s, newest)),
+      h("div.wide", null, wide(data, page, now_s)),
+      h("div.side", null, side(data, page, now_s, newest)),
     ),
   ];
 }
 
-function wide({ detail, view, curves: found, trail: { entries } }, desk, now_s) {
+function wide({ detail, view, curves: series, trail: { entries } }, page, now_s) {
   const pairs = () => [h("h4", null, "Latest pairs that differ"), disagreements(view, now_s)];
   const candidate = view && !over(view.rollout.phase) ? view.rollout.plan.candidate : null;
-  const others = aside(detail, candidate);
+  const others = otherShadows(detail, candidate);
   return [
-    card("Variants", variants(detail, view, found)),
+    card("Variants", variants(detail, view, series)),
     view && verdictCard(view, now_s),
-    card("Last ten minutes", curves(detail, view, found, entries, now_s, desk.draw)),
+    card("Last ten minutes", curves(detail, view, series, entries, now_s, page.draw)),
     (view || others.length > 0) && card("Shadow", others, ...(view ? [likeness(view), pairs()] : [])),
   ];
 }
 
-function side({ model, detail, view, rollouts, running, trail: known }, desk, now_s, newest) {
+function side({ model, detail, view, rollouts, running, trail: loaded }, page, now_s, newest) {
   const id = view?.rollout.rollout;
-  const entries = entriesOf(known.entries, view, newest);
+  const entries = entriesOf(loaded.entries, view, newest);
   return [
-    card("Routes", routes(model, detail, running, desk)),
+    card("Routes", routes(model, detail, running, page)),
     card(
       "Timeline",
-      trail(entries, now_s, known.after > 0 && desk.earlier),
-      view && h("div.replay", null, replay(id, desk.replay(), desk.startReplay)),
+      trail(entries, now_s, loaded.after > 0 && page.earlier),
+      view && h("div.replay", null, replay(id, page.replay(), page.startReplay)),
     ),
     card("Rollouts", history(model, rollouts, id, now_s)),
   ];
@@ -64,7 +64,7 @@ function card(title, ...content) {
   return h("section.card", { "data-key": title, "aria-labelledby": id }, h("h3", { id }, title), content);
 }
 
-function hero({ model, detail, view, running }, desk, now_s, newest) {
+function hero({ model, detail, view, running }, page, now_s, newest) {
   const { tone, main, rest } = sentence(detail, view);
   return h(
     `section.hero.tone-${tone}`,
@@ -73,7 +73,7 @@ function hero({ model, detail, view, running }, desk, now_s, newest) {
     h("h2", { id: "state" }, main, " ", h("span.rest", null, rest)),
     view && stepper(view),
     view && meters(view, now_s),
-    h("div.acts", null, view && newest && acts(view, desk), newest && !running && startButton(model, detail, desk)),
+    h("div.acts", null, view && newest && acts(view, page), newest && !running && startButton(model, detail, page)),
   );
 }
 
@@ -82,12 +82,12 @@ function badge(view) {
   return h(`span.phase.phase-${phase ?? "NONE"}`, null, PHASES[phase] ?? "No rollout");
 }
 
-function startButton(model, detail, desk) {
+function startButton(model, detail, page) {
   if (Object.keys(detail.variants).length < 2)
     return h("p.soft", null, "There is no other variant for a rollout; load one first.");
   return h(
     "button.main",
-    { type: "button", "data-key": "start", onclick: () => start(model, detail, desk) },
+    { type: "button", "data-key": "start", onclick: () => start(model, detail, page) },
     "Start a rollout …",
   );
 }
@@ -112,9 +112,9 @@ function verdictCard(view, now_s) {
     h(
       "ul.waits",
       null,
-      because(verdict).map((item) => h("li", null, said(item))),
+      because(verdict).map((item) => h("li", null, formatNumbers(item))),
     ),
-    (view.advice ?? []).map((advice) => h("p.notice", null, said(advice))),
+    (view.advice ?? []).map((advice) => h("p.notice", null, formatNumbers(advice))),
     evidence(verdict, rollout.plan.policy),
   );
 }

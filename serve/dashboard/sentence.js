@@ -1,15 +1,15 @@
 // The state of a model in one sentence.
 
-import { standing } from "./figures.js";
+import { guardState } from "./guard_state.js";
 import { missingInShort, nextStep, over, shareAt } from "./rollout.js";
 import { split } from "./shares.js";
-import { duration, list, many, percent, said } from "./words.js";
+import { duration, list, plural, percent, formatNumbers } from "./format.js";
 
 /** {tone, main, rest}: the tone for colour and mark, the state, and details. */
 export function sentence(detail, view) {
   if (!view) return { tone: "NONE", main: `${present(detail)}.`, rest: "There are no rollouts yet." };
   const suspicious =
-    !over(view.rollout.phase) && view.verdict?.figures.some((figure) => standing(figure) === "suspicion");
+    !over(view.rollout.phase) && view.verdict?.figures.some((figure) => guardState(figure) === "suspicion");
   return {
     tone: suspicious ? "SUSPICION" : view.rollout.phase,
     ...SENTENCES[view.rollout.phase](view, detail),
@@ -51,7 +51,7 @@ const SENTENCES = {
     const where = rollout.step
       ? `at ${percent(shareAt(rollout, rollout.step))} of the traffic`
       : "in the shadow";
-    const why = rollout.reason === "paused" ? "" : `${capital(who(rollout.by))}: ${said(rollout.reason)}. `;
+    const why = rollout.reason === "paused" ? "" : `${capital(actor(rollout.by))}: ${formatNumbers(rollout.reason)}. `;
     return {
       main: `${rollout.plan.candidate} is paused ${where}.`,
       rest: `${why}${harmless(view.verdict)}. Harm still rolls it back.`,
@@ -65,20 +65,20 @@ const SENTENCES = {
   DONE({ rollout }, detail) {
     const { candidate, policy } = rollout.plan;
     const rest = rollout.accepted
-      ? `It is the baseline now, by ${who(rollout.by)}.`
-      : `All ${many(policy.steps.length, "step")} taken, the last one by ${who(rollout.by)}.`;
+      ? `It is the baseline now, by ${actor(rollout.by)}.`
+      : `All ${plural(policy.steps.length, "step")} taken, the last one by ${actor(rollout.by)}.`;
     return { main: `${candidate} was promoted: ${present(detail)}.`, rest };
   },
   ROLLED_BACK({ rollout }, detail) {
-    const why = rollout.reason === "aborted" ? "" : `: ${said(rollout.reason)}`;
+    const why = rollout.reason === "aborted" ? "" : `: ${formatNumbers(rollout.reason)}`;
     const rest =
-      rollout.by === "judge" ? `${capital(said(rollout.reason))}.` : `${who(rollout.by)} aborted it${why}.`;
+      rollout.by === "judge" ? `${capital(formatNumbers(rollout.reason))}.` : `${actor(rollout.by)} aborted it${why}.`;
     return { main: `${rollout.plan.candidate} was rolled back ${place(rollout)}: ${present(detail)}.`, rest };
   },
   INCONCLUSIVE({ rollout }, detail) {
     return {
       main: `No decision on ${rollout.plan.candidate}: ${present(detail)}.`,
-      rest: capital(`${said(rollout.reason)}.`),
+      rest: capital(`${formatNumbers(rollout.reason)}.`),
     };
   },
 };
@@ -91,7 +91,7 @@ function outlook({ verdict }) {
   if (!verdict) return "No verdict yet.";
   if (verdict.kind === "PROMOTE") return `${harmless(verdict)}, nothing missing.`;
   const { counts, unproven } = missingInShort(verdict);
-  const waits = counts.map(said);
+  const waits = counts.map(formatNumbers);
   if (unproven.length) waits.push(`proof of safety for ${list(unproven)}`);
   return `${harmless(verdict)}${waits.length ? `, waiting for: ${list(waits)}` : ""}.`;
 }
@@ -99,7 +99,7 @@ function outlook({ verdict }) {
 function harmless(verdict) {
   if (!verdict) return "No verdict yet";
   const by = (kind) =>
-    verdict.figures.filter((figure) => standing(figure) === kind).map((figure) => figure.guard);
+    verdict.figures.filter((figure) => guardState(figure) === kind).map((figure) => figure.guard);
   if (by("harm").length) return `Harm shown: ${list(by("harm"))}`;
   return by("suspicion").length
     ? `Harm suspected in ${list(by("suspicion"))}, so the rollout does not progress`
@@ -107,7 +107,7 @@ function harmless(verdict) {
 }
 
 /** The author of a change in words; some are machines. */
-export function who(by) {
+export function actor(by) {
   return { judge: "the judge", keeper: "the keeper", serve: "the start of the server" }[by] ?? by;
 }
 

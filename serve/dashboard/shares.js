@@ -1,6 +1,6 @@
 // The shares of routes in words.
 
-import { list, percent } from "./words.js";
+import { list, percent } from "./format.js";
 
 /** Each variant that gets requests, with its share. */
 export function split({ weights }) {

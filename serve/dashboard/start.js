@@ -9,7 +9,7 @@ const DEFAULT =
   "each for at least a minute and 1\u202f000 requests; rolled back if harm is shown.";
 
 /** Ask for the candidate and the policy, and start the rollout. */
-export function start(model, detail, desk) {
+export function start(model, detail, page) {
   const candidates = Object.keys(detail.variants)
     .filter((name) => name !== detail.routes.baseline)
     .sort();
@@ -17,12 +17,12 @@ export function start(model, detail, desk) {
     title: `Start a rollout of ${model}`,
     content: fields(detail.routes.baseline, candidates),
     verb: "Start",
-    stays: desk.stays,
+    stays: page.stays,
     does: async (form) => {
       const candidate = form.elements.candidate.value;
       await ask(control("models", model, "rollouts"), { body: { candidate, ...policyOf(form) } });
-      desk.tell(null);
-      await desk.go(model, null);
+      page.notify(null);
+      await page.go(model, null);
     },
   });
 }
@@ -44,13 +44,13 @@ function policyFields() {
     "aria-label": "Policy as JSON",
     placeholder: '{"steps": [{"share": 0.1}, {"share": 1.0}]}',
   });
-  const choice = (value, own, ...said) => {
+  const choice = (value, own, ...words) => {
     const onchange = () => {
       policy.disabled = !own;
       if (own) policy.focus();
     };
     const radio = h("input", { type: "radio", name: "which", value, checked: !own, onchange });
-    return h("label.choice", null, radio, h("span", null, said));
+    return h("label.choice", null, radio, h("span", null, words));
   };
   return h(
     "fieldset",

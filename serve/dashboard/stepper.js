@@ -3,7 +3,7 @@
 import { h, s } from "./dom.js";
 import { needs, over, shareAt } from "./rollout.js";
 import { timeSpent } from "./sentence.js";
-import { count, duration, percent, short } from "./words.js";
+import { count, duration, percent, short } from "./format.js";
 
 const MARKS = {
   passed: "M3.5 8.5l3 3 6-7",
@@ -12,7 +12,7 @@ const MARKS = {
   failed: "M4.5 4.5l7 7M11.5 4.5l-7 7",
   undecided: "M4 8h8",
 };
-const SAID = {
+const LABELS = {
   passed: "done",
   now: "now",
   paused: "paused",
@@ -48,12 +48,12 @@ function stop(rollout, step, label, approval) {
     },
     h("span.dot", null, s("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, mark)),
     h("span.share", null, label),
-    h("span.state", null, SAID[state] || (approval ? "approval" : "\u00a0")),
+    h("span.state", null, LABELS[state] || (approval ? "approval" : "\u00a0")),
   );
 }
 
-function stateOf({ phase, step: taken }, step) {
-  const present = phase === "WATCHING" ? taken + 1 : taken;
+function stateOf({ phase, step: reached }, step) {
+  const present = phase === "WATCHING" ? reached + 1 : reached;
   if (step < present || phase === "DONE") return "passed";
   if (step > present) return phase === "WAITING_APPROVAL" && step === present + 1 ? "waiting" : "ahead";
   return (
@@ -66,11 +66,11 @@ function stateOf({ phase, step: taken }, step) {
 /** What this step has and needs; nothing if the rollout is over. */
 export function meters(view, now_s) {
   if (over(view.rollout.phase)) return null;
-  const asked = needs(view, now_s).map(meter);
+  const missing = needs(view, now_s).map(meter);
   return h(
     "div.meters",
     null,
-    asked,
+    missing,
     h(
       "div.meter.soft",
       null,

@@ -2,9 +2,9 @@
 
 import { h } from "./dom.js";
 import { PHASES } from "./rollout.js";
-import { who } from "./sentence.js";
+import { actor } from "./sentence.js";
 import { split } from "./shares.js";
-import { ago, count, many, moment, percent, said } from "./words.js";
+import { ago, count, plural, moment, percent, formatNumbers } from "./format.js";
 
 const PROOF = /^(.*?): (.*)$/s;
 const ACTIONS = ["started", "paused", "resumed", "promoted", "approved", "aborted", "accepted as the baseline"];
@@ -76,21 +76,21 @@ function item(entries, now_s) {
 
 /** The author, and the reason if the heading does not show it. */
 function why(entry) {
-  const told = entry.kind === "PROMOTE" || ACTIONS.includes(entry.reason);
-  return told ? `by ${who(entry.by)}` : `by ${who(entry.by)}: ${reason(entry)}`;
+  const hasReason = entry.kind === "PROMOTE" || ACTIONS.includes(entry.reason);
+  return hasReason ? `by ${actor(entry.by)}` : `by ${actor(entry.by)}: ${reason(entry)}`;
 }
 
 /** The evidence of a promotion is long, so it is folded. */
 function proof(entry) {
-  const [, head, found] = PROOF.exec(entry.reason) ?? [null, entry.reason, ""];
+  const [, head, figures] = PROOF.exec(entry.reason) ?? [null, entry.reason, ""];
   return h(
     "details",
     null,
-    h("summary", null, said(head)),
+    h("summary", null, formatNumbers(head)),
     h(
       "ul.earlier",
       null,
-      found.split(/; (?=[\w ]+: )/).map((item) => h("li", null, said(item))),
+      figures.split(/; (?=[\w ]+: )/).map((item) => h("li", null, formatNumbers(item))),
     ),
   );
 }
@@ -100,7 +100,7 @@ function earlierOnes(entries, now_s) {
   return h(
     "details",
     null,
-    h("summary", null, many(before.length, "earlier entry like this", "earlier entries like this")),
+    h("summary", null, plural(before.length, "earlier entry like this", "earlier entries like this")),
     h(
       "ol.earlier",
       { reversed: true },
@@ -158,7 +158,7 @@ function ending(phase) {
 }
 
 function reason(entry) {
-  if (entry.action !== "routes" || !entry.routes) return said(entry.reason);
+  if (entry.action !== "routes" || !entry.routes) return formatNumbers(entry.reason);
   const shadows = Object.entries(entry.routes.shadows).map(
     ([name, share]) => `, ${percent(share)} copied to ${name}`,
   );

@@ -2,12 +2,12 @@
 
 import { h, s } from "./dom.js";
 import { over } from "./rollout.js";
-import { count, exactMs, exactPercent, percent } from "./words.js";
+import { count, exactMs, exactPercent, percent } from "./format.js";
 
 const RECENT = 60;
 
-/** Names in the order of the page, each with its look: the baseline, the candidate, the others. */
-export function looks(detail, view) {
+/** Names in the order of the page, each with its line style: the baseline, the candidate, the others. */
+export function lineStyles(detail, view) {
   const { baseline } = detail.routes;
   const candidate = view && view.rollout.plan.candidate;
   const rest = Object.keys(detail.variants)
@@ -20,11 +20,11 @@ export function looks(detail, view) {
 }
 
 /** A short stroke in a variant's colour and dashes. */
-export function swatch(look) {
+export function swatch(style) {
   return s(
     "svg.swatch",
     { viewBox: "0 0 24 8", "aria-hidden": "true" },
-    s(`line.${look}`, { x1: 1, x2: 23, y1: 4, y2: 4 }),
+    s(`line.${style}`, { x1: 1, x2: 23, y1: 4, y2: 4 }),
   );
 }
 
@@ -55,7 +55,7 @@ export function served(detail, view, curves) {
 /** The table. */
 export function variants(detail, view, curves) {
   const { shares, over: span } = served(detail, view, curves);
-  const rows = [...looks(detail, view)].map(([name, look]) => row(name, look, detail, view, shares[name]));
+  const rows = [...lineStyles(detail, view)].map(([name, style]) => row(name, style, detail, view, shares[name]));
   const heads = ["Variant", `Share ${span}`, "Requests", "Errors", "p50", "p99"];
   return h(
     "table.variants",
@@ -73,7 +73,7 @@ export function variants(detail, view, curves) {
   );
 }
 
-function row(name, look, { variants: all, routes }, view, share) {
+function row(name, style, { variants: all, routes }, view, share) {
   const variant = all[name] ?? { share: 0, requests: 0, errors: 0, p50_ms: null, p99_ms: null, ready: false };
   return h(
     "tr",
@@ -81,11 +81,11 @@ function row(name, look, { variants: all, routes }, view, share) {
     h(
       "th",
       { scope: "row" },
-      h("span.name", null, swatch(look), name),
+      h("span.name", null, swatch(style), name),
       h("span.role", null, role(name, routes, view, variant.unproven)),
       ready(variant.ready),
     ),
-    h("td", { "data-label": "Share" }, shareBar(look, variant.share, share ?? null)),
+    h("td", { "data-label": "Share" }, shareBar(style, variant.share, share ?? null)),
     h("td.number", { "data-label": "Requests" }, count(variant.requests)),
     h("td.number", { "data-label": "Errors" }, errors(variant)),
     h("td.number", { "data-label": "p50" }, exactMs(variant.p50_ms)),
@@ -97,7 +97,7 @@ function role(name, routes, view, unproven) {
   const parts = [];
   if (name === routes.baseline) parts.push("baseline");
   if (view && !over(view.rollout.phase) && name === view.rollout.plan.candidate) parts.push("candidate");
-  if (unproven) parts.push("unproven: not measured on held-out rows");
+  if (unproven) parts.push("unproven: not measured on real held-out rows");
   if (routes.shadows[name]) parts.push(`shadow, ${percent(routes.shadows[name])} copied`);
   return parts.join(", ");
 }
@@ -111,19 +111,19 @@ function errors({ errors: failed, requests }) {
 }
 
 /** The measured share as a bar with the configured share as a line, both also in words. */
-function shareBar(look, asked, share) {
+function shareBar(style, configured, share) {
   const words = share === null ? "nothing served" : `${percent(share)} served`;
-  const at = `${(asked * 100).toFixed(2)}%`;
+  const at = `${(configured * 100).toFixed(2)}%`;
   return h(
     "div.sharebar",
     null,
     s(
       "svg",
-      { role: "img", "aria-label": `${percent(asked)} configured, ${words}`, width: "100%", height: 16 },
+      { role: "img", "aria-label": `${percent(configured)} configured, ${words}`, width: "100%", height: 16 },
       s("rect.rail", { y: 3, width: "100%", height: 10, rx: 2 }),
-      s(`rect.${look}`, { y: 3, width: `${((share ?? 0) * 100).toFixed(2)}%`, height: 10, rx: 2 }),
+      s(`rect.${style}`, { y: 3, width: `${((share ?? 0) * 100).toFixed(2)}%`, height: 10, rx: 2 }),
       s("line.asked", { x1: at, x2: at, y1: 0, y2: 16 }),
     ),
-    h("span.words", null, h("b", null, percent(asked)), " configured, ", words),
+    h("span.words", null, h("b", null, percent(configured)), " configured, ", words),
   );
 }

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from serve.base.errors import InvalidRequest, ModelFailed, Overloaded, VariantUnavailable
 from serve.base.tensor import Arrays
-from serve.counting.census import Census, Choice, Watch
+from serve.counting.count_delta import Choice
+from serve.counting.rollout_counter import RolloutCounter, Watch
 from serve.engine.queue import Ran
 from serve.engine.request import RequestedOutput
 from serve.engine.top_class import top_class
@@ -51,7 +52,7 @@ class Ticket:
     # The bucket of the sticky key; None: the request has no key.
     bucket: int | None
     # Where the request counts; None: no rollout counts it.
-    census: Census | None
+    counter: RolloutCounter | None
 
 
 class AdmittedRequest(NamedTuple):
@@ -68,17 +69,17 @@ class Admission:
     """Counts one request for a rollout, from admission to its end: an encoded answer, an error, or neither if
     its client disconnected."""
 
-    __slots__ = ("_admitted", "_census", "_start", "_ticket", "answer")
+    __slots__ = ("_admitted", "_counter", "_start", "_ticket", "answer")
 
-    def __init__(self, census: Census, ticket: Ticket, start: float) -> None:
+    def __init__(self, counter: RolloutCounter, ticket: Ticket, start: float) -> None:
         """`start` is the arrival time, on the clock of time.perf_counter."""
         self.answer: Answer | None = None
-        self._census = census
+        self._counter = counter
         self._ticket = ticket
         self._start = start
 
     def __enter__(self) -> "Admission":
-        self._admitted = self._census.admit(self._ticket.choice, self._ticket.bucket)
+        self._admitted = self._counter.admit(self._ticket.choice, self._ticket.bucket)
         return self
 
     def __exit__(
@@ -86,43 +87,43 @@ class Admission:
     ) -> None:
         if isinstance(error, InvalidRequest):
             # The client's fault: the request counts, without an outcome.
-            self._census.end(self._admitted, failed=False, ms=0.0, request_id="")
+            self._counter.end(self._admitted, failed=False, ms=0.0, request_id="")
             return
         ticket, answer = self._ticket, self.answer
         ms = (time.perf_counter() - self._start) * 1e3
         failed = isinstance(error, Exception) if answer is None else bool(answer.failure)
         left = answer is None and not failed
         own = answer is not None and not failed and answer.variant == ticket.choice[2]
-        self._census.end(
+        self._counter.end(
             self._admitted,
             failed=failed,
             ms=math.inf if left else ms,
             request_id=ticket.request_id if own else "",
         )
-        if answer is not None and own and self._census.watch.feedback:
+        if answer is not None and own and self._counter.watch.feedback:
             self._tell_class(answer)
-        if not left or ms >= _patience_ms(self._census.watch):
+        if not left or ms >= _patience_ms(self._counter.watch):
             # If the client left sooner, an answer could still have come.
             self._tell_breaker(error, failed=failed, left=left)
 
     def _tell_breaker(self, error: BaseException | None, *, failed: bool, left: bool) -> None:
-        watch, breaker = self._census.watch, self._census.breaker
+        watch, breaker = self._counter.watch, self._counter.breaker
         ticket, answer = self._ticket, self.answer
         if ticket.choice[2] == watch.baseline:
-            breaker.hear_baseline(failed=failed or left)
+            breaker.note_baseline(failed=failed or left)
         elif ticket.variant == watch.candidate:
             stood_in = answer is not None and answer.variant == watch.baseline
             if stood_in or isinstance(error, _BOTH):
                 # If the candidate has all traffic, this is the only sign of how the baseline is doing.
-                breaker.hear_baseline(failed=not stood_in)
+                breaker.note_baseline(failed=not stood_in)
             failure = type(error).__name__ if answer is None else answer.failure
             if not isinstance(error, _BOTH) and failure != Overloaded.__name__:
-                breaker.hear_candidate("abandoned" if left else failure, ticket.bucket)
+                breaker.note_candidate("abandoned" if left else failure, ticket.bucket)
 
     def _tell_class(self, answer: Answer) -> None:
         top, request_id = top_class(answer.ran.outputs), self._ticket.request_id
         if top is not None and request_id:
-            self._census.tops.append((request_id, top))
+            self._counter.tops.append((request_id, top))
 
 
 def _patience_ms(watch: Watch) -> float:

@@ -13,7 +13,7 @@ from serve.base.tensor import Signature
 from serve.bundles.bundle import Name, Sha256
 from serve.bundles.meaning import Task
 from serve.bundles.unserved import Unserved
-from serve.counting.census import Watch
+from serve.counting.rollout_counter import Watch
 
 State = Literal["READY", "LOADING", "UNAVAILABLE"]
 

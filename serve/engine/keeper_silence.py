@@ -14,7 +14,7 @@ class KeeperSilence:
         self._heard_s: float | None = None
         self._judged_s: float | None = None
 
-    def hear(self, unjudged_s: float) -> None:
+    def note_reply(self, unjudged_s: float) -> None:
         """The keeper has answered, and reported how long nobody had judged."""
         self._heard_s = monotonic()
         self._judged_s = self._heard_s - unjudged_s

@@ -17,8 +17,9 @@ from serve.base.tensor import Signature
 from serve.bundles.meaning import Task
 from serve.bundles.unserved import Unserved
 from serve.counting.breaker import Trip
-from serve.counting.census import Census, Sheet, Watch
+from serve.counting.count_delta import CountDelta
 from serve.counting.prior_counts import PriorCounts, Recalled
+from serve.counting.rollout_counter import RolloutCounter, Watch
 from serve.counting.tally import Tally, ran_of
 from serve.engine.admission import Admission, AdmittedRequest, Parameters, Ticket
 from serve.engine.answer_validity import Encode
@@ -63,9 +64,9 @@ class ServedModel:
         # The variants that get copies of requests.
         self.shadows = Shadows(task, settings)
         # None: the model has no rollout.
-        self.census: Census | None = None
-        # Creates the census of a rollout; with a journal, its counts survive a crash of the gateway.
-        self.begin_census: Callable[[Watch], Census] = Census
+        self.counter: RolloutCounter | None = None
+        # Creates the counter of a rollout; with a journal, its counts survive a crash of the gateway.
+        self.begin_census: Callable[[Watch], RolloutCounter] = RolloutCounter
         # The outcomes of sticky keys at the baseline while no rollout was running.
         self.past = PriorCounts()
         self._settings = settings
@@ -80,51 +81,51 @@ class ServedModel:
         replaced = [old for name, old in self.served.items() if served.get(name) is not old]
         self.served = dict(served)
         self.tallies |= {name: variant.queue.tally for name, variant in served.items()}
-        self.route(routes, None if self.census is None else self.census.watch)
+        self.route(routes, None if self.counter is None else self.counter.watch)
         return replaced
 
     def route(self, routes: Routes, watch: Watch | None) -> None:
         """Replace the routes, and count for the rollout of `watch`, if any."""
-        if self.census is not None and watch is not None and self.census.watch.rollout == watch.rollout:
-            self.census.watch = watch
+        if self.counter is not None and watch is not None and self.counter.watch.rollout == watch.rollout:
+            self.counter.watch = watch
         else:
             self._end_census()
-            self.census = None if watch is None else self._begin_census(watch)
+            self.counter = None if watch is None else self._begin_census(watch)
         if routes.baseline != self.routes.baseline:
             self.past = PriorCounts()
-        self.routes = routes if self.census is None else self.census.protected(routes)
-        self.shadows.cast(routes.shadows, self.served, self.census)
+        self.routes = routes if self.counter is None else self.counter.protected(routes)
+        self.shadows.assign(routes.shadows, self.served, self.counter)
 
     def protect(self) -> Trip | None:
         """Open the breaker if all of the candidate's requests fail and the baseline is running. The baseline
         then gets its requests until the rollout ends. Returns the trip to report; None if the breaker is
         closed."""
-        census = self.census
-        if census is None:
+        counter = self.counter
+        if counter is None:
             return None
-        if census.breaker.due and (served := self.served.get(census.watch.baseline)) and served.up:
-            census.breaker.open(census.watch.rollout)
-            _log.warning("%s/%s: %s", self.name, census.watch.candidate, census.breaker.trip)
-            self.route(self.routes, census.watch)
-        return census.breaker.trip
+        if counter.breaker.due and (served := self.served.get(counter.watch.baseline)) and served.up:
+            counter.breaker.open(counter.watch.rollout)
+            _log.warning("%s/%s: %s", self.name, counter.watch.candidate, counter.breaker.trip)
+            self.route(self.routes, counter.watch)
+        return counter.breaker.trip
 
     def stop(self, trip: Trip) -> None:
         """A person has aborted the rollout: send all requests to the baseline, like an open breaker."""
-        census = self.census
-        if census is not None and census.watch.rollout == trip.rollout and census.breaker.trip is None:
-            census.breaker.trip = trip
-            self.route(self.routes, census.watch)
+        counter = self.counter
+        if counter is not None and counter.watch.rollout == trip.rollout and counter.breaker.trip is None:
+            counter.breaker.trip = trip
+            self.route(self.routes, counter.watch)
 
     def close(self) -> None:
         """Drop the waiting copies. The variants are retired separately."""
-        self.shadows.cast({}, {}, None)
+        self.shadows.assign({}, {}, None)
         self._end_census()
 
-    def sheet(self) -> Sheet | None:
+    def delta(self) -> CountDelta | None:
         """The counts to report to the rollout; None if there are none."""
-        if self.census is None:
+        if self.counter is None:
             return None
-        return self.census.sheet(self.routes.revision, *ran_of(self.tallies))
+        return self.counter.delta(self.routes.revision, *ran_of(self.tallies))
 
     def require(self, variant: str) -> ServedVariant:
         """The variant of that name. Raises UnknownVariant or VariantUnavailable."""
@@ -150,7 +151,7 @@ class ServedModel:
         queue of the chosen variant is full, the baseline takes its place.
 
         Raises UnknownVariant, VariantUnavailable, or Overloaded; the request has not been run then."""
-        census = None if pinned is not None or self.protect() is not None else self.census
+        counter = None if pinned is not None or self.protect() is not None else self.counter
         routes = self.routes
         point = point_of(self.name, key)
         chosen = choose(routes, point) if pinned is None else pinned
@@ -159,14 +160,14 @@ class ServedModel:
         try:
             variant = self._open(self.find(chosen, pinned=pinned is not None), pinned is not None)
         except Overloaded:
-            if census is not None:
-                census.count(choice, failed=True, ms=0.0, request_id="", bucket=bucket)
+            if counter is not None:
+                counter.count(choice, failed=True, ms=0.0, request_id="", bucket=bucket)
             raise
         allowed_s = self._settings.request_timeout_s
         if timeout_s is not None:
             allowed_s = min(allowed_s, timeout_s)
         deadline = asyncio.get_running_loop().time() + allowed_s
-        return Ticket(variant.name, pinned is not None, deadline, request_id, slice_, choice, bucket, census)
+        return Ticket(variant.name, pinned is not None, deadline, request_id, slice_, choice, bucket, counter)
 
     async def ready(self, variant: str | None = None) -> bool:
         """Whether the variant, or by default every variant, can answer now. Raises UnknownVariant."""
@@ -188,10 +189,10 @@ class ServedModel:
             arrays = encoded.arrays
             parameters |= encoded.parameters
         admitted = AdmittedRequest(arrays, request.outputs, deadline, ticket)
-        if ticket.census is None:
+        if ticket.counter is None:
             with Recalled(self.past, self._bucket_at_baseline(ticket)):
                 return (await respond(self, admitted, parameters, encode))[1]
-        with Admission(ticket.census, ticket, start) as admission:
+        with Admission(ticket.counter, ticket, start) as admission:
             admission.answer, content = await respond(self, admitted, parameters, encode)
         return content
 
@@ -200,15 +201,15 @@ class ServedModel:
         at_baseline = not ticket.pinned and ticket.choice[2] == self.routes.baseline
         return ticket.bucket if at_baseline else None
 
-    def _begin_census(self, watch: Watch) -> Census:
-        census = self.begin_census(watch)
+    def _begin_census(self, watch: Watch) -> RolloutCounter:
+        counter = self.begin_census(watch)
         if watch.baseline == self.routes.baseline:
-            census.recall(self.past.counts())
-        return census
+            counter.recall(self.past.counts())
+        return counter
 
     def _end_census(self) -> None:
-        if self.census is not None:
-            self.census.close()
+        if self.counter is not None:
+            self.counter.close()
 
     def _open(self, variant: ServedVariant, pinned: bool) -> ServedVariant:
         """The variant, or the baseline if the variant's queue is full. Raises Overloaded."""

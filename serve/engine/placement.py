@@ -45,7 +45,7 @@ class Placement(Protocol):
         ...
 
 
-class Together:
+class LocalPlacement:
     """A session in this process. Each of its simultaneous runs has a thread, so that the event loop is not
     blocked."""
 

@@ -11,7 +11,7 @@ from serve.base.settings import Settings
 from serve.base.tensor import Signature
 from serve.bundles.bundle import read_bundle, read_labels
 from serve.counting.breaker import Trip
-from serve.counting.census import Sheet
+from serve.counting.count_delta import CountDelta
 from serve.counting.journal import Journal
 from serve.counting.tally import Loads, Tally, VariantLoad, add_loads
 from serve.engine.batch import Joining
@@ -90,10 +90,10 @@ class Registry:
             for name, variant in model.served.items()
         }
 
-    def sheets(self) -> dict[str, Sheet]:
+    def deltas(self) -> dict[str, CountDelta]:
         """The counts to report for the rollouts, by model."""
-        sheets = {name: model.sheet() for name, model in self.models.items()}
-        return {name: sheet for name, sheet in sheets.items() if sheet is not None}
+        deltas = {name: model.delta() for name, model in self.models.items()}
+        return {name: delta for name, delta in deltas.items() if delta is not None}
 
     def shapes(self) -> dict[str, tuple[Shape, ...]]:
         """The shapes of recent runs of each model's baseline, by model."""
@@ -111,7 +111,7 @@ class Registry:
     @property
     def rollouts(self) -> list[str]:
         """The rollouts that are running, as far as this gateway knows."""
-        return [model.census.watch.rollout for model in self.models.values() if model.census is not None]
+        return [model.counter.watch.rollout for model in self.models.values() if model.counter is not None]
 
     def stop(self, trip: Trip) -> None:
         """Send all requests of an aborted rollout to its baseline."""
@@ -119,10 +119,10 @@ class Registry:
             model.stop(trip)
 
     def acknowledge(self, written: Mapping[str, int]) -> None:
-        """`written` has the number of the last stored sheet by model."""
+        """`written` has the number of the last stored delta by model."""
         for name, number in written.items():
-            if name in self.models and (census := self.models[name].census) is not None:
-                census.acknowledge(number)
+            if name in self.models and (counter := self.models[name].counter) is not None:
+                counter.acknowledge(number)
 
     def counted(self) -> Loads:
         """The loads of all gateways together."""
@@ -150,7 +150,7 @@ class Registry:
         else:
             model = ServedModel(loaded.signature, loaded.routes, self._settings, text, loaded.task)
             if self._journal is not None:
-                model.begin_census = partial(self._journal.census, loaded.name)
+                model.begin_census = partial(self._journal.counter, loaded.name)
             model.tallies = {} if old is None else old.tallies
         model.shadows.meanings = {item.name: item.meaning for item in bundle.figures.quality.outputs}
         model.shadows.classes = labels

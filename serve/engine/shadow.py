@@ -15,8 +15,9 @@ import numpy as np
 from serve.base.errors import ONE_REQUESTS, CounterweightError, VariantUnavailable
 from serve.base.settings import Settings
 from serve.bundles.meaning import Meaning, Task
-from serve.counting.census import Census, Disagreement
 from serve.counting.comparison import Clusters, Comparison
+from serve.counting.count_delta import Disagreement
+from serve.counting.rollout_counter import RolloutCounter
 from serve.counting.shadow_results import Drop, ShadowResults, add_copies
 from serve.engine.batch import Outputs
 from serve.engine.pairing import Paired, pair, require_whole
@@ -42,7 +43,7 @@ class Shadow:
         # The share of the offered requests that are copied, 0 to 1.
         self.share = 1.0
         # Where the copies count; None: no rollout uses this shadow.
-        self.census: Census | None = None
+        self.counter: RolloutCounter | None = None
         # Output name -> its meaning, if known.
         self.meanings: Mapping[str, Meaning] = {}
         # Their names; empty: they have none.
@@ -142,7 +143,7 @@ class Shadow:
         copies = ShadowResults(
             pairs=whole.sums(sizes), outputs={name: part.sums(sizes) for name, part in outputs.items()}
         )
-        if self.census is not None and self.census.watch.feedback:
+        if self.counter is not None and self.counter.watch.feedback:
             for copy, answer in zip(batch, answers, strict=True):
                 match_classes(copies, copy, answer)
         shown: list[Disagreement] = []
@@ -201,9 +202,9 @@ class Shadow:
         tally.copies += copies.pairs.pairs
         tally.disagreements += copies.pairs.disagreements
         tally.drops += copies.dropped
-        if self.census is not None:
-            add_copies(self.census.copies, copies)
-            self.census.disagreements.extend(shown)
+        if self.counter is not None:
+            add_copies(self.counter.copies, copies)
+            self.counter.disagreements.extend(shown)
 
 
 class Shadows:
@@ -221,8 +222,8 @@ class Shadows:
     def __len__(self) -> int:
         return len(self._shadows)
 
-    def cast(
-        self, shares: Mapping[str, float], served: Mapping[str, ServedVariant], census: Census | None
+    def assign(
+        self, shares: Mapping[str, float], served: Mapping[str, ServedVariant], counter: RolloutCounter | None
     ) -> None:
         """Set the variants that get copies, with their shares; variants that are not served are skipped."""
         for name, shadow in list(self._shadows.items()):
@@ -233,11 +234,11 @@ class Shadows:
                 continue
             if name not in self._shadows:
                 self._shadows[name] = Shadow(served[name], self._task, self._settings)
-            watched = census is not None and census.watch.candidate == name
+            watched = counter is not None and counter.watch.candidate == name
             self._shadows[name].meanings = self.meanings
             self._shadows[name].classes = self.classes
             self._shadows[name].share = share
-            self._shadows[name].census = census if watched else None
+            self._shadows[name].counter = counter if watched else None
 
     def offer(self, copy: Copy, backlog_rows: int) -> None:
         """Offer a copy to every shadow."""

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from serve.base.access import Access, Role, is_loopback
 from serve.base.error_text import shorten
 from serve.base.errors import RefusedAccess
-from serve.http.token_bucket import Bucket
+from serve.http.token_bucket import TokenBucket
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -24,7 +24,7 @@ class Gate:
     def infer(self, endpoint: Endpoint) -> Endpoint:
         """Check for the role `infer`; returns the endpoint itself if no token is needed."""
         access = self._access
-        if not access.asks("infer"):
+        if not access.requires_token("infer"):
             return endpoint
 
         async def guarded(request: Request) -> Response:
@@ -37,11 +37,11 @@ class Gate:
         """Check for the role `view`."""
         return self._control("view", endpoint, None)
 
-    def operate(self, endpoint: Endpoint, bucket: Bucket | None = None) -> Endpoint:
+    def operate(self, endpoint: Endpoint, bucket: TokenBucket | None = None) -> Endpoint:
         """Check for the role `operate`, and set the name in `request.state.by`. None: no rate limit."""
         return self._control("operate", endpoint, bucket)
 
-    def _control(self, role: Role, endpoint: Endpoint, bucket: Bucket | None) -> Endpoint:
+    def _control(self, role: Role, endpoint: Endpoint, bucket: TokenBucket | None) -> Endpoint:
         access = self._access
 
         async def guarded(request: Request) -> Response:

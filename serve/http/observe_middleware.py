@@ -9,7 +9,7 @@ _CLIENT_GONE = 499
 _NO_ROUTE = "unknown path"
 
 
-class Observed:
+class ObserveMiddleware:
     """An application whose requests are logged and traced."""
 
     def __init__(self, app: ASGIApp, observer: Observer) -> None:

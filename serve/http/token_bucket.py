@@ -7,7 +7,7 @@ from serve.base.errors import TooManyWrites
 _HELD_S = 2
 
 
-class Bucket:
+class TokenBucket:
     """Allows `per_s` changes a second, and bursts of up to two seconds' worth."""
 
     def __init__(self, per_s: float) -> None:

@@ -15,7 +15,7 @@ from serve.oip.classification import classify
 from serve.oip.inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
 from serve.oip.request_inputs import Inputs, choose_form
 from serve.oip.request_parameters import Parameters, check_parameters, read_timeout_s, refuse_shared_memory
-from serve.oip.requested_outputs import each_once, want, want_all
+from serve.oip.requested_outputs import each_once, request_all, request_one
 
 # Datatype -> the field of typed contents; FP16 and BF16 exist only as raw contents.
 _FIELDS = {
@@ -140,7 +140,7 @@ def _read_typed(
 
 def _select_outputs(message: ModelInferRequest, signature: Signature) -> tuple[RequestedOutput, ...]:
     if not message.outputs:
-        return want_all(signature, binary=True)
+        return request_all(signature, binary=True)
     return each_once(_select_output(output, signature) for output in message.outputs)
 
 
@@ -149,4 +149,4 @@ def _select_output(
 ) -> RequestedOutput:
     parameters = read_map(output.parameters)
     refuse_shared_memory(parameters, output.name)
-    return want(output.name, parameters.get("classification"), signature, binary=True)
+    return request_one(output.name, parameters.get("classification"), signature, binary=True)

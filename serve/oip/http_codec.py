@@ -24,7 +24,7 @@ from serve.oip.request_parameters import (
     read_timeout_s,
     refuse_shared_memory,
 )
-from serve.oip.requested_outputs import each_once, want, want_all
+from serve.oip.requested_outputs import each_once, request_all, request_one
 
 # The size of the JSON in bytes; tensors follow it.
 JSON_BYTES_HEADER = "inference-header-content-length"
@@ -176,7 +176,7 @@ def _decode_inputs(tensors: list[Any], inputs: Inputs, tail: _Tail) -> Arrays:
 def _select_outputs(items: Any, parameters: Parameters, signature: Signature) -> tuple[RequestedOutput, ...]:
     binary = read_switch(parameters, "binary_data_output") or False
     if not items and (items is None or isinstance(items, list)):
-        return want_all(signature, binary=binary)
+        return request_all(signature, binary=binary)
     if not isinstance(items, list):
         raise InvalidRequest(f"'outputs' is {kind(items)}, expected a list of objects with a 'name'")
     return each_once(_select_output(item, signature, binary=binary) for item in items)
@@ -188,10 +188,12 @@ def _select_output(item: Any, signature: Signature, *, binary: bool) -> Requeste
     name = item.get("name")
     item_parameters = item.get("parameters")
     if item_parameters is None:
-        return want(name, None, signature, binary=binary)
+        return request_one(name, None, signature, binary=binary)
     parameters = _object(item_parameters, name)
     own = read_switch(parameters, "binary_data")
-    return want(name, parameters.get("classification"), signature, binary=binary if own is None else own)
+    return request_one(
+        name, parameters.get("classification"), signature, binary=binary if own is None else own
+    )
 
 
 def _object(parameters: Any, tensor: Any) -> Mapping[str, Any]:

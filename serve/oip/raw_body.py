@@ -9,7 +9,7 @@ from serve.base.tensor import Signature, TensorSpec
 from serve.engine.request import InferRequest
 from serve.oip.binary import read_binary
 from serve.oip.request_inputs import Inputs
-from serve.oip.requested_outputs import want_all
+from serve.oip.requested_outputs import request_all
 
 
 def read_raw_body(body: bytes, forms: tuple[Signature, ...], max_elements: int) -> InferRequest:
@@ -31,7 +31,7 @@ def read_raw_body(body: bytes, forms: tuple[Signature, ...], max_elements: int) 
     else:
         inputs.add(spec, read_binary(body, spec, shape))
     return InferRequest(
-        id=None, arrays=inputs.complete(), outputs=want_all(form, binary=True), timeout_s=None
+        id=None, arrays=inputs.complete(), outputs=request_all(form, binary=True), timeout_s=None
     )
 
 

@@ -30,7 +30,7 @@ class OutputParameters(TypedDict, total=False):
     """Return this many of the highest values, as strings `value:index[:label]`."""
 
 
-class WantedOutput(TypedDict):
+class RequestOutput(TypedDict):
     """An output to return."""
 
     name: str
@@ -63,7 +63,7 @@ class InferenceBody(TypedDict):
     """An inference request."""
 
     inputs: Annotated[list[InputTensor], Field(min_length=1)]
-    outputs: NotRequired[list[WantedOutput] | None]
+    outputs: NotRequired[list[RequestOutput] | None]
     """The outputs to return; by default all."""
     id: NotRequired[str | None]
     """Returned with the answer."""

@@ -12,7 +12,7 @@ from serve.engine.request import RequestedOutput
 _UNRANKED = {"BOOL", "BYTES", "BF16"}
 
 
-def want(name: Any, classes: Any, signature: Signature, *, binary: bool) -> RequestedOutput:
+def request_one(name: Any, classes: Any, signature: Signature, *, binary: bool) -> RequestedOutput:
     """Check one requested output; `classes` is the parameter `classification`. Raises InvalidRequest."""
     spec = signature.output_by_name.get(name) if isinstance(name, str) else None
     if spec is None:
@@ -34,7 +34,7 @@ def want(name: Any, classes: Any, signature: Signature, *, binary: bool) -> Requ
     return RequestedOutput(name=name, binary=binary, classes=classes)
 
 
-def want_all(signature: Signature, *, binary: bool) -> tuple[RequestedOutput, ...]:
+def request_all(signature: Signature, *, binary: bool) -> tuple[RequestedOutput, ...]:
     """Every output, for a request that names none. Raises InvalidRequest."""
     for spec in signature.outputs:
         _check_wire(spec, binary=binary)

@@ -23,11 +23,11 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def json_schemas(asked: Kinds, answered: Kinds) -> dict[str, Schema]:
-    """The schemas of all these types, and of the types in them, by name: `asked` as the server reads them,
-    `answered` as it writes them."""
+def json_schemas(request_types: Kinds, answer_types: Kinds) -> dict[str, Schema]:
+    """The schemas of all these types, and of the types in them, by name: `request_types` as the server reads
+    them, `answer_types` as it writes them."""
     _, found = TypeAdapter.json_schemas(
-        [("asked", "validation", _adapt(asked)), ("answered", "serialization", _adapt(answered))],
+        [("asked", "validation", _adapt(request_types)), ("answered", "serialization", _adapt(answer_types))],
         ref_template=ref("{model}")["$ref"],
         schema_generator=_Untitled,
     )

@@ -5,7 +5,7 @@ from serve.rollout.model_state import ModelState
 from serve.rollout.state.rollout import Rollout
 
 
-def require_acceptable(state: ModelState, rollout: Rollout) -> None:
+def check_accept(state: ModelState, rollout: Rollout) -> None:
     """Raise RefusedAction unless the promoted version is loaded and gets all traffic."""
     model, candidate = state.model, rollout.plan.candidate
     if (fault := state.fault(rollout)) is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from threading import RLock
 
-from serve.counting.census import Sheet
+from serve.counting.count_delta import CountDelta
 from serve.rollout.advance import advance
 from serve.rollout.evidence.judged_time import JudgedTime
 from serve.rollout.judging.gather import gather
@@ -55,17 +55,17 @@ def _gather(state: ModelState, lock: RLock, rollout: Rollout, now_s: float) -> b
         era, evidence, labels = state.era, state.present.evidence, state.labels
         matched = state.matched
         splits, span = dict(state.splits), (state.ticked_s or now_s, now_s)
-        sheets, state.waiting = state.waiting, []
+        deltas, state.waiting = state.waiting, []
         last_s = state.looked_s
     try:
-        gathered = gather(evidence, sheets, rollout.plan, splits, span) if sheets else evidence
+        gathered = gather(evidence, deltas, rollout.plan, splits, span) if deltas else evidence
         gathered = with_labels(gathered, labels, matched)
         looked = (gathered.looked or JudgedTime()).on(rollout.entered_s, last_s, now_s)
         gathered = gathered.model_copy(update={"looked": looked})
-        answers = _answers(state, rollout, sheets, now_s)
+        answers = _answers(state, rollout, deltas, now_s)
     except BaseException:
         with lock:
-            state.waiting = sheets + state.waiting
+            state.waiting = deltas + state.waiting
         raise
     with lock:
         if state.era != era:
@@ -73,15 +73,15 @@ def _gather(state: ModelState, lock: RLock, rollout: Rollout, now_s: float) -> b
         state.present = state.present.model_copy(update={"evidence": gathered})
         state.unnoted += answers
         state.looked_s = now_s
-        if sheets:
+        if deltas:
             state.ticked_s = now_s
     return True
 
 
 def _answers(
-    state: ModelState, rollout: Rollout, sheets: Sequence[tuple[str, Sheet]], now_s: float
+    state: ModelState, rollout: Rollout, deltas: Sequence[tuple[str, CountDelta]], now_s: float
 ) -> list[AnsweredRequest]:
-    """The requests in these sheets that may be labelled."""
+    """The requests in these deltas that may be labelled."""
     shadow = [
         AnsweredRequest(
             request_id=request_id,
@@ -94,8 +94,8 @@ def _answers(
             top=top,
             other=other,
         )
-        for _, sheet in sheets
-        for request_id, (top, other) in sheet.copies.matched.items()
+        for _, delta in deltas
+        for request_id, (top, other) in delta.copies.matched.items()
     ]
     return shadow + [
         AnsweredRequest(
@@ -106,10 +106,10 @@ def _answers(
             sticky=sticky,
             candidate=variant == rollout.plan.candidate,
             at_s=now_s,
-            top=sheet.tops.get(request_id),
+            top=delta.tops.get(request_id),
         )
-        for _, sheet in sheets
-        for request_id, (revision, sticky, variant) in sheet.answered
+        for _, delta in deltas
+        for request_id, (revision, sticky, variant) in delta.answered
         for step, split in [state.splits.get(revision, (0, 0.0))]
         if step
     ]

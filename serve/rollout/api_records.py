@@ -7,7 +7,7 @@ from pydantic import StringConstraints
 
 from serve.base.record import Record
 from serve.base.routing import Routes, Share, Weight
-from serve.counting.census import Disagreement
+from serve.counting.count_delta import Disagreement
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.judging.judge import Kind, Verdict
 from serve.rollout.state.policy import Policy
@@ -21,7 +21,7 @@ Act = Literal["pause", "resume", "promote", "abort", "accept"]
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 
-class RoutesWanted(Record):
+class RoutesRequest(Record):
     """A change of a model's routes. Fields that are None do not change."""
 
     # Variant -> weight, relative to the weights of unnamed variants, which stay; 0: no requests.
@@ -42,7 +42,7 @@ class RoutesWanted(Record):
         return Routes.parse(fields, f"routes of {before.model!r}")
 
 
-class RolloutWanted(Record):
+class RolloutRequest(Record):
     """A rollout to start, from the model's baseline to the candidate."""
 
     candidate: str
@@ -53,7 +53,7 @@ class RolloutWanted(Record):
     trial: bool = False
 
 
-class ActWanted(Record):
+class ActRequest(Record):
     """The body of an act."""
 
     # The number of the trail's entry that the person saw; None: do not check.

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from serve.base.errors import LostLease, StaleRevision, StoreFailed
-from serve.counting.census import Sheet
+from serve.counting.count_delta import CountDelta
 from serve.rollout.advance import abort, end_watch
 from serve.rollout.analysis import analyze
 from serve.rollout.api_records import RolloutView
@@ -73,13 +73,13 @@ class Controller:
         """How long nobody has judged, as far as this keeper knows; can be called from any thread."""
         return self.clock.now_s() - self._looked_s
 
-    def take(self, model: str, gateway: str, sheet: Sheet) -> bool:
+    def take(self, model: str, gateway: str, delta: CountDelta) -> bool:
         """Accept the counts of a gateway, from any thread. Returns whether it must send them again."""
         with self._lock:
-            return model in self.states and self.states[model].take(gateway, sheet)
+            return model in self.states and self.states[model].take(gateway, delta)
 
     def written(self, gateway: str) -> dict[str, int]:
-        """The number of the gateway's last stored sheet, by model; can be called from any thread."""
+        """The number of the gateway's last stored delta, by model; can be called from any thread."""
         with self._lock:
             return {
                 name: state.written[gateway]

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from serve.base.routing import Routes
 from serve.bundles.meaning import Task
 from serve.bundles.unserved import Unserved
-from serve.counting.census import Disagreement, Sheet, Watch
+from serve.counting.count_delta import CountDelta, Disagreement
 from serve.counting.quantiles import NO_LIMITS, Limits
+from serve.counting.rollout_counter import Watch
 from serve.rollout.api_records import RolloutLine
 from serve.rollout.broken_trail import all_to_baseline
 from serve.rollout.evidence.evidence import Evidence, Segment
@@ -71,9 +72,9 @@ class ModelState:
     replicas: int = 1
     # The amount of evidence of the last written verdict.
     weighed: int = 0
-    # Gateway -> the number of its last received sheet; and the sheets that are not in the evidence yet.
+    # Gateway -> the number of its last received delta; and the deltas that are not in the evidence yet.
     received: dict[str, int] = field(default_factory=dict)
-    waiting: list[tuple[str, Sheet]] = field(default_factory=list)
+    waiting: list[tuple[str, CountDelta]] = field(default_factory=list)
     # The limits that follow the baseline, and the step and time of their last update.
     quantile_limits_ms: Limits = NO_LIMITS
     limited: tuple[int, float] = (-1, 0.0)
@@ -116,15 +117,15 @@ class ModelState:
         """What gateways should count; None: no rollout is in progress."""
         return None if self.running is None else watch_of(self.running, self.quantile_limits_ms)
 
-    def take(self, gateway: str, sheet: Sheet) -> bool:
-        """Accept a gateway's sheet, which is sent until it is acknowledged. Returns whether to repeat it."""
-        if self.running is None or sheet.rollout != self.running.rollout:
+    def take(self, gateway: str, delta: CountDelta) -> bool:
+        """Accept a gateway's delta, which is sent until it is acknowledged. Returns whether to repeat it."""
+        if self.running is None or delta.rollout != self.running.rollout:
             return False
-        if sheet.number > self.received.get(gateway, 0):
-            self.received[gateway] = sheet.number
-            self.waiting.append((gateway, sheet))
-            self.disagreements.extendleft(sheet.disagreements)
-        return sheet.number > self.written.get(gateway, 0)
+        if delta.number > self.received.get(gateway, 0):
+            self.received[gateway] = delta.number
+            self.waiting.append((gateway, delta))
+            self.disagreements.extendleft(delta.disagreements)
+        return delta.number > self.written.get(gateway, 0)
 
     @property
     def whole(self) -> Evidence:
@@ -183,7 +184,7 @@ class ModelState:
 
     @property
     def written(self) -> Mapping[str, int]:
-        """Gateway -> the number of its last sheet in the stored evidence."""
+        """Gateway -> the number of its last delta in the stored evidence."""
         return self.kept.sheets
 
     def _restart(self, evidence: Evidence) -> None:

@@ -1,13 +1,13 @@
 """Check whether a rollout can start with the loaded variants and the present routes."""
 
 from serve.base.errors import InvalidRequest, RefusedAction
-from serve.rollout.api_records import RolloutWanted
+from serve.rollout.api_records import RolloutRequest
 from serve.rollout.model_state import ModelState
 from serve.rollout.state.rollout import Phase
 from serve.rollout.trail.qualification import unqualified
 
 
-def require_startable(state: ModelState, request: RolloutWanted) -> None:
+def check_start(state: ModelState, request: RolloutRequest) -> None:
     """Raise UnknownVariant, InvalidRequest or RefusedAction if it cannot start."""
     model, baseline, candidate = state.model, state.baseline, request.candidate
     if (running := state.running) is not None:
@@ -26,7 +26,7 @@ def require_startable(state: ModelState, request: RolloutWanted) -> None:
     _require_all_at_baseline(state)
     if request.policy.shadow.skip and candidate in state.unproven:
         raise RefusedAction(
-            f"{candidate!r} of {model!r} is unproven: it has not been measured on held-out rows, so its "
+            f"{candidate!r} of {model!r} is unproven: it has not been measured on real held-out rows, so its "
             "rollout must begin in the shadow; leave `skip` out of the policy's shadow, or add the variant "
             "with its recipe"
         )

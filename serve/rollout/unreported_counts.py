@@ -4,59 +4,59 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
-from serve.counting.census import Choice, Count, Sheet
-from serve.counting.journal import delete_journal, find_dead, read_accounts, read_running, stands
+from serve.counting.count_delta import Choice, Count, CountDelta
+from serve.counting.journal import delete_journal, find_dead, is_in_use, read_accounts, read_running
 from serve.counting.ledger import Account, Line
 from serve.counting.shadow_results import ShadowResults
 
 _log = logging.getLogger("counterweight.leftovers")
-# Accepts a sheet for a model and a gateway. Returns whether it must be sent again.
-Accept = Callable[[str, str, Sheet], bool]
+# Accepts a delta for a model and a gateway. Returns whether it must be sent again.
+Accept = Callable[[str, str, CountDelta], bool]
 
 
 class UnreportedCounts:
     """The journals of dead gateways, including those of other servers on the same store. They stay until all
-    counts are stored. A sheet keeps the number that its gateway gave it, so each request counts once."""
+    counts are stored. A delta keeps the number that its gateway gave it, so each request counts once."""
 
     def __init__(self, folder: Path) -> None:
         """Each server has its own folder in `folder`."""
         self._folder = folder
-        # (folder, gateway) -> models and their sheets.
-        self._sheets: dict[tuple[Path, str], list[tuple[str, Sheet]]] = {}
+        # (folder, gateway) -> models and their deltas.
+        self._deltas: dict[tuple[Path, str], list[tuple[str, CountDelta]]] = {}
 
     def deliver(self, accept: Accept) -> None:
-        """Send the unreported sheets of dead gateways again."""
+        """Send the unreported deltas of dead gateways again."""
         try:
             self._find()
-            for (folder, gateway), sheets in list(self._sheets.items()):
+            for (folder, gateway), deltas in list(self._deltas.items()):
                 # All of them, not only up to the first one that must be sent again.
-                again = [accept(model, gateway, sheet) for model, sheet in sheets]
+                again = [accept(model, gateway, delta) for model, delta in deltas]
                 if not any(again):
                     delete_journal(folder, gateway)
-                    del self._sheets[folder, gateway]
+                    del self._deltas[folder, gateway]
         except OSError as error:
             _log.error("the journals of dead gateways cannot be read now, and are tried again: %s", error)
 
     def _find(self) -> None:
         for folder in sorted(self._folder.glob("*/")):
             for gateway in find_dead(folder):
-                if (folder, gateway) not in self._sheets:
-                    self._sheets[folder, gateway] = _read(folder, gateway)
+                if (folder, gateway) not in self._deltas:
+                    self._deltas[folder, gateway] = _read(folder, gateway)
 
 
-def _read(folder: Path, gateway: str) -> list[tuple[str, Sheet]]:
+def _read(folder: Path, gateway: str) -> list[tuple[str, CountDelta]]:
     try:
-        running = read_running(folder, gateway) if stands(folder) else frozenset[str]()
+        running = read_running(folder, gateway) if is_in_use(folder) else frozenset[str]()
         accounts = read_accounts(folder, gateway)
     except (OSError, ValueError) as error:
         _log.error("gateway %s died, and its journal cannot be read: %s", gateway, error)
         return []
     _log.warning("gateway %s died while running: %s", gateway, ", ".join(sorted(running)) or "nothing")
-    return [(account.model, sheet) for account in accounts for sheet in recover(account, running)]
+    return [(account.model, delta) for account in accounts for delta in recover(account, running)]
 
 
-def recover(account: Account, running: Collection[str]) -> Iterator[Sheet]:
-    """The unreported sheets of a dead gateway. `running` has the variants, as MODEL/VARIANT, that its process
+def recover(account: Account, running: Collection[str]) -> Iterator[CountDelta]:
+    """The unreported deltas of a dead gateway. `running` has the variants, as MODEL/VARIANT, that its process
     was running when it died.
 
     Requests in flight count as errors of these variants. For other variants they count as requests only,
@@ -66,11 +66,11 @@ def recover(account: Account, running: Collection[str]) -> Iterator[Sheet]:
         for variant in (account.baseline, account.candidate)
         if f"{account.model}/{variant}" in running
     )
-    for number, lines in account.sheets.items():
+    for number, lines in account.deltas.items():
         counts = _counts(lines, ran)
-        died = ran if number == max(account.sheets) else ()
+        died = ran if number == max(account.deltas) else ()
         if counts or died:
-            yield Sheet(
+            yield CountDelta(
                 rollout=account.rollout,
                 number=number,
                 counts=counts,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from serve.base.url import parse_url
-from serve.counting.census import Disagreement
+from serve.counting.count_delta import Disagreement
 from serve.rollout.api_records import RolloutLine, RolloutView, TrailLine
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.judging.advice import advise
@@ -65,7 +65,7 @@ def _reason_of(change: Change) -> str:
     if change.judged is not None:
         return change.judged.verdict.reason
     if change.qualification is not None:
-        return change.qualification.said()
+        return change.qualification.sentence()
     return change.rollout.reason if change.rollout is not None else "routes were set"
 
 

@@ -42,7 +42,7 @@ class Webhook:
         self._thread = threading.Thread(target=self._run, name="webhook", daemon=True)
         self._thread.start()
 
-    def tell(self, model: str, line: TrailLine) -> None:
+    def notify(self, model: str, line: TrailLine) -> None:
         """Queue a notice. Never waits and never raises."""
         with self._changed:
             if len(self._waiting) == _MOST_WAITING:
@@ -134,11 +134,11 @@ class Webhooks:
     def __init__(self) -> None:
         self._webhooks: dict[str, Webhook] = {}
 
-    def tell(self, url: str, model: str, line: TrailLine) -> None:
+    def notify(self, url: str, model: str, line: TrailLine) -> None:
         """Queue a notice for `url`. Never waits and never raises."""
         if url not in self._webhooks:
             self._webhooks[url] = Webhook(url)
-        self._webhooks[url].tell(model, line)
+        self._webhooks[url].notify(model, line)
 
     def close(self) -> None:
         """Send the rest, for at most 5 s."""

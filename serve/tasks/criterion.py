@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from serve.bundles.figures import Quality
+from serve.bundles.figures import MetricFigure, Quality
 from serve.bundles.meaning import Meaning
 from serve.tasks.task_table import FIGURES, TASKS
 
@@ -35,6 +35,8 @@ def explain_likeness(quality: Quality) -> list[str]:
     ]
     if quality.neighbours is not None:
         words.append(_NEIGHBOURS)
+    if quality.metric is not None:
+        words.append(_explain_metric(quality.metric))
     followed = [item.name for item in outputs if item.correlation is not None]
     if followed:
         words.append(
@@ -61,6 +63,15 @@ def warn_of_neighbours(quality: Quality) -> str | None:
 def _explain_cosine(meaning: Meaning) -> str:
     words = "cosine: the mean over the rows of the cosine between the variant's and the baseline's embedding"
     return words + (_CENTRED if meaning.centre else "")
+
+
+def _explain_metric(figure: MetricFigure) -> str:
+    interval = (
+        "the mean of one value per row"
+        if figure.draws is None
+        else f"a figure of all rows, whose intervals are from {figure.draws:,} draws of the rows"
+    )
+    return f"metric: `{figure.function}`, {figure.better} is better; {interval}"
 
 
 def _explain_agreement(quality: Quality) -> str:

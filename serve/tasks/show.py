@@ -44,6 +44,7 @@ def describe(model: StoredModel) -> dict[str, Any]:
                 "variant": name,
                 "rejected": bundle.rejected,
                 "unproven": bundle.unproven,
+                "random_rows": bundle.random_rows,
                 "rows": bundle.rows,
                 "digest": bundle.digest,
                 "mixed_by": bundle.mixed_by,
@@ -85,6 +86,7 @@ def table(description: dict[str, Any]) -> str:
         [
             tabulate(rows, head, disable_numparse=True, colalign=align),
             *_reasons(description["variants"]),
+            *_say_random(description),
             *_notes(figures, baseline),
         ]
     )
@@ -116,7 +118,8 @@ def _notes(figures: Mapping[str, Figures], baseline: Figures) -> list[str]:
 def _standing(variant: Mapping[str, Any]) -> str:
     if variant["rejected"]:
         return "rejected"
-    return "unproven" if variant.get("unproven") else "accepted"
+    unproven = variant.get("unproven") or variant.get("random_rows")
+    return "unproven" if unproven else "accepted"
 
 
 def _reasons(variants: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -130,6 +133,14 @@ def _reasons(variants: Iterable[Mapping[str, Any]]) -> list[str]:
         )
         if reason
     ]
+
+
+def _say_random(description: Mapping[str, Any]) -> list[str]:
+    random = any(variant.get("random_rows") for variant in description["variants"])
+    words = (
+        "the rows were random, so nothing is known of the quality: export with data, or serve with --unproven"
+    )
+    return [f"!  {description['model']}: {words}"] if random else []
 
 
 def _say_alone(variant: Mapping[str, Any]) -> str:

@@ -18,18 +18,22 @@ class QualityFigure:
     # What a floor limits: `drop`: how far it is below the baseline's, `rise`: how far it is above, as a share
     # of the baseline's; `least` and `most`: the figure itself. None: no floor limits it.
     limit: Literal["drop", "rise", "least", "most"] | None
+    # Whether its values have a unit of their own, and with it any size.
+    has_unit: bool = False
 
     def limit_of(self, name: str) -> str | None:
         """The key of the limit in a floor."""
         return f"{name}_{self.limit}" if self.limit in ("drop", "rise") else name if self.limit else None
 
     def show(self, value: float, sign: str = "", digits: int = 4) -> str:
-        """Format a value, or with the sign `+` a change. Errors have the unit of their output."""
-        return f"{value:{sign}.{digits}{'g' if self.limit == 'rise' else 'f'}}"
+        """Format a value, or with the sign `+` a change."""
+        return f"{value:{sign}.{digits}{'g' if self.has_unit else 'f'}}"
 
 
 # In the order of a table. The names are those of the fields of Quality.
 FIGURES: Mapping[str, QualityFigure] = {
+    # The recipe's own, of any task.
+    "metric": QualityFigure(heading="metric", column="metric", limit="drop", has_unit=True),
     "accuracy": QualityFigure(heading="accuracy", column="accuracy", limit="drop"),
     "f1": QualityFigure(heading="F1", column="F1", limit="drop"),
     "micro_f1": QualityFigure(heading="micro-F1", column="micro-F1", limit="drop"),
@@ -37,8 +41,8 @@ FIGURES: Mapping[str, QualityFigure] = {
     "auc": QualityFigure(heading="AUC", column="AUC", limit="drop"),
     "miou": QualityFigure(heading="mIoU", column="mIoU", limit="drop"),
     "worst_class": QualityFigure(heading="worst class", column=None, limit="drop"),
-    "mae": QualityFigure(heading="MAE", column="MAE", limit="rise"),
-    "rmse": QualityFigure(heading="RMSE", column="RMSE", limit="rise"),
+    "mae": QualityFigure(heading="MAE", column="MAE", limit="rise", has_unit=True),
+    "rmse": QualityFigure(heading="RMSE", column="RMSE", limit="rise", has_unit=True),
     "r2": QualityFigure(heading="R2", column="R2", limit="drop"),
     "loss": QualityFigure(heading="loss", column=None, limit=None),
     "agreement": QualityFigure(heading="agreement", column="agreement", limit="least"),

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from deployments.gateway_reports import Reply, Report
+from deployments.gateway_reports import GatewayReport, KeeperReply
 from deployments.keeper import Keeper
 from deployments.server_plan import ServerPlan
 from serve.bundles.repository import StoredModel
 from serve.counting.breaker import Trip
-from serve.counting.census import Sheet
+from serve.counting.count_delta import CountDelta
 from serve.counting.tally import Loads, Tally, VariantLoad
 from serve.engine.catalog import Catalog, LoadedModel, LoadedVariant
 from serve.engine.shapes import Shape
@@ -32,7 +32,7 @@ class NotedHosts:
         self.leave = asyncio.Event()
         self.leave.set()
 
-    def hear_shapes(self, told: Mapping[str, Sequence[Shape]]) -> None:
+    def store_shapes(self, told: Mapping[str, Sequence[Shape]]) -> None:
         """Note the shapes."""
         self.shapes.append(told)
 
@@ -67,21 +67,21 @@ class Reporting:
         self.failures: dict[str, str] = {}
         self.tally = Tally()
         self.in_flight = 0
-        self.sheets: dict[str, Sheet] = {}
+        self.deltas: dict[str, CountDelta] = {}
         self.trips: dict[str, Trip] = {}
         self.shapes: dict[str, tuple[Shape, ...]] = {}
 
-    async def report(self, *, apply: bool = True) -> Reply:
+    async def report(self, *, apply: bool = True) -> KeeperReply:
         """Report the counts; with `apply`, also serve the keeper's catalog at once."""
         load = VariantLoad(tally=deepcopy(self.tally), in_flight=self.in_flight, waiting_rows=0)
         loads: Loads = {("linear", "base"): load}
         reply = await self.keeper.sync(
-            Report(
+            GatewayReport(
                 gateway=self.name,
                 revision=self.catalog.revision,
                 failures=self.failures,
                 loads=loads,
-                sheets=self.sheets,
+                deltas=self.deltas,
                 trips=self.trips,
                 shapes=self.shapes,
             )

@@ -26,7 +26,7 @@ def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[ServerPlan]:
     # The test starts no guard process and skips all waiting.
     monkeypatch.setattr("deployments.cli.go_on_guarded", lambda: None)
     monkeypatch.setattr("deployments.cli.time.sleep", lambda _: None)
-    monkeypatch.setattr("deployments.cli.stop_if_asked", interrupt)
+    monkeypatch.setattr("deployments.cli.stop_if_signalled", interrupt)
     return seen
 
 

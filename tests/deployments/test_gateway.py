@@ -16,13 +16,13 @@ import pytest
 from ray.exceptions import ActorDiedError
 
 from deployments.gateway import Gateway
-from deployments.gateway_reports import Reply, Report, journals_of
+from deployments.gateway_reports import GatewayReport, KeeperReply, journals_of
 from deployments.keeper_proxy import RemoteRepository
 from deployments.ports import free_ports
 from deployments.server_plan import ServerPlan
 from serve.base.errors import InvalidBundle, RejectedBundle, VariantUnavailable
-from serve.counting.census import Watch
-from serve.counting.journal import find_dead, read_running, stand
+from serve.counting.journal import find_dead, lock_folder, read_running
+from serve.counting.rollout_counter import Watch
 from serve.engine.catalog import Catalog
 from serve.engine.keeper_silence import LATE_S, KeeperSilence
 from serve.engine.session import Session, open_session
@@ -41,16 +41,16 @@ class Sync:
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
-        self.reports: list[Report] = []
+        self.reports: list[GatewayReport] = []
         # `remote` raises this error instead of an answer, if it is set.
         self.error: Exception | None = None
 
-    async def remote(self, report: Report) -> Reply:
+    async def remote(self, report: GatewayReport) -> KeeperReply:
         self.reports.append(report)
         if self.error is not None:
             raise self.error
         newer = report.revision != self.catalog.revision
-        return Reply(catalog=self.catalog if newer else None, others={}, written={})
+        return KeeperReply(catalog=self.catalog if newer else None, others={}, written={})
 
     async def settle(self) -> None:
         """Return once the gateway serves the newest catalog."""
@@ -88,7 +88,7 @@ async def running(repository: Path) -> AsyncIterator[tuple[Sync, httpx2.AsyncCli
         "grpc_port": grpc_port,
         "store": f"sqlite:///{repository.parent}/rollouts.db",
     }
-    standing = stand(journals_of(fields["store"], repository.parent))
+    lock = lock_folder(journals_of(fields["store"], repository.parent))
     sync = Sync(load_all(repository, {}))
     keeper: Any = SimpleNamespace(sync=sync)
     gateway = Gateway.__new__(Gateway)
@@ -102,7 +102,7 @@ async def running(repository: Path) -> AsyncIterator[tuple[Sync, httpx2.AsyncCli
         await gateway._http.stop()
         await gateway._grpc.stop()
         await gateway._registry.apply(Catalog(revision=99))
-        os.close(standing)
+        os.close(lock)
 
 
 async def first_output(client: httpx2.AsyncClient) -> float:
@@ -193,7 +193,7 @@ def test_a_change_is_told_when_the_old_version_has_answered(
         return hosts[-1]
 
     async def scenario() -> tuple[int, int]:
-        monkeypatch.setattr("deployments.gateway.Together", make_host)
+        monkeypatch.setattr("deployments.gateway.LocalPlacement", make_host)
         async with running(repository) as (sync, client, _, _):
             old = list(hosts)
             for host in old:
@@ -294,7 +294,7 @@ def test_a_list_of_a_keeper_that_hangs_is_not_waited_for() -> None:
             await asyncio.sleep(3600)
 
     judging = KeeperSilence()
-    judging.hear(0.0)
+    judging.note_reply(0.0)
     judging._heard_s = time.monotonic() - 2 * LATE_S
     keeper: Any = SimpleNamespace(index=Hanging())
     with pytest.raises(VariantUnavailable, match="the keeper does not answer"):

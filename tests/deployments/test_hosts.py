@@ -21,11 +21,11 @@ def test_shapes_of_all_gateways_stand_beside_the_copies(tmp_path: Path) -> None:
     """The shapes of all gateways are written beside a bundle's copy, and only if there are new ones."""
     hosts, copy = made(tmp_path)
     path = shapes_path(copy, "linear")
-    hosts.hear_shapes({"linear": [((3, 4),)]})
-    hosts.hear_shapes({"linear": [((9, 4),), ((3, 4),)]})
+    hosts.store_shapes({"linear": [((3, 4),)]})
+    hosts.store_shapes({"linear": [((9, 4),), ((3, 4),)]})
     assert read_shapes(path) == (((9, 4),), ((3, 4),))
     path.unlink()
-    hosts.hear_shapes({"linear": [((3, 4),)]})
+    hosts.store_shapes({"linear": [((3, 4),)]})
     assert not path.exists()
 
 
@@ -39,5 +39,5 @@ def test_a_full_disk_keeps_nobody_from_serving(
 
     monkeypatch.setattr("deployments.hosts.write_shapes", full)
     hosts, _ = made(tmp_path)
-    hosts.hear_shapes({"linear": [((3, 4),)]})
+    hosts.store_shapes({"linear": [((3, 4),)]})
     assert "[Errno 28]" in caplog.text

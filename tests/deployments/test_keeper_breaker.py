@@ -12,7 +12,7 @@ import pytest
 from deployments.gateway_reports import aborts_folder
 from deployments.keeper import Keeper
 from serve.counting.breaker import Trip
-from serve.rollout.api_records import RolloutWanted
+from serve.rollout.api_records import RolloutRequest
 from serve.rollout.pending_aborts import PendingAborts
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
@@ -36,7 +36,7 @@ async def tripped(
     keeper, _ = await make_keeper(repository, scratch, **plan)
     gateway = Reporting(keeper, "one")
     await gateway.report()
-    view = await keeper.command("start", "linear", RolloutWanted(candidate="light", policy=POLICY), "ann")
+    view = await keeper.command("start", "linear", RolloutRequest(candidate="light", policy=POLICY), "ann")
     await gateway.report()
     rollout = view.rollout.rollout
     gateway.trips = {"linear": Trip(rollout=rollout, reason=REASON)}
@@ -107,7 +107,7 @@ def test_a_rollout_that_is_over_is_left_alone(repository: Path, tmp_path: Path) 
         async with tripped(repository, tmp_path) as (keeper, gateway, _):
             await gateway.report()
             await keeper._thread.wait(keeper._controller.save)
-            wanted = RolloutWanted(candidate="light", policy=POLICY)
+            wanted = RolloutRequest(candidate="light", policy=POLICY)
             view = await keeper.command("start", "linear", wanted, "ann")
             await gateway.report()
             phase: Phase = (await keeper.command("view", view.rollout.rollout)).rollout.phase

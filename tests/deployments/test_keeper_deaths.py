@@ -11,9 +11,9 @@ import pytest
 
 from deployments.gateway_reports import journals_of
 from deployments.keeper import Keeper
-from serve.counting.census import Admitted, Census
-from serve.counting.journal import Journal, stand
-from serve.rollout.api_records import ActWanted, RolloutWanted
+from serve.counting.journal import Journal, lock_folder
+from serve.counting.rollout_counter import Admitted, RolloutCounter
+from serve.rollout.api_records import ActRequest, RolloutRequest
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
@@ -28,11 +28,11 @@ def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def standing(tmp_path: Path) -> Iterator[int]:
+def lock(tmp_path: Path) -> Iterator[int]:
     """A running server that holds its lock."""
-    standing = stand(journals(tmp_path))
-    yield standing
-    os.close(standing)
+    lock = lock_folder(journals(tmp_path))
+    yield lock
+    os.close(lock)
 
 
 def journals(scratch: Path) -> Path:
@@ -48,28 +48,28 @@ class Mortal:
         assert loaded.watch is not None
         self.gateway = gateway
         self.journal = Journal(journals(scratch), gateway.name)
-        self.census: Census = self.journal.census("linear", loaded.watch)
+        self.counter: RolloutCounter = self.journal.counter("linear", loaded.watch)
         self.revision = loaded.routes.revision
         self.admitted: defaultdict[str, list[Admitted]] = defaultdict(list)
 
     def ask(self, variant: str, times: int) -> None:
         """Admit `times` requests."""
         for _ in range(times):
-            self.admitted[variant].append(self.census.admit((self.revision, False, variant), None))
+            self.admitted[variant].append(self.counter.admit((self.revision, False, variant), None))
 
     def answer(self, variant: str, times: int) -> None:
         """Answer `times` requests."""
         for _ in range(times):
-            self.census.end(self.admitted[variant].pop(), failed=False, ms=1.0, request_id="")
+            self.counter.end(self.admitted[variant].pop(), failed=False, ms=1.0, request_id="")
 
     async def tell(self) -> None:
         """Report the counts as gateways do."""
-        sheet = self.census.sheet(self.revision, {})
-        assert sheet is not None
-        self.gateway.sheets = {"linear": sheet}
+        delta = self.counter.delta(self.revision, {})
+        assert delta is not None
+        self.gateway.deltas = {"linear": delta}
         written = (await self.gateway.report()).written.get("linear")
         if written is not None:
-            self.census.acknowledge(written)
+            self.counter.acknowledge(written)
 
     def die(self) -> None:
         """Release the lock as the kernel does when the process ends; the pages stay."""
@@ -79,7 +79,7 @@ class Mortal:
 async def begin(repository: Path, scratch: Path) -> tuple[Keeper, Mortal]:
     """A keeper whose rollout runs, and a gateway that counts for it."""
     keeper, _ = await make_keeper(repository, scratch)
-    await keeper.command("start", "linear", RolloutWanted(candidate="light", policy=POLICY), "ann")
+    await keeper.command("start", "linear", RolloutRequest(candidate="light", policy=POLICY), "ann")
     return keeper, await gateway_of(keeper, scratch, "one")
 
 
@@ -141,7 +141,7 @@ def test_what_a_gateway_had_not_told_counts_when_it_is_gone(repository: Path, tm
 def test_what_it_had_told_to_a_keeper_that_died_too_counts_once(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A sheet that was reported to a keeper that died is read from the journal and counts once."""
+    """A delta that was reported to a keeper that died is read from the journal and counts once."""
     monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 60)
 
     async def scenario() -> int:
@@ -178,7 +178,7 @@ def test_what_is_written_down_is_not_counted_by_the_next_keeper(
 
 
 def test_what_a_server_that_was_killed_had_counted_counts_with_the_next_one(
-    repository: Path, tmp_path: Path, standing: int, monkeypatch: pytest.MonkeyPatch
+    repository: Path, tmp_path: Path, lock: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next server uses the counts of a killed one, does not blame the candidate, and deletes the
     journals."""
@@ -189,7 +189,7 @@ def test_what_a_server_that_was_killed_had_counted_counts_with_the_next_one(
         gateway.ask("light", 17)
         with gateway.journal.mark("linear/light"):
             gateway.die()
-            fcntl.flock(standing, fcntl.LOCK_UN)
+            fcntl.flock(lock, fcntl.LOCK_UN)
         await end(keeper)
         monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 0.01)
         (scratch := tmp_path / "other").mkdir()
@@ -254,7 +254,7 @@ def test_a_journal_of_a_rollout_that_is_over_is_deleted(repository: Path, tmp_pa
     async def scenario() -> None:
         keeper, gateway = await begin(repository, tmp_path)
         gateway.ask("base", 10)
-        await keeper.command("act", gateway.census.watch.rollout, "abort", ActWanted(), "ann")
+        await keeper.command("act", gateway.counter.watch.rollout, "abort", ActRequest(), "ann")
         gateway.die()
         await until_forgotten(tmp_path)
         await end(keeper)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from serve.base.errors import InvalidBundle, UnknownVariant
-from serve.rollout.api_records import RolloutWanted, RoutesWanted
+from serve.rollout.api_records import RolloutRequest, RoutesRequest
 from tests.deployments.keepers import Reporting, make_keeper, reporting
 
 REFUSED = "'poor': it was rejected: accuracy 0.50"
@@ -18,7 +18,7 @@ def test_a_rejected_candidate_is_refused_with_the_reason(repository: Path, tmp_p
 
     async def scenario() -> None:
         keeper, _ = await make_keeper(repository, tmp_path)
-        await keeper.command("start", "linear", RolloutWanted(candidate="poor"), "ann")
+        await keeper.command("start", "linear", RolloutRequest(candidate="poor"), "ann")
 
     with pytest.raises(UnknownVariant, match=REFUSED):
         asyncio.run(scenario())
@@ -29,7 +29,7 @@ def test_a_rejected_variant_in_routes_is_refused_with_the_reason(repository: Pat
 
     async def scenario() -> None:
         keeper, _ = await make_keeper(repository, tmp_path)
-        await keeper.command("set_routes", "linear", RoutesWanted(weights={"poor": 1}), "ann")
+        await keeper.command("set_routes", "linear", RoutesRequest(weights={"poor": 1}), "ann")
 
     with pytest.raises(UnknownVariant, match=REFUSED):
         asyncio.run(scenario())
@@ -69,7 +69,7 @@ def test_gateways_hear_what_could_not_be_loaded_and_what_was_unloaded(
                 await keeper.load("linear", "light")
             await hear()
             with pytest.raises(UnknownVariant, match="no variant 'light': its digest is wrong; served: base"):
-                await keeper.command("start", "linear", RolloutWanted(candidate="light"), "ann")
+                await keeper.command("start", "linear", RolloutRequest(candidate="light"), "ann")
             hosts.broken.clear()
             await keeper.load("linear", "light")
             await hear()

@@ -12,9 +12,9 @@ import pytest
 
 from deployments.keeper import Keeper
 from serve.base.errors import CounterweightError, RefusedAction, StoreFailed
-from serve.counting.census import Census
+from serve.counting.rollout_counter import RolloutCounter
 from serve.engine.catalog import LoadedModel
-from serve.rollout.api_records import ActWanted, RolloutView, RolloutWanted, RoutesWanted
+from serve.rollout.api_records import ActRequest, RolloutRequest, RolloutView, RoutesRequest
 from serve.rollout.evidence.evidence import Comparison
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
@@ -46,7 +46,7 @@ async def keeping(
 
 async def start(keeper: Keeper, candidate: str = "light") -> RolloutView:
     """Start a rollout."""
-    wanted = RolloutWanted(candidate=candidate, policy=POLICY)
+    wanted = RolloutRequest(candidate=candidate, policy=POLICY)
     view: RolloutView = await keeper.command("start", "linear", wanted, "ann")
     return view
 
@@ -56,17 +56,17 @@ def linear(gateway: Reporting) -> LoadedModel:
     return gateway.catalog.models["linear"]
 
 
-async def tell_pairs(gateway: Reporting, pairs: int, census: Census | None = None) -> Census:
+async def tell_pairs(gateway: Reporting, pairs: int, counter: RolloutCounter | None = None) -> RolloutCounter:
     """Report that `pairs` agreed."""
     watch = linear(gateway).watch
     assert watch is not None
-    census = census or Census(watch)
-    census.copies.pairs += Comparison(pairs=pairs)
-    sheet = census.sheet(linear(gateway).routes.revision, {})
-    assert sheet is not None
-    gateway.sheets = {"linear": sheet}
+    counter = counter or RolloutCounter(watch)
+    counter.copies.pairs += Comparison(pairs=pairs)
+    delta = counter.delta(linear(gateway).routes.revision, {})
+    assert delta is not None
+    gateway.deltas = {"linear": delta}
     await gateway.report()
-    return census
+    return counter
 
 
 async def until_share(gateway: Reporting, share: float) -> None:
@@ -96,7 +96,7 @@ def test_gateways_hear_of_a_rollout_with_their_next_report(repository: Path, tmp
 
 
 def test_what_gateways_tell_moves_traffic(repository: Path, tmp_path: Path) -> None:
-    """Reported pairs let the candidate leave the shadow, and the sheet is acknowledged."""
+    """Reported pairs let the candidate leave the shadow, and the delta is acknowledged."""
 
     async def scenario() -> tuple[Any, ...]:
         async with keeping(repository, tmp_path) as (keeper, gateway, _):
@@ -112,7 +112,7 @@ def test_what_gateways_tell_moves_traffic(repository: Path, tmp_path: Path) -> N
 def test_a_sheet_is_acknowledged_when_it_is_written_down(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A sheet is not acknowledged before it is written."""
+    """A delta is not acknowledged before it is written."""
     monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 60)
 
     async def scenario() -> Any:
@@ -134,7 +134,7 @@ def test_a_refused_command_changes_nothing(repository: Path, tmp_path: Path) -> 
             await gateway.report()
             before = gateway.catalog.revision
             with pytest.raises(RefusedAction, match="abort it before you set routes"):
-                await keeper.command("set_routes", "linear", RoutesWanted(weights={"light": 1}), "bob")
+                await keeper.command("set_routes", "linear", RoutesRequest(weights={"light": 1}), "bob")
             await gateway.report()
             return gateway.catalog.revision - before
 
@@ -146,7 +146,9 @@ def test_routes_that_are_set_are_heard_with_the_next_report(repository: Path, tm
 
     async def scenario() -> tuple[float, float]:
         async with keeping(repository, tmp_path) as (keeper, gateway, _):
-            await keeper.command("set_routes", "linear", RoutesWanted(weights={"base": 1, "light": 3}), "bob")
+            await keeper.command(
+                "set_routes", "linear", RoutesRequest(weights={"base": 1, "light": 3}), "bob"
+            )
             await gateway.report()
             heard = linear(gateway).routes.share("light")
         # A new server on the same store has loaded nothing yet.
@@ -164,7 +166,7 @@ def test_a_candidate_that_is_unloaded_ends_its_rollout(repository: Path, tmp_pat
     async def scenario() -> tuple[Any, ...]:
         async with keeping(repository, tmp_path) as (keeper, _, _), reporting(keeper) as gateway:
             view = await start(keeper)
-            await keeper.command("act", view.rollout.rollout, "promote", ActWanted(), "ann")
+            await keeper.command("act", view.rollout.rollout, "promote", ActRequest(), "ann")
             await keeper.unload("linear", "light")
             after = await keeper.command("view", view.rollout.rollout)
             return linear(gateway).watch, linear(gateway).routes.weights, after.rollout.reason
@@ -194,12 +196,12 @@ def test_a_keeper_that_is_made_anew_goes_on(repository: Path, tmp_path: Path) ->
         async with keeping(repository, tmp_path) as (keeper, gateway, _):
             view = await start(keeper)
             await gateway.report()
-            census = await tell_pairs(gateway, 300)
+            counter = await tell_pairs(gateway, 300)
             while not (written := (await gateway.report()).written):
                 await asyncio.sleep(0.005)
-            census.acknowledge(written["linear"])
+            counter.acknowledge(written["linear"])
             keeper._ticking.cancel()
-            await tell_pairs(gateway, 50, census)
+            await tell_pairs(gateway, 50, counter)
         async with keeping(repository, tmp_path) as (keeper, _, _):
             gateway.keeper = keeper
             while (await gateway.report()).written != {"linear": 2}:
@@ -222,7 +224,7 @@ def test_a_store_that_is_away_ends_nothing(repository: Path, tmp_path: Path) -> 
             (tmp_path / "store").rename(tmp_path / "away")
             await tell_pairs(gateway, 2000)
             with pytest.raises(StoreFailed):
-                await keeper.command("act", view.rollout.rollout, "pause", ActWanted(), "ann")
+                await keeper.command("act", view.rollout.rollout, "pause", ActRequest(), "ann")
             await asyncio.sleep(0.1)
             keeper.check_health()
             away = (await gateway.report()).written, linear(gateway).routes.shadows
@@ -239,12 +241,12 @@ def test_an_abort_is_heard_while_the_store_is_locked(repository: Path, tmp_path:
     async def scenario() -> tuple[Any, ...]:
         async with keeping(repository, tmp_path) as (keeper, gateway, _):
             view = await start(keeper)
-            await keeper.command("act", view.rollout.rollout, "promote", ActWanted(), "ann")
+            await keeper.command("act", view.rollout.rollout, "promote", ActRequest(), "ann")
             await gateway.report()
             other = sqlite3.connect(tmp_path / "rollouts.db")
             other.execute("BEGIN IMMEDIATE")
             waits = asyncio.create_task(keeper.command("trail", "linear", 0))
-            aborted = await keeper.command("act", view.rollout.rollout, "abort", ActWanted(), "bob")
+            aborted = await keeper.command("act", view.rollout.rollout, "abort", ActRequest(), "bob")
             listed = await keeper.command("rollouts", "linear")
             await gateway.report()
             heard = waits.done(), linear(gateway).routes.share("light"), linear(gateway).watch
@@ -274,7 +276,7 @@ def test_a_full_disk_keeps_no_route_from_the_gateways(
             view = await start(keeper)
             with monkeypatch.context() as full:
                 full.setattr(Path, "replace", fail)
-                await keeper.command("act", view.rollout.rollout, "abort", ActWanted(), "ann")
+                await keeper.command("act", view.rollout.rollout, "abort", ActRequest(), "ann")
                 await gateway.report()
                 heard = linear(gateway).watch, linear(gateway).routes.shadows
                 behind = keeper._saved.behind

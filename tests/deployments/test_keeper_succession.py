@@ -5,16 +5,16 @@ from pathlib import Path
 
 from deployments.keeper import Keeper
 from serve.engine.catalog import LoadedModel
-from serve.rollout.api_records import ActWanted, RolloutWanted
+from serve.rollout.api_records import ActRequest, RolloutRequest
 from tests.deployments.keepers import Reporting, make_keeper, reporting
 
 
 async def accepted(keeper: Keeper) -> None:
     """Let `light` win against `base` and accept it."""
-    view = await keeper.command("start", "linear", RolloutWanted(candidate="light"), "ann")
+    view = await keeper.command("start", "linear", RolloutRequest(candidate="light"), "ann")
     while not view.rollout.phase.over:
-        view = await keeper.command("act", view.rollout.rollout, "promote", ActWanted(), "ann")
-    await keeper.command("act", view.rollout.rollout, "accept", ActWanted(), "ann")
+        view = await keeper.command("act", view.rollout.rollout, "promote", ActRequest(), "ann")
+    await keeper.command("act", view.rollout.rollout, "accept", ActRequest(), "ann")
 
 
 async def served(keeper: Keeper) -> LoadedModel:

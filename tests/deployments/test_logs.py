@@ -8,7 +8,7 @@ import sys
 import pytest
 from ray.serve._private.logging_utils import StreamToLogger
 
-from deployments.logs import forgive_logs
+from deployments.logs import ignore_log_errors
 
 
 class _Full(io.StringIO):
@@ -25,5 +25,5 @@ def test_a_log_that_cannot_be_written_fails_no_call(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(logging, "raiseExceptions", True)
     with pytest.raises(RecursionError):
         log.error("a command was done")
-    forgive_logs()
+    ignore_log_errors()
     log.error("a command was done")

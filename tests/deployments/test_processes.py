@@ -5,7 +5,7 @@ import sys
 import psutil
 import pytest
 
-from deployments.processes import descendants, stop, stop_if_asked
+from deployments.processes import descendants, stop, stop_if_signalled
 
 # A process with a child; both ignore SIGTERM when told to.
 FAMILY = """
@@ -49,15 +49,15 @@ def test_a_process_that_is_gone_has_no_descendants() -> None:
 
 
 def test_a_signal_that_was_swallowed_is_raised_later() -> None:
-    """A KeyboardInterrupt that was swallowed is raised by the next `stop_if_asked`."""
+    """A KeyboardInterrupt that was swallowed is raised by the next `stop_if_signalled`."""
     code = """
 import os, signal
-from deployments.processes import stop_if_asked, stop_on_signals
+from deployments.processes import stop_if_signalled, stop_on_signals
 stop_on_signals()
-stop_if_asked()
+stop_if_signalled()
 try: os.kill(os.getpid(), signal.SIGTERM)
 except KeyboardInterrupt: pass
-stop_if_asked()
+stop_if_signalled()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGINT
@@ -65,8 +65,8 @@ stop_if_asked()
 
 
 def test_without_a_signal_nothing_is_raised() -> None:
-    """Without a signal `stop_if_asked` raises nothing."""
-    stop_if_asked()
+    """Without a signal `stop_if_signalled` raises nothing."""
+    stop_if_signalled()
 
 
 # A guarded process that prints its number, waits, and prints how it was ended.

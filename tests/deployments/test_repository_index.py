@@ -4,10 +4,10 @@ import pytest
 
 from deployments.repository_index import (
     describe_bundles,
+    describe_unserved,
     find_loaded,
     list_variants,
     read_stored,
-    tell_unserved,
 )
 from serve.base.errors import UnknownModel, UnknownVariant
 from serve.engine.catalog import Catalog
@@ -48,7 +48,7 @@ def test_the_index_says_that_a_variant_is_unproven(repository: Path) -> None:
 
 def test_a_start_names_each_variant_that_is_not_served(repository: Path) -> None:
     """The start names each variant that is not served, with the reason."""
-    assert tell_unserved(read_stored(repository, "linear")) == [
+    assert describe_unserved(read_stored(repository, "linear")) == [
         "not served: poor: it was rejected: accuracy 0.50 is 0.40 below the baseline's, floor 0.02"
     ]
 

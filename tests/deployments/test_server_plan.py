@@ -56,6 +56,16 @@ def test_refuses_weights_that_do_not_fit_the_repository(
         make_plan(repository, (weights,)).read()
 
 
+def test_a_model_of_random_rows_needs_the_option(tmp_path: Path, make_bundle: MakeBundle) -> None:
+    """Without --unproven, the plan refuses a model that was measured on random rows only."""
+    make_bundle(tmp_path, "base", random_rows=True)
+    plan = make_plan(tmp_path)
+    with pytest.raises(RejectedBundle, match="--unproven"):
+        plan.read()
+    [model] = plan.model_copy(update={"unproven": True}).read()
+    assert model.name == "linear"
+
+
 def test_weights_without_the_baseline_are_refused(repository: Path) -> None:
     """Weights without the baseline are refused."""
     plan = make_plan(repository, ("linear:light=1",))

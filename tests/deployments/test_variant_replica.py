@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from ray.exceptions import ActorDiedError
 from ray.serve.exceptions import ReplicaUnavailableError
 
-from deployments.variant_replica import Apart, VariantReplica
+from deployments.variant_replica import ReplicaPlacement, VariantReplica
 from serve.base.errors import CounterweightError, InvalidRequest, ModelFailed, VariantUnavailable
 from serve.base.settings import Settings
-from serve.engine.placement import Together
+from serve.engine.placement import LocalPlacement
 from serve.engine.shapes import Shapes, shapes_path, write_shapes
 from tests.deployments.replicas import raised_there
 
@@ -43,16 +43,16 @@ class Method:
 
 
 @pytest.fixture
-def make_apart(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Apart, Method]]:
+def make_apart(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[ReplicaPlacement, Method]]:
     """A function that makes a placement whose replica gives set answers."""
 
-    def make(*answers: Any, replicas: int = 1, process: int = 0) -> tuple[Apart, Method]:
+    def make(*answers: Any, replicas: int = 1, process: int = 0) -> tuple[ReplicaPlacement, Method]:
         run = Method(list(answers))
         handle = SimpleNamespace(run=run, ready=Method([("here", process)]))
         handle.options = lambda **_: handle
         monkeypatch.setattr("deployments.variant_replica.ray_serve.get_deployment_handle", lambda *_: handle)
         monkeypatch.setattr("deployments.variant_replica._node", lambda: "here")
-        return Apart("linear.light.0", replicas), run
+        return ReplicaPlacement("linear.light.0", replicas), run
 
     return make
 
@@ -195,7 +195,7 @@ def test_a_replica_that_hangs_is_replaced(module_repository: Any) -> None:
             take_cold=list,
         )
         replica = make_replica(module_repository / "linear" / "light", run_timeout_s=0.01)
-        replica._host = Together(session)
+        replica._host = LocalPlacement(session)
         replica.check_health()
         running = asyncio.create_task(replica.run(ARRAYS))
         while replica._host.since is None:

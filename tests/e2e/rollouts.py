@@ -7,7 +7,7 @@ from typing import Any
 
 from serve.control.cli.control_client import ControlClient
 from serve.control.operations import REPLAY, START, VIEW
-from serve.rollout.api_records import RolloutView, RolloutWanted, TrailLine
+from serve.rollout.api_records import RolloutRequest, RolloutView, TrailLine
 from serve.rollout.replay import Replay
 from serve.rollout.state.policy import Policy
 from serve.rollout.state.rollout import Phase
@@ -53,7 +53,7 @@ class Told:
 
 def begin(server: Server, model: str, policy: Mapping[str, Any]) -> str:
     """Start a rollout to `light`; its name."""
-    wanted = RolloutWanted(candidate="light", policy=Policy.parse(policy, model))
+    wanted = RolloutRequest(candidate="light", policy=Policy.parse(policy, model))
     return ControlClient(server.url).ask(START, model, body=wanted).rollout.rollout
 
 

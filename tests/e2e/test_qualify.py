@@ -14,7 +14,7 @@ import pytest
 
 from serve.control.cli.control_client import ControlClient
 from serve.control.operations import SET_ROUTES
-from serve.rollout.api_records import RoutesWanted
+from serve.rollout.api_records import RoutesRequest
 from tests.e2e.graphs import MODEL, make_numbers, strays, times
 from tests.e2e.server import ROOT, Answer, Server, running_server, wait_until
 
@@ -93,7 +93,7 @@ def qualify(server: Server, candidate: str, folder: Path) -> Told:
 
 def set_weights(server: Server, weights: dict[str, float]) -> None:
     """Return when they are in force."""
-    ControlClient(server.url).ask(SET_ROUTES, MODEL, body=RoutesWanted(weights=weights))
+    ControlClient(server.url).ask(SET_ROUTES, MODEL, body=RoutesRequest(weights=weights))
     wait_until(lambda: weights_of(server) == weights)
 
 

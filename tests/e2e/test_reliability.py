@@ -16,7 +16,7 @@ import pytest
 from serve.control import operations
 from serve.control.cli.control_client import ControlClient
 from serve.control.operations import SET_ROUTES
-from serve.rollout.api_records import RoutesWanted
+from serve.rollout.api_records import RoutesRequest
 from tests.e2e.graphs import body, fails, make_numbers, times
 from tests.e2e.server import ROOT, Server, running_server, wait_until
 from tests.e2e.steady_load import Ask, Steady, steady
@@ -265,7 +265,7 @@ def test_a_new_model_is_loaded_on_demand(server: Server, repository: Path) -> No
 
 def give_all_to(server: Server, variant: str) -> None:
     """Set routes as `counterweight routes --set` does."""
-    wanted = RoutesWanted(weights={name: float(name == variant) for name in ("base", "light")})
+    wanted = RoutesRequest(weights={name: float(name == variant) for name in ("base", "light")})
     ControlClient(server.url).ask(SET_ROUTES, "apart", body=wanted)
 
 

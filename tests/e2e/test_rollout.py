@@ -15,7 +15,7 @@ from serve.base.errors import ServerFailed
 from serve.control import operations
 from serve.control.cli.control_client import ControlClient
 from serve.control.operations import SET_ROUTES, VIEW
-from serve.rollout.api_records import RoutesWanted
+from serve.rollout.api_records import RoutesRequest
 from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import body, dies, hangs, make_numbers, slow, strays, times
 from tests.e2e.rollouts import Told, begin, tell_of
@@ -225,10 +225,10 @@ def test_a_shadow_that_hangs_is_not_felt(server: Server) -> None:
     spent_s = replica.cpu_times().user
     with steady(server.port, Ask("/v2/models/dying/infer", body(AT)), rate=50) as load:
         load.wait_for(50)
-        client.ask(SET_ROUTES, "dying", body=RoutesWanted(shadows={"hangs": 1.0}))
+        client.ask(SET_ROUTES, "dying", body=RoutesRequest(shadows={"hangs": 1.0}))
         wait_until(lambda: replica.cpu_times().user > spent_s + 1)
         load.wait_for(50)
-        client.ask(SET_ROUTES, "dying", body=RoutesWanted(shadows={}))
+        client.ask(SET_ROUTES, "dying", body=RoutesRequest(shadows={}))
     assert alive([replica]) == [replica]
     assert load.failed() == []
     assert load.marked() == []

@@ -18,7 +18,7 @@ from serve.base.errors import ServerFailed
 from serve.control import operations
 from serve.control.cli.control_client import ControlClient
 from serve.control.operations import ACTS, REPLAY, VIEW
-from serve.rollout.api_records import ActWanted
+from serve.rollout.api_records import ActRequest
 from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import MODEL, body, make_numbers, times
 from tests.e2e.rollouts import Told, begin, tell_of, trail_of
@@ -221,12 +221,12 @@ def test_of_two_servers_one_acts(ordeal: Ordeal) -> None:
             return " ".join(second.ask(VIEW, ordeal.rollout).warnings)
 
         wait_until(alike)
-        first.ask(ACTS["promote"], ordeal.rollout, body=ActWanted())
+        first.ask(ACTS["promote"], ordeal.rollout, body=ActRequest())
         wait_until(alike)
         # Until the first server gives a sign of life, the second may take it for dead and abort at once.
         wait_until(lambda: "is a standby" in told() and "can abort" not in told())
         with pytest.raises(ServerFailed, match="has the lease"):
-            second.ask(ACTS["abort"], ordeal.rollout, body=ActWanted())
+            second.ask(ACTS["abort"], ordeal.rollout, body=ActRequest())
         counted = ordeal.counted
         for number in range(FEW):
             assert ordeal.server.post(f"/v2/models/{MODEL}/infer", body(number)).status == 200
@@ -236,7 +236,7 @@ def test_of_two_servers_one_acts(ordeal: Ordeal) -> None:
         def acts() -> bool:
             with contextlib.suppress(ServerFailed):
                 return (
-                    second.ask(ACTS["abort"], ordeal.rollout, body=ActWanted()).rollout.phase
+                    second.ask(ACTS["abort"], ordeal.rollout, body=ActRequest()).rollout.phase
                     is Phase.ROLLED_BACK
                 )
             return False

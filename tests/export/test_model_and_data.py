@@ -42,7 +42,7 @@ def describe(path: Path) -> Provenance:
     """Return the origin of a recipe's baseline."""
     recipe = load_recipe(path)
     origin = describe_origin(recipe, path.parent, *read_model_and_data(recipe, path.parent))
-    return describe_variants(recipe, origin)["fp32"]
+    return describe_variants(recipe, path.parent, origin)["fp32"]
 
 
 def images(**changes: Any) -> dict[str, Any]:

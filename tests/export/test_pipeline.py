@@ -223,11 +223,11 @@ def test_making_one_variant_keeps_the_finished_work_of_the_others(
 ) -> None:
     """Building one variant keeps the cached steps of the others."""
     shutil.copytree(tiny.model.folder, tmp_path / "tiny")
-    shelf = tmp_path / "tiny" / ".work"
-    before = listing(shelf)
+    cache = tmp_path / "tiny" / ".work"
+    before = listing(cache)
     shutil.rmtree(tmp_path / "tiny" / "int8")
     assert run(tiny_recipe, tmp_path, only="int8").status["int8"] == "built"
-    assert listing(shelf) == before
+    assert listing(cache) == before
 
 
 def test_a_variant_without_data_to_train_on_is_recorded(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from export.quality_limits import Floor
-from export.recipe import load_recipe
+from export.quality_limits import Floor, MetricFunction
+from export.recipe import Recipe, load_recipe
 from export.step import Prune, Quantize
 from serve.base.errors import InvalidRecord
 
@@ -22,6 +22,15 @@ def test_reads_the_shipped_recipe() -> None:
     first, _, last = recipe.variants["slim-int8"]
     assert isinstance(first, Prune)
     assert isinstance(last, Quantize)
+
+
+def test_a_metric_has_a_short_form() -> None:
+    """A function alone is a metric of which more is better."""
+    recipe = load_recipe(Path("export/recipes/digits.yaml")).model_dump(mode="json", exclude_unset=True)
+    short, long = (
+        Recipe.parse({**recipe, "metric": each}, "r").metric for each in ("m:f", {"function": "m:f"})
+    )
+    assert short == long == MetricFunction(function="m:f", better="higher")
 
 
 def test_reads_the_older_name_of_a_limit() -> None:
@@ -41,6 +50,17 @@ def test_reads_the_older_name_of_a_limit() -> None:
             id="unknown setting of a step",
         ),
         pytest.param({"floor": {}}, "a floor needs at least one limit", id="floor without limits"),
+        pytest.param(
+            {"floor": {"metric_drop": 0.1}},
+            "limits metric_drop, and the recipe has no `metric`",
+            id="no metric",
+        ),
+        pytest.param(
+            {"metric": "f"}, "metric.function: String should match pattern", id="metric without module"
+        ),
+        pytest.param(
+            {"metric": {"function": "m:f", "better": "more"}}, "better: .*'higher' or 'lower'", id="better"
+        ),
         pytest.param({"floor": None}, "floor: Input should be a valid dict", id="missing key"),
         pytest.param(
             {"source": {"checkpoint": "a.pt"}},

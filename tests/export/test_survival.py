@@ -64,7 +64,7 @@ def test_killed_with_9_it_goes_on_and_ends_the_same(
 ) -> None:
     """An export that was killed twice ends with the same bundles as one that was not, each of them whole."""
     home = tmp_path / "tiny"
-    for last_words in ("slim-int8: step 2, finetune", "slim-int8: weigh and write", None):
+    for last_words in ("slim-int8: step 2, finetune", "slim-int8: measure and write", None):
         export_elsewhere(tiny_recipe, tmp_path, last_words)
         for folder in home.glob("[a-z]*/"):
             read_file(folder, read_bundle(folder), "model.onnx")

@@ -10,7 +10,7 @@ from typing import Any
 from loadtests.load_plan import LoadPlan, steady
 from loadtests.sending import measure as measuring
 from loadtests.sending.client import Client
-from loadtests.sending.live_counters import Live
+from loadtests.sending.live_counters import LiveCounters
 from loadtests.sending.measure import LoadTarget, measure
 from loadtests.sending.model_metadata import read_metadata
 from loadtests.sending.payloads import make_payloads
@@ -22,7 +22,7 @@ def _measure(
     variant: str,
     *,
     duration_s: float,
-    is_enough: Callable[[Live, float], bool] | None = None,
+    is_enough: Callable[[LiveCounters, float], bool] | None = None,
 ) -> Any:
     """100 requests a second to this variant."""
     metadata = read_metadata(Client(url=url), MODEL)

@@ -2,27 +2,14 @@
 
 from typing import Any
 
+from loadtests.candidate_comparison import CandidateComparison, Ratio, WeighedEvents
+from loadtests.capacity_record import Capacity, Probe
 from loadtests.judging.limits import Limits
 from loadtests.load_plan import LoadPlan, steady
-from loadtests.report import (
-    CandidateComparison,
-    Capacity,
-    CapacityCurve,
-    Check,
-    CheckOutcome,
-    Environment,
-    Interval,
-    Kind,
-    LoadReport,
-    LoadTimeline,
-    LoadVerdict,
-    Probe,
-    Ratio,
-    RequestCost,
-    SenderReport,
-    VariantReport,
-    WeighedEvents,
-)
+from loadtests.load_timeline import LoadTimeline, VariantTimeline
+from loadtests.load_verdict import Check, CheckOutcome, LoadVerdict
+from loadtests.report import Environment, Kind, LoadReport, SenderReport
+from loadtests.variant_report import Interval, RequestCost, VariantReport
 
 # Text that a hostile server might answer: it ends a table's cell, a line, a tag, an attribute and an XML
 # document, controls a terminal, turns the direction of writing, and mentions a person.
@@ -152,14 +139,14 @@ def _probe(variant: str, rate: float, outcome: str, over: float, p99_ms: float, 
     return Probe(**(fields | changes))
 
 
-def _curve_of(p50s: tuple[float | None, ...], **changes: Any) -> CapacityCurve:
+def _curve_of(p50s: tuple[float | None, ...], **changes: Any) -> VariantTimeline:
     fields: dict[str, Any] = {
         "requests": tuple(0 if value is None else 500 + 3 * index for index, value in enumerate(p50s)),
         "errors": (0,) * len(p50s),
         "p50_ms": p50s,
         "p99_ms": tuple(None if value is None else 4.2 * value for value in p50s),
     }
-    return CapacityCurve(**(fields | changes))
+    return VariantTimeline(**(fields | changes))
 
 
 _CURVE = (

@@ -6,7 +6,7 @@ from pathlib import Path
 from serve.base.errors import VariantUnavailable
 from serve.base.tensor import Arrays
 from serve.engine.catalog import LoadedVariant
-from serve.engine.placement import Placement, Run, Together
+from serve.engine.placement import LocalPlacement, Placement, Run
 from serve.engine.session import open_session
 
 
@@ -16,7 +16,7 @@ class Remote:
     runs = 1
 
     def __init__(self, version: LoadedVariant) -> None:
-        self._host = Together(open_session(Path(version.folder)))
+        self._host = LocalPlacement(open_session(Path(version.folder)))
         self._gone = asyncio.Event()
 
     async def run(self, arrays: Arrays) -> Run:

@@ -16,9 +16,9 @@ from serve.base.access import Access
 from serve.base.routing import Routes
 from serve.base.settings import Settings
 from serve.bundles.repository import read_repository
-from serve.counting.census import Watch
+from serve.counting.rollout_counter import Watch
 from serve.engine.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
-from serve.engine.placement import Placement, Together
+from serve.engine.placement import LocalPlacement, Placement
 from serve.engine.registry import Place, Registry
 from serve.engine.session import open_session
 from serve.http.http_server import HttpServer
@@ -31,10 +31,10 @@ Told = list[tuple[str, str, str | None]]
 
 async def together(version: LoadedVariant) -> Placement:
     """The variant in this process."""
-    return Together(open_session(Path(version.folder)))
+    return LocalPlacement(open_session(Path(version.folder)))
 
 
-class Shelf:
+class Cache:
     """A repository that notes what it receives and does nothing."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class Endpoint:
     settings: Settings = field(default_factory=Settings)
     place: Place = together
     observer: Observer = field(default_factory=Observer)
-    shelf: Shelf = field(default_factory=Shelf)
+    shelf: Cache = field(default_factory=Cache)
     access: Access = field(default_factory=lambda: Access(loopback=True))
     control: LocalControl = field(default_factory=LocalControl)
     make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop

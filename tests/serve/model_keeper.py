@@ -8,7 +8,7 @@ from sqlalchemy import func, update
 from serve.bundles.bundle import sha256
 from serve.control.commands import Commands
 from serve.control.memory_operations import MemoryOperations
-from serve.rollout.api_records import Act, ActWanted, RolloutView
+from serve.rollout.api_records import Act, ActRequest, RolloutView
 from serve.rollout.clock import SteadyClock
 from serve.rollout.controller import Controller
 from serve.rollout.earlier_evidence import begin
@@ -110,7 +110,7 @@ class ModelKeeper(KeptModel):
     def act(self, act: Act, by: str, ago_s: float = 0) -> RolloutView:
         """Perform a person's act on the last rollout."""
         self.clock.shown_s = NOW_S - ago_s
-        view: RolloutView = self.command("act", self.rollout.rollout, act, ActWanted(), by)
+        view: RolloutView = self.command("act", self.rollout.rollout, act, ActRequest(), by)
         return view
 
     def fail_qualification(self, by: str, ago_s: float = 0) -> None:

@@ -3,7 +3,7 @@
 import math
 from functools import cache
 
-from serve.counting.census import Disagreement
+from serve.counting.count_delta import Disagreement
 from serve.counting.tally import Histogram, Tally, VariantLoad
 from serve.counting.usage import PartUsage, ProcessRole, Usage
 from serve.rollout.timeline import Timeline

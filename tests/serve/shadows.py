@@ -9,7 +9,7 @@ import numpy as np
 
 from serve.base.errors import ModelFailed, RefusedInput
 from serve.base.tensor import Arrays
-from serve.counting.census import Watch
+from serve.counting.rollout_counter import Watch
 from serve.counting.shadow_results import ShadowResults
 from serve.engine.model import ServedModel
 from serve.engine.placement import Run
@@ -55,8 +55,8 @@ async def shadowed(
 
 def copies_of(model: ServedModel) -> ShadowResults:
     """Return the copies that the rollout has counted."""
-    assert model.census is not None
-    return model.census.copies
+    assert model.counter is not None
+    return model.counter.copies
 
 
 def compared(light: Host, requests: int = 1) -> ShadowResults:

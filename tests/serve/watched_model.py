@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from serve.base.routing import Routes
-from serve.counting.census import Choice, Sheet, Watch
+from serve.counting.count_delta import Choice, CountDelta
+from serve.counting.rollout_counter import Watch
 from serve.engine.model import ServedModel
 from tests.serve.served_model import Hosts, routes, serving, two
 
@@ -34,15 +35,15 @@ async def watched(
         yield model
 
 
-def sheet_of(model: ServedModel) -> Sheet:
-    """Return the current sheet."""
-    sheet = model.sheet()
-    assert sheet is not None
-    return sheet
+def sheet_of(model: ServedModel) -> CountDelta:
+    """Return the current delta."""
+    delta = model.delta()
+    assert delta is not None
+    return delta
 
 
 def counts_of(model: ServedModel) -> dict[Choice, tuple[int, int]]:
-    """Return the requests and errors of the current sheet."""
-    sheet = model.sheet()
-    counts = {} if sheet is None else sheet.counts
+    """Return the requests and errors of the current delta."""
+    delta = model.delta()
+    counts = {} if delta is None else delta.counts
     return {choice: (count.requests, count.errors) for choice, count in counts.items()}

@@ -31,7 +31,7 @@ class LabelScores:
     # A label is answered if its score is above it.
     threshold: float
 
-    def said(self, scores: Floats) -> Bools:
+    def answered(self, scores: Floats) -> Bools:
         """Which labels are answered."""
         wrong = np.isnan(scores)
         return np.asarray(np.where(wrong, ~self.true, scores > self.threshold) & self.counted)
@@ -97,8 +97,14 @@ def _compare_counts(scores: LabelScores, seed: int) -> dict[str, Compared | None
 def _tabulate(scores: LabelScores, answers: Floats) -> Floats:
     """Count per row and label, [rows, 5 * labels]: labels that are right, answered, true, counted and judged
     rightly."""
-    said = scores.said(answers)
-    parts = (said & scores.true, said, scores.true, scores.counted, (said == scores.true) & scores.counted)
+    answered = scores.answered(answers)
+    parts = (
+        answered & scores.true,
+        answered,
+        scores.true,
+        scores.counted,
+        (answered == scores.true) & scores.counted,
+    )
     return np.concatenate(parts, axis=1).astype(np.float64)
 
 
@@ -129,15 +135,17 @@ def _figures(sums: Floats, single: bool) -> tuple[Floats, Floats]:
     sides = []
     with np.errstate(divide="ignore", invalid="ignore"):
         for side in np.split(sums, 2, axis=1):
-            right, said, true, counted, judged = np.split(side, 5, axis=1)
-            each = np.where(true > 0, 2 * right / (said + true), np.nan)
+            right, answered, true, counted, judged = np.split(side, 5, axis=1)
+            each = np.where(true > 0, 2 * right / (answered + true), np.nan)
             if single:
                 sides.append(np.column_stack([judged / counted, each]))
                 continue
             known = ~np.isnan(each)
             macro = np.where(known, each, 0).sum(axis=1) / known.sum(axis=1)
             micro = np.where(
-                true.sum(axis=1) > 0, 2 * right.sum(axis=1) / (said.sum(axis=1) + true.sum(axis=1)), np.nan
+                true.sum(axis=1) > 0,
+                2 * right.sum(axis=1) / (answered.sum(axis=1) + true.sum(axis=1)),
+                np.nan,
             )
             sides.append(np.column_stack([micro, macro]))
     return sides[0], sides[1]

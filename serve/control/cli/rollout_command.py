@@ -18,7 +18,7 @@ from serve.control.cli.rollout_parser import rollout_parser
 from serve.control.cli.rollout_view import render, summary
 from serve.control.cli.terminal import open_screen
 from serve.control.operations import ACTS, MODEL, MODELS, REPLAY, ROLLOUTS, START, VIEW
-from serve.rollout.api_records import ActWanted, RolloutView, RolloutWanted
+from serve.rollout.api_records import ActRequest, RolloutRequest, RolloutView
 from serve.rollout.state.policy import Policy, load_policy
 from serve.rollout.state.rollout import Phase
 
@@ -37,7 +37,7 @@ def rollout(arguments: list[str]) -> int:
 
 def _start(client: ControlClient, options: argparse.Namespace) -> int:
     policy = load_policy(options.policy) if options.policy else Policy()
-    request = RolloutWanted(candidate=options.to, policy=policy, fresh=options.fresh)
+    request = RolloutRequest(candidate=options.to, policy=policy, fresh=options.fresh)
     view = client.ask(START, options.model, body=request)
     if options.watch:
         return _watch(client, view)
@@ -74,7 +74,7 @@ def _overview(client: ControlClient, *, as_json: bool) -> int:
 def _abort(client: ControlClient, options: argparse.Namespace) -> int:
     # The gateway knows the rollout itself, so this works without a keeper.
     running = client.ask(MODEL, options.name)["rollout"] if options.name in _models(client) else None
-    request = ActWanted.parse({"reason": options.reason}, "rollout abort")
+    request = ActRequest.parse({"reason": options.reason}, "rollout abort")
     try:
         line = summary(client.ask(ACTS["abort"], running or _find(client, options.name), body=request))
     except Unwritten as done:
@@ -88,7 +88,7 @@ def _act(client: ControlClient, options: argparse.Namespace) -> int:
     # The server refuses if the rollout has changed since this number was read. A pause is always safe, so it
     # is unconditional.
     number = None if options.command == "pause" else client.ask(VIEW, name).number
-    request = ActWanted.parse({"number": number, "reason": options.reason}, f"rollout {options.command}")
+    request = ActRequest.parse({"number": number, "reason": options.reason}, f"rollout {options.command}")
     _say([summary(client.ask(ACTS[options.command], name, body=request))])
     return 0
 

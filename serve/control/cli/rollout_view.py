@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator
 
 from serve.control.cli.text_format import duration, percent, printable
-from serve.counting.census import Disagreement
+from serve.counting.count_delta import Disagreement
 from serve.rollout.api_records import RolloutView
 from serve.rollout.state.rollout import Phase, Rollout
 

@@ -15,7 +15,7 @@ from serve.control.cli.client_options import address_options, open_client
 from serve.control.cli.control_client import ControlClient
 from serve.control.cli.text_format import percent, printable
 from serve.control.operations import MODEL, SET_ROUTES
-from serve.rollout.api_records import RoutesWanted
+from serve.rollout.api_records import RoutesRequest
 
 _HEARD_WITHIN_S = 3.0
 # Moving more than this share of the traffic at once needs --yes.
@@ -27,7 +27,7 @@ def routes(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     client = open_client(options)
     change = _wanted(options)
-    if change != RoutesWanted():
+    if change != RoutesRequest():
         try:
             revision = _change(client, options, change)
         except StaleRevision as error:
@@ -40,7 +40,7 @@ def routes(arguments: list[str]) -> int:
     return 0
 
 
-def _change(client: ControlClient, options: argparse.Namespace, change: RoutesWanted) -> int:
+def _change(client: ControlClient, options: argparse.Namespace, change: RoutesRequest) -> int:
     """Set the routes. Returns their new revision. Raises InvalidRecord, Refused and
     StaleRevision."""
     if change.weights is not None:
@@ -100,7 +100,7 @@ def table(shown: Mapping[str, Any]) -> str:
     last = f"baseline {baseline}, sticky by {routes['sticky']}, revision {routes['revision']}{running}"
     lines = tabulate(rows, head, disable_numparse=True, colalign=align).splitlines()
     unproven = [
-        f"{name} is unproven: it has not been measured on held-out rows"
+        f"{name} is unproven: it has not been measured on real held-out rows"
         for name, variant in shown["variants"].items()
         if variant.get("unproven")
     ]
@@ -123,7 +123,7 @@ def _ms(duration_ms: float | None) -> str:
     return "-" if duration_ms is None else f"{duration_ms:.2f}"
 
 
-def _wanted(options: argparse.Namespace) -> RoutesWanted:
+def _wanted(options: argparse.Namespace) -> RoutesRequest:
     """The requested change; options that are missing change nothing. Raises InvalidRecord."""
     change: dict[str, Any] = {"sticky": options.sticky}
     if options.set is not None:
@@ -131,7 +131,7 @@ def _wanted(options: argparse.Namespace) -> RoutesWanted:
     if options.shadow is not None:
         text = options.shadow.strip()
         change["shadows"] = parse_pairs(text, "--shadow", "--shadow int8=1.0") if text else {}
-    return RoutesWanted.parse(change, "routes")
+    return RoutesRequest.parse(change, "routes")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ from serve.base.record import Record
 from serve.counting.comparison import Clusters as Clusters  # noqa: PLC0414
 from serve.counting.comparison import Comparison as Comparison  # noqa: PLC0414
 from serve.counting.comparison import Moments as Moments  # noqa: PLC0414
-from serve.counting.key_counts import Keys
+from serve.counting.key_counts import KeyCounts
 from serve.counting.run_costs import Cost as Cost  # noqa: PLC0414
 from serve.counting.shadow_results import Drop as Drop  # noqa: PLC0414
 from serve.counting.sums import Sum
@@ -36,8 +36,8 @@ class Carried(Record):
     classes: Sum = 0
     deaths: Pair = Pair()
     # Counts of keys at the baseline before the first of these rollouts, and in them before the first step.
-    before: Keys = Keys()
-    past: Keys = Keys()
+    before: KeyCounts = KeyCounts()
+    past: KeyCounts = KeyCounts()
 
 
 class Evidence(Record):
@@ -59,10 +59,10 @@ class Evidence(Record):
     # Gateways that died while the variant ran in their process.
     deaths: Pair = Pair()
     # Counts of keys at the baseline before the rollout, without latency limits.
-    before: Keys = Keys()
+    before: KeyCounts = KeyCounts()
     # Counts of keys in the rollout before the first step.
-    past: Keys = Keys()
-    # Gateway -> the number of its last sheet that is included.
+    past: KeyCounts = KeyCounts()
+    # Gateway -> the number of its last count delta that is included; older stores have it under this name.
     sheets: Mapping[str, int] = {}
     # None: no earlier evidence counts.
     carried: Carried | None = None

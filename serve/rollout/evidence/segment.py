@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from serve.base.record import Record
-from serve.counting.key_counts import Keys
+from serve.counting.key_counts import KeyCounts
 from serve.counting.run_costs import Cost
 from serve.counting.sums import Sum, Sums
 from serve.rollout.evidence import event_series
@@ -86,8 +86,8 @@ class Segment(Record):
     baseline_cost: Cost = Cost()
     candidate_cost: Cost = Cost()
     # With sticky keys.
-    baseline_keys: Keys = Keys()
-    candidate_keys: Keys = Keys()
+    baseline_keys: KeyCounts = KeyCounts()
+    candidate_keys: KeyCounts = KeyCounts()
     # Kind of event -> the numbers of a `serve.rollout.evidence.event_series.EventSeries`.
     courses: Mapping[str, tuple[float, ...]] = {}
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from serve.counting.key_counts import Keys
+from serve.counting.key_counts import KeyCounts
 from serve.counting.run_costs import NOTHING, coarsen
 from serve.rollout.evidence.evalues import Array, Number, log_mean
 from serve.rollout.evidence.evidence import Cost, Segment
@@ -103,7 +103,7 @@ def concentration(segments: Sequence[Segment]) -> float:
         requests = sum(getattr(segment.requests, name) for segment in segments)
         sticky = [segment for segment in segments if segment.sticky]
         keyed = sum(getattr(segment.requests, name) for segment in sticky)
-        keys = sum((getattr(segment, f"{name}_keys") for segment in sticky), Keys())
+        keys = sum((getattr(segment, f"{name}_keys") for segment in sticky), KeyCounts())
         total += keys.concentration * (keyed / requests) ** 2 if keyed else 0.0
     return total
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve.base.routing import BUCKETS
-from serve.counting.key_counts import Keys
+from serve.counting.key_counts import KeyCounts
 from serve.rollout.evidence import blocks, event_series, snapshots
 from serve.rollout.evidence.evalues import Array, Bursts, dispersion
 from serve.rollout.evidence.evidence import TRIALS, Events, Evidence, Pair, Segment
@@ -170,7 +170,7 @@ def _keyed_of(evidence: Evidence, kind: str) -> clusters.Keyed | None:
     past = evidence.past + evidence.before if kind == "errors" else evidence.past
     places = [[_by_bucket(past, kind), *(_of_segment(segment, kind, "baseline") for segment in segments)]]
     places.append(
-        [_by_bucket(Keys(), kind), *(_of_segment(segment, kind, "candidate") for segment in segments)]
+        [_by_bucket(KeyCounts(), kind), *(_of_segment(segment, kind, "candidate") for segment in segments)]
     )
     requests, events = np.moveaxis(np.array(places), 2, 0)
     shares = np.array([0.0, *(segment.split for segment in segments)])
@@ -185,7 +185,7 @@ def _of_segment(segment: Segment, kind: str, side: str) -> Array:
     return np.asarray(_by_bucket(getattr(segment, f"{side}_keys"), kind) * share)
 
 
-def _by_bucket(keys: Keys, kind: str) -> Array:
+def _by_bucket(keys: KeyCounts, kind: str) -> Array:
     """Requests and events: [2, bucket]."""
     rows = np.zeros((2, BUCKETS))
     for row, numbers in zip(rows, (keys.buckets, getattr(keys, kind)), strict=True):

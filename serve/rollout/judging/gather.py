@@ -1,12 +1,12 @@
-"""Combine the sheets of all gateways into one tick of evidence. Pure."""
+"""Combine the deltas of all gateways into one tick of evidence. Pure."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from serve.counting.census import BEFORE, Count, Sheet, VariantRun
-from serve.counting.key_counts import Keys
+from serve.counting.count_delta import BEFORE, Count, CountDelta, VariantRun
+from serve.counting.key_counts import KeyCounts
 from serve.counting.quantiles import NAMES, QUANTILES
 from serve.counting.run_costs import Sizes, add_run, add_sizes
 from serve.counting.shadow_results import ShadowResults, add_copies
@@ -25,30 +25,30 @@ class _Sums:
 
     counts: tuple[Count, Count] = field(default_factory=lambda: (Count(), Count()))
     runs: tuple[list[VariantRun], list[VariantRun]] = field(default_factory=lambda: ([], []))
-    keys: list[Keys] = field(default_factory=lambda: [Keys(), Keys()])
+    keys: list[KeyCounts] = field(default_factory=lambda: [KeyCounts(), KeyCounts()])
 
 
 @dataclass(slots=True)
 class _Totals:
-    """The content of all sheets: by step, split and stickiness; and the counts of keys at the baseline before
+    """The content of all deltas: by step, split and stickiness; and the counts of keys at the baseline before
     the rollout, and in it before the first step."""
 
     splits: defaultdict[tuple[int, float, bool], _Sums] = field(default_factory=lambda: defaultdict(_Sums))
-    before: Keys = field(default_factory=Keys)
-    past: Keys = field(default_factory=Keys)
+    before: KeyCounts = field(default_factory=KeyCounts)
+    past: KeyCounts = field(default_factory=KeyCounts)
 
 
 def gather(
     evidence: Evidence,
-    sheets: Sequence[tuple[str, Sheet]],
+    deltas: Sequence[tuple[str, CountDelta]],
     plan: RolloutPlan,
     splits: Splits,
     span: tuple[float, float],
 ) -> Evidence:
-    """Add these gateways' sheets to the evidence, as one tick from `span[0]` to `span[1]`. Requests whose
+    """Add these gateways' deltas to the evidence, as one tick from `span[0]` to `span[1]`. Requests whose
     routes belong to no step of the rollout are left out."""
-    totals = _add_up([sheet for _, sheet in sheets], plan, splits)
-    copies = _compared(evidence, [sheet for _, sheet in sheets])
+    totals = _add_up([delta for _, delta in deltas], plan, splits)
+    copies = _compared(evidence, [delta for _, delta in deltas])
     update = {
         "before": evidence.before + totals.before,
         "past": evidence.past + totals.past,
@@ -58,16 +58,16 @@ def gather(
         "classes": copies.classes,
         "dropped": copies.dropped,
         "drops": copies.drops,
-        "deaths": evidence.deaths + _deaths(sheets, plan),
-        "sheets": {**evidence.sheets, **{gateway: sheet.number for gateway, sheet in sheets}},
+        "deaths": evidence.deaths + _deaths(deltas, plan),
+        "sheets": {**evidence.sheets, **{gateway: delta.number for gateway, delta in deltas}},
     }
     return _go_on(evidence, totals, plan, span).model_copy(update=update)
 
 
-def _add_up(sheets: Sequence[Sheet], plan: RolloutPlan, splits: Splits) -> _Totals:
+def _add_up(deltas: Sequence[CountDelta], plan: RolloutPlan, splits: Splits) -> _Totals:
     totals, sides = _Totals(), {plan.baseline: 0, plan.candidate: 1}
-    for sheet in sheets:
-        for (revision, sticky, variant), count in sheet.counts.items():
+    for delta in deltas:
+        for (revision, sticky, variant), count in delta.counts.items():
             step, split = splits.get(revision, (0, 0.0))
             if step and variant in sides:
                 sums = totals.splits[step, split, sticky]
@@ -77,14 +77,14 @@ def _add_up(sheets: Sequence[Sheet], plan: RolloutPlan, splits: Splits) -> _Tota
                 totals.before += _keys(count)
             elif not step and variant == plan.baseline:
                 totals.past += _keys(count)
-        for variant, run in sheet.runs.items():
+        for variant, run in delta.runs.items():
             step, split = splits.get(run.revision, (0, 0.0))
             if step and variant in sides:
                 totals.splits[step, split, False].runs[sides[variant]].append(run)
     return totals
 
 
-def _compared(evidence: Evidence, sheets: Sequence[Sheet]) -> ShadowResults:
+def _compared(evidence: Evidence, deltas: Sequence[CountDelta]) -> ShadowResults:
     """All copies of the shadow so far."""
     copies = ShadowResults(
         pairs=evidence.shadow,
@@ -94,8 +94,8 @@ def _compared(evidence: Evidence, sheets: Sequence[Sheet]) -> ShadowResults:
         dropped=evidence.dropped,
         drops=dict(evidence.drops),
     )
-    for sheet in sheets:
-        add_copies(copies, sheet.copies)
+    for delta in deltas:
+        add_copies(copies, delta.copies)
     return copies
 
 
@@ -170,9 +170,9 @@ def _course(evidence: Evidence, key: tuple[int, float, bool], kind: str) -> Even
     return unpack([next(numbers, ())])
 
 
-def _deaths(sheets: Sequence[tuple[str, Sheet]], plan: RolloutPlan) -> Pair:
+def _deaths(deltas: Sequence[tuple[str, CountDelta]], plan: RolloutPlan) -> Pair:
     """Deaths of gateways by the variants that were running; if both were, the death counts for both."""
-    died = [sheet.died for _, sheet in sheets]
+    died = [delta.died for _, delta in deltas]
     return Pair(
         baseline=sum(plan.baseline in ran for ran in died),
         candidate=sum(plan.candidate in ran for ran in died),
@@ -198,11 +198,11 @@ def _tick(key: tuple[int, float, bool], sums: _Sums, span: tuple[float, float]) 
     )
 
 
-def _keys(count: Count) -> Keys:
+def _keys(count: Count) -> KeyCounts:
     def by_bucket(number: Callable[[Count], int]) -> dict[int, int]:
         return {bucket: many for bucket, part in count.keys.items() if (many := number(part))}
 
-    return Keys(
+    return KeyCounts(
         buckets=by_bucket(lambda part: part.requests),
         errors=by_bucket(lambda part: part.errors),
         over_limit=by_bucket(lambda part: part.over_limit),

@@ -44,11 +44,11 @@ class Figure(Record):
         """Whether safety is shown."""
         return self.safe is not None and self.safe_at is not None and self.safe >= self.safe_at
 
-    def harm_said(self) -> str:
+    def harm_text(self) -> str:
         """The evidence for harm, as part of a sentence."""
         return f"{self.guard}: {self.seen}, odds {_odds(self.harm)} (harm from {_odds(self.harm_at)})"
 
-    def safe_said(self) -> str:
+    def safe_text(self) -> str:
         """The evidence for safety, as part of a sentence."""
         return f"{self.guard} unproven: {self.seen}, odds {_odds(self.safe)} of {_odds(self.safe_at)} needed"
 

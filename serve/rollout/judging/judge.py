@@ -12,7 +12,7 @@ from serve.rollout.judging.guard_figure import Figure, safe_at, with_thresholds
 from serve.rollout.judging.guarded_metric import Count, GuardedMetric, about
 from serve.rollout.judging.guards import watch_split
 from serve.rollout.judging.label_bias import without_biased_labels
-from serve.rollout.judging.latency import LATENCIES, nothing_known, watch_latencies
+from serve.rollout.judging.latency import LATENCIES, watch_latencies, without_data
 from serve.rollout.judging.mcnemar import watch_matched
 from serve.rollout.judging.recent_rates import LATELY, recent_figures
 from serve.rollout.judging.shadow_likeness import compare, compare_slices
@@ -123,7 +123,7 @@ def _decide(
         stayed_s = evidence.stayed_s(rollout.entered_s, now_s)
         return _watch_on(rollout.policy, guards, share, seen, stayed_s)
     if mismatch.harmful:
-        return Kind.INCONCLUSIVE, f"the evidence is not reliable: {mismatch.harm_said()}"
+        return Kind.INCONCLUSIVE, f"the evidence is not reliable: {mismatch.harm_text()}"
     elapsed_s = evidence.elapsed_s(rollout.started_s, now_s)
     unproven = _unproven(rollout, evidence, guards, count, now_s)
     missing = [*too_early(rollout, evidence, now_s), *unproven]
@@ -153,7 +153,7 @@ def _harm(evidence: Evidence, guards: Sequence[Figure], share: str) -> str | Non
     """The reason for harm; None if there is no harm."""
     if (died := evidence.known.deaths.candidate) >= _MOST_DEATHS:
         return f"{died} gateways died while running it, {share}"
-    harmful = [figure.harm_said() for figure in guards if figure.harmful]
+    harmful = [figure.harm_text() for figure in guards if figure.harmful]
     return f"harm shown {share}: {'; '.join(harmful)}" if harmful else None
 
 
@@ -196,7 +196,7 @@ def _unproven(
     if not needs_proof(rollout.policy, rollout.step):
         return missing
     metrics = {kind.name: kind for kind in _guarded_metrics(rollout, evidence.segments)}
-    if rollout.step and nothing_known(metrics.values()):
+    if rollout.step and without_data(metrics.values()):
         missing.append("latency unproven: no request was compared, because the baseline's is not known")
     # The cost was proven before the last step, at a split with more similar batches.
     live = [*metrics, "cost"] if rollout.step < len(rollout.policy.steps) else [*metrics]
@@ -207,13 +207,13 @@ def _unproven(
         if (kind := metrics.get(figure.guard)) is not None and figure.safe_at is not None:
             growth = kind.growth(evidence.known.segments, count, rollout.step, figure.safe_at)
             left = about(None if growth is None else growth * evidence.stayed_s(rollout.entered_s, now_s))
-        missing.append(f"{figure.safe_said()}{left}")
+        missing.append(f"{figure.safe_text()}{left}")
     return missing
 
 
 def _held_by(figures: Sequence[Figure]) -> list[str]:
     """What prevents the end of a step or of the watch."""
-    suspicions = [f"suspected harm, {figure.harm_said()}" for figure in figures if figure.suspicious]
+    suspicions = [f"suspected harm, {figure.harm_text()}" for figure in figures if figure.suspicious]
     return suspicions + [f"{figure.guard}: {figure.waits}" for figure in figures if figure.waits is not None]
 
 

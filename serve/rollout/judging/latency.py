@@ -42,7 +42,7 @@ def watch_latencies(rollout: Rollout, segments: Sequence[Segment]) -> list[Guard
     return [stays, *(_quantile(rollout, segments, name, q) for name, q in zip(NAMES, QUANTILES, strict=True))]
 
 
-def nothing_known(metrics: Iterable[GuardedMetric]) -> bool:
+def without_data(metrics: Iterable[GuardedMetric]) -> bool:
     """Whether nothing is known about latency so far."""
     return all(metric.unknown_reason for metric in metrics if metric.name in LATENCIES)
 

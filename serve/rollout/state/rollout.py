@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from serve.base.record import Record
 from serve.base.routing import Routes
-from serve.counting.census import Watch
 from serve.counting.quantiles import NO_LIMITS, Limits
+from serve.counting.rollout_counter import Watch
 from serve.rollout.state.policy import Policy
 
 

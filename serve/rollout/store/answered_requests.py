@@ -50,7 +50,7 @@ class AnsweredRequest:
     other: int | None = None
 
 
-class Answered:
+class AnsweredRequests:
     """The requests that may be labelled. The methods raise StoreFailed and LostLease."""
 
     def __init__(self, writer: Writer, key: SealKey | None) -> None:

@@ -16,7 +16,7 @@ from serve.base.errors import InvalidRecord, StaleRevision
 from serve.rollout.evidence.evidence import Evidence, Segment
 from serve.rollout.evidence.matched_pairs import MatchedPairs
 from serve.rollout.state.feedback import Feedback, Outcome
-from serve.rollout.store.answered_requests import Answered
+from serve.rollout.store.answered_requests import AnsweredRequests
 from serve.rollout.store.audit import audit, evidence_text
 from serve.rollout.store.label_sums import read_labels, read_matched
 from serve.rollout.store.label_totals import Running, join_labels
@@ -55,7 +55,7 @@ class Store(StoreReader):
             self._engine.dispose()
             raise
         # Answered requests and their labels.
-        self.answered = Answered(self._writer, self.key)
+        self.answered = AnsweredRequests(self._writer, self.key)
         self._closed = False
 
     def close(self) -> None:

@@ -21,7 +21,8 @@ def shrunk(before: Evidence, after: Evidence) -> str | None:
         for name in MatchedPairs.model_fields
     ]
     pairs += [
-        (f"sheets of {name}", number, after.sheets.get(name, 0)) for name, number in before.sheets.items()
+        (f"count deltas of {name}", number, after.sheets.get(name, 0))
+        for name, number in before.sheets.items()
     ]
     for then in before.segments:
         place = f" at {100 * then.split:.4g} %"

@@ -70,7 +70,7 @@ class Qualification(Record):
             )
         return self
 
-    def said(self) -> str:
+    def sentence(self) -> str:
         """The whole result in a sentence."""
         stages = ", ".join(f"{stage.name} {stage.outcome}" for stage in self.stages)
         reasons = "".join(f"; {reason}" for reason in self.reasons)

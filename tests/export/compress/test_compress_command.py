@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from counterweight import main
+from serve.bundles.bundle import read_bundle
 
 
 @pytest.fixture
@@ -40,6 +41,27 @@ def test_rows_that_do_not_fit_end_with_2(folder: Path) -> None:
     """Rows of another width are bad input."""
     np.savez("wide.npz", x=np.zeros((200, 5), np.float32))
     assert main(["compress", "small.onnx", "--inputs", "wide.npz"]) == 2
+    assert not (folder / "models").exists()
+
+
+def test_without_inputs_the_bundles_are_marked_and_not_served(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The bundle, the table and the report say that the rows were random, and `serve` needs --unproven."""
+    main(["compress", "small.onnx"])
+    told = capsys.readouterr()
+    assert "unproven" in told.out
+    assert "quality was not proven" in told.err
+    assert read_bundle(folder / "models" / "small" / "fp32").random_rows
+    assert "The rows were random" in (folder / "models" / "small" / "report.html").read_text()
+    assert main(["serve", "models"]) == 2
+    assert "of 'small' was measured on random rows only" in capsys.readouterr().err
+
+
+def test_labels_without_inputs_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Random rows have no labels."""
+    assert main(["compress", "small.onnx", "--labels", "y"]) == 2
+    assert "--inputs" in capsys.readouterr().err
     assert not (folder / "models").exists()
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from export.proof.constant_answers import find_unproven, repeat_typical
 from export.proof.output_quality import read_meanings
+from export.proof.own_metric import PairedMetric
 from export.recipe import Recipe
 
 RANDOM = np.random.default_rng(0)
@@ -21,9 +22,16 @@ LABELS = np.zeros(ROWS, np.int64)
 
 
 def unproven(
-    floor: dict[str, float], labels: Any = LABELS, task: str = "classification", **outputs: Any
+    floor: dict[str, float],
+    labels: Any = LABELS,
+    task: str = "classification",
+    *,
+    metric: str | None = None,
+    **outputs: Any,
 ) -> Any:
-    """The outputs of a recipe with that floor in which a constant passes."""
+    """The outputs of a recipe with that floor, and with this function of `rating_functions` as its metric, in
+    which a constant passes."""
+    function = metric and f"tests.export.proof.rating_functions:{metric}"
     recipe = Recipe.model_validate(
         {
             "model": "m",
@@ -31,12 +39,30 @@ def unproven(
             "source": {"onnx": "m.onnx"},
             "data": {"factory": "a:b"},
             "outputs": list(outputs),
+            "metric": function,
             "floor": floor,
             "variants": {"fp32": []},
         }
     )
     meanings = read_meanings(recipe.task, outputs, labelled=labels is not None)
-    return find_unproven(recipe, meanings, outputs, labels)
+    paired = None
+    if recipe.metric is not None:
+        paired = PairedMetric(recipe.metric, outputs, labels, next(iter(meanings.values())), 0)
+    return find_unproven(recipe, meanings, outputs, labels, paired)
+
+
+@pytest.mark.parametrize(
+    ("scores", "metric", "expected"),
+    [
+        (ONE_CLASS, "share_of_first", {"scores"}),
+        (FREE, "share_of_first", set()),
+        (FREE, "of_varied_scores", set()),
+    ],
+    ids=["one class", "several classes", "no value for a constant"],
+)
+def test_a_metric_that_a_constant_passes_is_found(scores: Any, metric: str, expected: Any) -> None:
+    """A limit of the recipe's own metric is proven only if it excludes constants or has no value for them."""
+    assert unproven({"metric_drop": 0.1}, metric=metric, scores=scores) == expected
 
 
 @pytest.mark.parametrize(

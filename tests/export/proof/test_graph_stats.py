@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from export.data.datasets import Split
 from export.proof.graph_cost import count_multiply_adds
-from export.proof.graph_stats import dissect
+from export.proof.graph_stats import describe_graph
 from export.proof.parameter_count import count_parameters
 from export.recipes.digits import digits_model
 from export.step import Quantize
@@ -114,8 +114,8 @@ def test_quantization_changes_neither_weights_nor_work(
     build: BuildGraph, split: Callable[[int, int], Split], settings: dict[str, Any], tmp_path: Path
 ) -> None:
     """Quantization changes neither the number of parameters nor the multiply-adds."""
-    before = dissect(build(), split(8, 0))
-    after = dissect(quantized(build(), split, tmp_path, **settings), split(8, 0))
+    before = describe_graph(build(), split(8, 0))
+    after = describe_graph(quantized(build(), split, tmp_path, **settings), split(8, 0))
     assert after.parameters == before.parameters
     assert after.multiply_adds == before.multiply_adds
 
@@ -225,12 +225,15 @@ def test_work_is_that_of_the_longest_row() -> None:
     """The multiply-adds are those of the longest row."""
     short, long = texts(1, 0), texts(40, 0)
     assert int(short.lengths[0] if short.lengths is not None else 0) < TOKENS
-    assert dissect(encoder_graph(), short).multiply_adds < dissect(encoder_graph(), long).multiply_adds
+    assert (
+        describe_graph(encoder_graph(), short).multiply_adds
+        < describe_graph(encoder_graph(), long).multiply_adds
+    )
 
 
 def test_the_loaded_graph_is_what_onnxruntime_makes_of_it() -> None:
     """The statistics list the operators of the file and those of the graph that onnxruntime loads."""
-    found = dissect(conv_graph(), images(4, 0))
+    found = describe_graph(conv_graph(), images(4, 0))
     assert found.operators["Relu"] == 2
     assert "Relu" not in found.operators_loaded
     assert found.compressed_size_bytes < len(conv_graph())

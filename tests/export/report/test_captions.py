@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from export.report.captions import describe_curves, describe_front
-from export.report.pareto import Standing
+from export.report.pareto import ParetoPoint
 from serve.bundles.bundle import Bundle
 from tests.conftest import make_bundle, make_figures
 
@@ -52,7 +52,7 @@ def test_a_variant_whose_rows_run_alone_has_no_knee(tmp_path: Path) -> None:
 
 def test_only_what_is_in_the_picture_is_explained() -> None:
     """The caption explains only what its picture contains."""
-    one = Standing(
+    one = ParetoPoint(
         variant="base",
         rejected=False,
         measure="accuracy",

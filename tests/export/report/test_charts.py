@@ -12,7 +12,7 @@ from matplotlib.text import Text
 
 from export.data.labels import name_class
 from export.report.charts import draw_classes, draw_curves, draw_front, draw_sensitivity
-from export.report.pareto import Standing
+from export.report.pareto import ParetoPoint
 from serve.bundles.bundle import Bundle
 from serve.bundles.figures import ClassChange, SpeedPoint
 from tests.conftest import make_bundle, make_figures
@@ -47,8 +47,8 @@ def assert_readable(figure: Figure) -> None:
         assert whole.containsy(box.y1), f"{text!r} leaves the picture"
 
 
-def standing(variant: str, latency_ms: float, quality: float, *, rejected: bool = False) -> Standing:
-    return Standing(
+def standing(variant: str, latency_ms: float, quality: float, *, rejected: bool = False) -> ParetoPoint:
+    return ParetoPoint(
         variant=variant,
         rejected=rejected,
         measure="accuracy",

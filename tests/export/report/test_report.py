@@ -10,7 +10,7 @@ import pytest
 
 from export.data.datasets import Data
 from export.recipe import Recipe
-from export.report.pareto import Standing, describe, front
+from export.report.pareto import ParetoPoint, describe, front
 from export.report.report import render, write_report
 from export.report.tables import outputs
 from serve.bundles.bundle import Bundle
@@ -216,8 +216,8 @@ def test_a_sentence_weighs_a_variant(bundles: dict[str, Bundle]) -> None:
 def test_the_front_holds_those_that_none_beats_in_both() -> None:
     """A variant that another one beats in both speed and quality is not on the front."""
 
-    def standing(variant: str, latency_ms: float, quality: float) -> Standing:
-        return Standing(
+    def standing(variant: str, latency_ms: float, quality: float) -> ParetoPoint:
+        return ParetoPoint(
             variant=variant,
             rejected=False,
             measure="accuracy",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from export.errors import ExportFailed, InvalidSource
-from export.sandbox.isolation import export_apart
+from export.sandbox.isolation import export_in_sandbox
 from serve.base.errors import InvalidRecord
 
 FACTORY = "import tiny_data\n\n\ndef make():\n    {}\n    return tiny_data.make()\n"
@@ -19,7 +19,7 @@ def export_with(write_recipe: Callable[..., Path], tmp_path: Path) -> Callable[.
     def run(statement: str, name: str, **changes: object) -> object:
         recipe = write_recipe(data={"factory": f"{name}:make"}, **changes)
         (recipe.parent / f"{name}.py").write_text(FACTORY.format(statement))
-        return export_apart(recipe, tmp_path / "models", None, False)
+        return export_in_sandbox(recipe, tmp_path / "models", None, False)
 
     return run
 
@@ -85,4 +85,4 @@ def test_what_nobody_has_foreseen_is_a_sentence(
 def test_a_bad_recipe_starts_no_process(tmp_path: Path) -> None:
     """An invalid recipe is refused before a process is started."""
     with pytest.raises(InvalidRecord, match="No such file"):
-        export_apart(tmp_path / "recipe.yaml", tmp_path, None, False)
+        export_in_sandbox(tmp_path / "recipe.yaml", tmp_path, None, False)

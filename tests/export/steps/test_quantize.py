@@ -10,7 +10,7 @@ from onnx import TensorProto
 
 from export.artifacts import Context, Exported
 from export.errors import StepFailed
-from export.proof.graph_stats import dissect
+from export.proof.graph_stats import describe_graph
 from export.step import Quantize
 from export.steps.quantize import quantize
 from export.training.answers import graph_answers
@@ -119,7 +119,7 @@ def test_what_stays_in_float_does_so_where_it_is_loaded(
 ) -> None:
     """A layer that stays in float is also float in the graph that onnxruntime loads."""
     made = quantize(convolutional, STATIC.model_copy(update={"keep_float": (kept,)}), of_images)
-    loaded = dissect(made.graph, of_images.data.search).operators_loaded
+    loaded = describe_graph(made.graph, of_images.data.search).operators_loaded
     floats = [name for name in ("Conv", "FusedConv", "Gemm", "FusedGemm") for _ in range(loaded.get(name, 0))]
     assert len(floats) == 1
 

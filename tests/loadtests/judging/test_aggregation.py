@@ -9,7 +9,7 @@ from loadtests.judging.aggregation import (
     make_timeline,
     split_by_variant,
 )
-from loadtests.report import Interval
+from loadtests.variant_report import Interval
 from tests.loadtests.samples import join, make_failed, make_measurement, make_samples, make_unanswered
 
 _THOUSAND = np.arange(1.0, 1001)

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from loadtests.candidate_comparison import Ratio, WeighedEvents
 from loadtests.judging.checks import (
     decide,
     excuse,
@@ -12,7 +13,7 @@ from loadtests.judging.checks import (
     guard_weighed,
 )
 from loadtests.judging.limits import Limits
-from loadtests.report import Check, CheckOutcome, Ratio, WeighedEvents
+from loadtests.load_verdict import Check, CheckOutcome
 from tests.loadtests.reports import make_check, make_variant
 
 PASS, FAIL, INVALID = CheckOutcome.PASS, CheckOutcome.FAIL, CheckOutcome.INVALID

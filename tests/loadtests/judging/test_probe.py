@@ -3,14 +3,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from loadtests.capacity_record import Probe
 from loadtests.judging.checks import OVER_LIMIT
 from loadtests.judging.confidence import bound_rate
 from loadtests.judging.limits import Limits
 from loadtests.judging.probe import ALPHA, PROOF_REQUESTS, StopRule, judge_probe
 from loadtests.judging.search import RateTrial
 from loadtests.load_plan import LoadPlan, steady
-from loadtests.report import CheckOutcome, Probe
-from loadtests.sending.live_counters import Live
+from loadtests.load_verdict import CheckOutcome
+from loadtests.sending.live_counters import LiveCounters
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.samples import Samples
 from tests.loadtests.samples import join, make_failed, make_measurement, make_samples, make_unanswered
@@ -155,8 +156,8 @@ def test_errors_are_no_matter_of_lateness() -> None:
     assert _judge(samples, cpu_s=9.0).outcome is CheckOutcome.FAIL
 
 
-def _live(done: int, *, over_limit: int = 0, errors: int = 0) -> Live:
-    return Live(limit_ms=50, done=done, over_limit=over_limit, errors=errors)
+def _live(done: int, *, over_limit: int = 0, errors: int = 0) -> LiveCounters:
+    return LiveCounters(limit_ms=50, done=done, over_limit=over_limit, errors=errors)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,7 @@ def _live(done: int, *, over_limit: int = 0, errors: int = 0) -> Live:
         "proven bad",
     ],
 )
-def test_a_probe_ends_when_it_is_known(stage: str, live: Live, now_s: float, enough: bool) -> None:
+def test_a_probe_ends_when_it_is_known(stage: str, live: LiveCounters, now_s: float, enough: bool) -> None:
     """The rule stops a probe as soon as its outcome is known, and not before."""
     assert StopRule(limits=_LIMITS, stage=stage)(live, now_s) == enough
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from loadtests.candidate_comparison import Ratio
 from loadtests.judging import ratios
 from loadtests.judging.ratios import compare_latency
-from loadtests.report import Ratio
 from loadtests.sending.samples import Samples
 from tests.loadtests.samples import join, make_failed, make_samples
 

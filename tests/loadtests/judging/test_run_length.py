@@ -6,7 +6,7 @@ import pytest
 
 from loadtests.judging.confidence import bound_rate
 from loadtests.judging.run_length import say_longer, times_for_evidence, times_for_interval, times_for_rate
-from loadtests.report import Interval
+from loadtests.variant_report import Interval
 
 
 @pytest.mark.parametrize(("events", "trials"), [(0, 100), (2, 1000), (30, 1500)])

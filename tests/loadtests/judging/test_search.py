@@ -4,8 +4,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from loadtests.capacity_record import Probe
 from loadtests.judging.search import CONFIRMATIONS, GAP, PAUSES_S, RateTrial, SearchResult, next_trial
-from loadtests.report import CheckOutcome, Interval, Probe
+from loadtests.load_verdict import CheckOutcome
+from loadtests.variant_report import Interval
 
 PASS, FAIL, INVALID = CheckOutcome.PASS, CheckOutcome.FAIL, CheckOutcome.INVALID
 # The outcome of a trial, given the trial and its number, counted from 0.

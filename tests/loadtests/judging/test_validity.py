@@ -3,12 +3,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from loadtests.candidate_comparison import Ratio
 from loadtests.judging.aggregation import describe_sender
 from loadtests.judging.contention import Contention
 from loadtests.judging.limits import Limits
 from loadtests.judging.validity import check_samples, check_sender, check_steady, check_twins
 from loadtests.load_plan import LoadPlan, steady
-from loadtests.report import Check, CheckOutcome, Ratio
+from loadtests.load_verdict import Check, CheckOutcome
 from loadtests.sending.samples import Samples
 from tests.loadtests.samples import join, make_failed, make_measurement, make_samples
 

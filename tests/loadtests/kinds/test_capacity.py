@@ -2,7 +2,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from loadtests.report import CheckOutcome, LoadReport
+from loadtests.load_verdict import CheckOutcome
+from loadtests.report import LoadReport
 from tests.loadtests.bounds import capacity_per_s
 from tests.loadtests.known_server import MODEL, Behaviour, open_known
 

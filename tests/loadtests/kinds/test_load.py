@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from loadtests.report import CandidateComparison, Interval, LoadReport, Ratio
+from loadtests.candidate_comparison import CandidateComparison, Ratio
+from loadtests.report import LoadReport
+from loadtests.variant_report import Interval
 from serve.rollout.judging.weigh import Weighing, weigh
 from tests.loadtests.bounds import (
     SLACK_MS,

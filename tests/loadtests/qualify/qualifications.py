@@ -3,6 +3,7 @@
 from typing import Any
 
 from loadtests.judging.limits import Limits
+from loadtests.load_verdict import CheckOutcome
 from loadtests.qualify.qualification_record import (
     Name,
     QualificationRecord,
@@ -10,7 +11,6 @@ from loadtests.qualify.qualification_record import (
     conclude,
     make_stage,
 )
-from loadtests.report import CheckOutcome
 from tests.loadtests.reports import HOSTILE, make_check, make_hostile, make_report
 
 _GOOD = (

@@ -7,9 +7,9 @@ import pytest
 from loadtests.judging.aggregation import describe, split_by_variant
 from loadtests.kinds.load import LoadRun
 from loadtests.load_plan import LoadPlan, steady
+from loadtests.load_verdict import Check, CheckOutcome
 from loadtests.qualify.canary import check_canary, check_shadow
 from loadtests.qualify.qualification_record import StageRecord
-from loadtests.report import Check, CheckOutcome
 from tests.loadtests.qualify.rollout_views import LIMITS, canary, canary_view, shadow_view
 from tests.loadtests.samples import join, make_measurement, make_samples
 

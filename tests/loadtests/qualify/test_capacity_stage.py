@@ -1,8 +1,9 @@
 import pytest
 
 from loadtests.judging.limits import Limits
+from loadtests.load_verdict import Check, CheckOutcome
 from loadtests.qualify.capacity_stage import check_capacity
-from loadtests.report import Check, CheckOutcome, LoadReport
+from loadtests.report import LoadReport
 from tests.loadtests.reports import make_check, make_report
 
 LIMITS = Limits(p99_ms=50)

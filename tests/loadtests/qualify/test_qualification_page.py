@@ -3,9 +3,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from loadtests.load_verdict import CheckOutcome
 from loadtests.qualify.qualification_page import page
 from loadtests.qualify.qualification_record import QualificationRecord
-from loadtests.report import CheckOutcome
 from tests.loadtests.qualify.qualifications import make_found, make_strange, stage
 
 FAILED = make_found(stage("quality", CheckOutcome.PASS), stage("shadow", CheckOutcome.FAIL))

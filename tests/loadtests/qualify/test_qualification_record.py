@@ -1,7 +1,7 @@
 import pytest
 
+from loadtests.load_verdict import CheckOutcome
 from loadtests.qualify.qualification_record import StageRecord, conclude
-from loadtests.report import CheckOutcome
 from serve.rollout.trail.qualification import QualificationOutcome as Outcome
 from tests.loadtests.qualify.qualifications import make_found, stage
 

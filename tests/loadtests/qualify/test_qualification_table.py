@@ -1,5 +1,5 @@
+from loadtests.load_verdict import CheckOutcome
 from loadtests.qualify.qualification_table import table
-from loadtests.report import CheckOutcome
 from tests.loadtests.qualify.qualifications import make_found, make_strange, stage
 
 

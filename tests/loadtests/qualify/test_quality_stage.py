@@ -9,8 +9,8 @@ import pytest
 from deployments.repository_index import describe_bundles, read_stored
 from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits
+from loadtests.load_verdict import CheckOutcome
 from loadtests.qualify.quality_stage import check_quality, find_sides
-from loadtests.report import CheckOutcome
 from serve.bundles.figures import Compared
 from tests.conftest import fill_repository, make_figures
 from tests.serve.endpoint import load_all

@@ -11,16 +11,16 @@ from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits
 from loadtests.qualify.rollout_stages import PROVEN, Follower, longest_s, policy_of, refuse_busy, trial
 from loadtests.sending.client import Client
-from loadtests.sending.live_counters import Live
+from loadtests.sending.live_counters import LiveCounters
 from serve.base.errors import StoreFailed
-from serve.rollout.api_records import RoutesWanted
+from serve.rollout.api_records import RoutesRequest
 from serve.rollout.state.policy import Policy
 from serve.rollout.state.rollout import Phase
 from tests.loadtests.qualify.rollout_views import ALIKE, LIMITS, canary
 from tests.serve.endpoint import Endpoint
 from tests.serve.local_control import LocalControl
 
-LIVE = Live(limit_ms=None)
+LIVE = LiveCounters(limit_ms=None)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def set_routes(endpoint: Endpoint, weights: dict[str, float], shadows: dict[str,
     """Set the routes in the keeper and in the gateway."""
 
     async def route() -> None:
-        wanted = RoutesWanted(weights=weights, shadows=shadows)
+        wanted = RoutesRequest(weights=weights, shadows=shadows)
         routes = endpoint.control.keeper.commands.set_routes("linear", wanted, "ann")
         endpoint.registry.models["linear"].route(routes, None)
 

@@ -3,8 +3,9 @@ from xml.etree.ElementTree import Element, fromstring
 
 import pytest
 
+from loadtests.load_verdict import CheckOutcome, LoadVerdict
 from loadtests.render.junit import junit
-from loadtests.report import CheckOutcome, Kind, LoadReport, LoadVerdict
+from loadtests.report import Kind, LoadReport
 from tests.loadtests.reports import make_failed, make_hostile, make_invalid, make_report
 
 ALL = [make_report(kind) for kind in ("run", "compare", "capacity", "soak")]

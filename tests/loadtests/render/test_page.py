@@ -5,8 +5,9 @@ from html.parser import HTMLParser
 import pytest
 
 from loadtests.judging.limits import Limits
+from loadtests.load_verdict import CheckOutcome, LoadVerdict
 from loadtests.render.page import page
-from loadtests.report import CheckOutcome, Kind, LoadReport, LoadVerdict
+from loadtests.report import Kind, LoadReport
 from tests.loadtests.reports import (
     make_failed,
     make_hostile,

@@ -2,8 +2,10 @@ import pytest
 
 from loadtests.judging.limits import Limits
 from loadtests.load_plan import LoadPlan
+from loadtests.load_verdict import Check, CheckOutcome, LoadVerdict
 from loadtests.render.report_table import table
-from loadtests.report import Check, CheckOutcome, Interval, Kind, LoadReport, LoadVerdict
+from loadtests.report import Kind, LoadReport
+from loadtests.variant_report import Interval
 from tests.loadtests.reports import (
     HOSTILE,
     make_check,

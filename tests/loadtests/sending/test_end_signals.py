@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from loadtests.sending.end_signals import heeded, interrupting
+from loadtests.sending.end_signals import end_signals, interrupting
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -21,7 +21,7 @@ def test_what_is_to_be_ignored_is() -> None:
     """A signal that the process ignores, as under nohup, is ignored in the context, too."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        assert heeded() == (signal.SIGINT, signal.SIGTERM)
+        assert end_signals() == (signal.SIGINT, signal.SIGTERM)
         with interrupting():
             os.kill(os.getpid(), signal.SIGHUP)
     finally:

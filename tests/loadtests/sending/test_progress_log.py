@@ -3,8 +3,8 @@
 import io
 
 from loadtests.load_plan import LoadPlan, steady
-from loadtests.sending.live_counters import Live
-from loadtests.sending.progress_log import EVERY_S, Progress
+from loadtests.sending.live_counters import LiveCounters
+from loadtests.sending.progress_log import EVERY_S, ProgressLog
 
 _PLAN = LoadPlan(url="http://host", model="digits", profile=steady(50, 120))
 
@@ -15,7 +15,7 @@ class _Terminal(io.StringIO):
 
 
 def _told(out: io.StringIO, *moments_s: float) -> list[str]:
-    progress, live = Progress(_PLAN, out), Live(limit_ms=50, done=500, errors=2, over_limit=3)
+    progress, live = ProgressLog(_PLAN, out), LiveCounters(limit_ms=50, done=500, errors=2, over_limit=3)
     for now_s in moments_s:
         progress(live, now_s)
     return out.getvalue().splitlines()

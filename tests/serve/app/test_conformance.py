@@ -46,7 +46,7 @@ def narrowed() -> dict[str, Any]:
     parameters, schemas = document["components"]["parameters"], document["components"]["schemas"]
     parameters["Model"]["schema"] = {"enum": ["linear", "other"]}
     parameters["Rollout"]["schema"] = {"enum": ["linear-20261122-152000-3f9a", "other"]}
-    schemas["RolloutWanted"]["properties"]["candidate"] = {"enum": ["light", "other"]}
+    schemas["RolloutRequest"]["properties"]["candidate"] = {"enum": ["light", "other"]}
     return document
 
 

@@ -23,7 +23,7 @@ from serve.base.settings import Settings
 from serve.base.tensor import Signature, TensorSpec
 from serve.bundles.bundle import read_bundle
 from serve.engine.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
-from serve.engine.placement import Placement, Together
+from serve.engine.placement import LocalPlacement, Placement
 from serve.engine.registry import Registry
 from serve.engine.session import open_session
 from serve.http.http_server import HttpServer
@@ -91,7 +91,7 @@ def loaded(folder: Path) -> LoadedModel:
 
 
 async def place(version: LoadedVariant) -> Placement:
-    return Together(open_session(Path(version.folder)))
+    return LocalPlacement(open_session(Path(version.folder)))
 
 
 async def ask_everything(repository: Path) -> dict[Call, httpx2.Response]:

@@ -21,6 +21,17 @@ def test_refuses_a_rejected_variant_with_the_reason(repository: Path) -> None:
         read_model(repository / "linear").require_servable("poor")
 
 
+def test_a_variant_that_was_measured_on_random_rows_is_not_proven(
+    tmp_path: Path, make_bundle: MakeBundle
+) -> None:
+    """The error names the variants and the model; a bundle without the mark is proven."""
+    make_bundle(tmp_path, "base")
+    read_model(tmp_path / "linear").require_proven()
+    make_bundle(tmp_path, "light", random_rows=True)
+    with pytest.raises(RejectedBundle, match=r"light of 'linear' was measured on random rows.*--unproven"):
+        read_model(tmp_path / "linear").require_proven()
+
+
 def test_refuses_an_unknown_variant_with_the_nearest(repository: Path) -> None:
     """The error for a misspelt variant suggests the nearest one."""
     with pytest.raises(UnknownVariant, match="did you mean 'light'"):

@@ -12,7 +12,7 @@ from serve.base.errors import (
     UnknownModel,
     UnknownVariant,
 )
-from serve.rollout.api_records import ActWanted, RoutesWanted
+from serve.rollout.api_records import ActRequest, RoutesRequest
 from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.local_keeper import POLICY, Gateway, LocalKeeper, turn
@@ -25,12 +25,12 @@ def act(
     keeping: LocalKeeper, name: Any, number: int | None = None, rollout: str | None = None, **more: Any
 ) -> Any:
     """Perform bob's act on the last rollout."""
-    wanted = ActWanted(number=number, **more)
+    wanted = ActRequest(number=number, **more)
     return keeping.commands.act(rollout or keeping.rollout.rollout, name, wanted, "bob")
 
 
 def set_routes(keeping: LocalKeeper, model: str = "digits", **wanted: Any) -> Any:
-    return keeping.commands.set_routes(model, RoutesWanted(**wanted), "bob")
+    return keeping.commands.set_routes(model, RoutesRequest(**wanted), "bob")
 
 
 def test_a_rollout_is_named_after_its_model_and_its_moment(keeping: LocalKeeper) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from serve.base.errors import CounterweightError, RefusedAction, UnknownModel, UnknownVariant
-from serve.rollout.api_records import ActWanted
+from serve.rollout.api_records import ActRequest
 from serve.rollout.state.rollout import Phase
 from serve.rollout.trail.qualification import Qualification, QualificationView
 from serve.rollout.trail.trail import broken_seals
@@ -28,7 +28,7 @@ def test_it_is_kept_with_who_and_when(keeping: LocalKeeper) -> None:
     assert (view.number, view.by, view.at_s) == (2, "bob", keeping.clock.now_s)
     assert keeping.commands.qualifications("digits") == (view,)
     line = keeping.commands.trail("digits", 1)[0]
-    assert (line.action, line.by, line.reason) == ("qualify", "bob", view.said())
+    assert (line.action, line.by, line.reason) == ("qualify", "bob", view.sentence())
     assert broken_seals(keeping.store.trail("digits"), keeping.store.key) == ()
 
 
@@ -116,7 +116,7 @@ def test_it_makes_nothing_stale_that_was_decided_meanwhile(keeping: LocalKeeper)
     before = keeping.start()
     qualify(keeping)
     keeping.tick()
-    wanted = ActWanted(number=before.number)
+    wanted = ActRequest(number=before.number)
     after = keeping.commands.act(before.rollout.rollout, "pause", wanted, "ann")
     assert after.rollout.phase is Phase.PAUSED
     replayed = keeping.commands.replay(before.rollout.rollout)

@@ -3,7 +3,7 @@
 import pytest
 
 from serve.base.errors import UnknownModel, UnknownRollout
-from serve.rollout.api_records import ActWanted, RoutesWanted
+from serve.rollout.api_records import ActRequest, RoutesRequest
 from serve.rollout.state.feedback import Outcome, Outcomes
 from serve.rollout.state.policy import AccuracyGuard, ShadowPolicy
 from serve.rollout.state.rollout import Phase
@@ -15,7 +15,7 @@ LABELS = Outcomes(outcomes=(Outcome(request_id="a", correct=False),))
 @pytest.mark.parametrize("ask", ["view", "replay", "act"])
 def test_an_unknown_rollout_is_named(keeping: LocalKeeper, ask: str) -> None:
     """An unknown rollout gives a 404 that names it."""
-    arguments = ("pause", ActWanted(), "bob") if ask == "act" else ()
+    arguments = ("pause", ActRequest(), "bob") if ask == "act" else ()
     with pytest.raises(UnknownRollout, match="no rollout 'r9'"):
         getattr(keeping.commands, ask)("r9", *arguments)
 
@@ -65,7 +65,7 @@ def test_the_trail_is_read_on_from_a_number(keeping: LocalKeeper, monkeypatch: p
     """The trail returns a limited number of entries after a given number."""
     monkeypatch.setattr("serve.control.commands._MOST_ENTRIES", 3)
     for _ in range(5):
-        keeping.commands.set_routes("digits", RoutesWanted(weights={"int8": 1}), "bob")
+        keeping.commands.set_routes("digits", RoutesRequest(weights={"int8": 1}), "bob")
     assert [line.number for line in keeping.commands.trail("digits", 2)] == [3, 4, 5]
     assert [line.number for line in keeping.commands.trail("digits", 6)] == []
 

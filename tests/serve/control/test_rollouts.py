@@ -3,7 +3,7 @@ from typing import Any, get_args
 import pytest
 
 from serve.base.errors import CounterweightError, LostLease, StoreFailed, UnknownVariant
-from serve.rollout.api_records import Act, ActWanted, RolloutLine, RolloutView, RolloutWanted, TrailLine
+from serve.rollout.api_records import Act, ActRequest, RolloutLine, RolloutRequest, RolloutView, TrailLine
 from serve.rollout.replay import Replay
 from serve.rollout.state.policy import Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
@@ -36,7 +36,7 @@ def test_starts_a_rollout(endpoint: Endpoint) -> None:
     wanted = {"candidate": "light", "policy": {"shadow": {"share": 0.5}}}
     answer = endpoint.client.post(OF_MODEL, json=wanted)
     assert (answer.status_code, answer.json()["rollout"]["phase"]) == (201, "SHADOW")
-    expected = RolloutWanted(candidate="light", policy=Policy(shadow=ShadowPolicy(share=0.5)))
+    expected = RolloutRequest(candidate="light", policy=Policy(shadow=ShadowPolicy(share=0.5)))
     assert endpoint.control.told == [("start", "linear", expected, "local")]
 
 
@@ -57,7 +57,7 @@ def test_acts_on_a_rollout(endpoint: Endpoint, act: Act, body: bytes, number: in
     answer = endpoint.client.post(f"{PATH}/{act}", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 200
     assert answer.json()["number"] == 10
-    assert endpoint.control.told == [("act", RUNNING, act, ActWanted(number=number), "local")]
+    assert endpoint.control.told == [("act", RUNNING, act, ActRequest(number=number), "local")]
 
 
 def test_resumes_what_was_paused(endpoint: Endpoint) -> None:

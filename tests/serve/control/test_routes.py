@@ -1,7 +1,7 @@
 import pytest
 
 from serve.base.errors import RefusedAction
-from serve.rollout.api_records import RoutesWanted
+from serve.rollout.api_records import RoutesRequest
 from tests.serve.endpoint import Endpoint
 
 PATH = "/control/models/linear/routes"
@@ -22,7 +22,7 @@ def test_what_is_wanted_reaches_the_keeper(endpoint: Endpoint) -> None:
     answer = endpoint.client.put(PATH, json=wanted)
     assert answer.status_code == 200
     assert answer.json()["weights"] == {"base": 90.0, "light": 10.0}
-    expected = RoutesWanted(weights={"base": 90, "light": 10}, shadows={}, sticky="x-user-id")
+    expected = RoutesRequest(weights={"base": 90, "light": 10}, shadows={}, sticky="x-user-id")
     assert endpoint.control.told == [("set_routes", "linear", expected, "local")]
 
 

@@ -9,7 +9,7 @@ def failing(count: int = RUN, buckets: list[int | None] | None = None) -> Breake
     """Return a breaker that has counted `count` failures in a row, of keys from these buckets in turn."""
     breaker, keys = Breaker(), buckets or [None]
     for number in range(count):
-        breaker.hear_candidate("ModelFailed", keys[number % len(keys)])
+        breaker.note_candidate("ModelFailed", keys[number % len(keys)])
     return breaker
 
 
@@ -22,9 +22,9 @@ def test_a_whole_run_must_have_failed(count: int, due: bool) -> None:
 def test_one_good_answer_begins_anew() -> None:
     """A successful answer resets the count of failures."""
     breaker = failing(RUN - 1)
-    breaker.hear_candidate("", None)
+    breaker.note_candidate("", None)
     for _ in range(RUN - 1):
-        breaker.hear_candidate("ModelFailed", None)
+        breaker.note_candidate("ModelFailed", None)
     assert not breaker.due
 
 
@@ -39,7 +39,7 @@ def test_a_baseline_that_fails_too_is_no_better_place(failed: int, due: bool) ->
     """The breaker stays closed if more than half of the baseline's last 20 requests failed too."""
     breaker = failing()
     for number in range(20):
-        breaker.hear_baseline(failed=number < failed)
+        breaker.note_baseline(failed=number < failed)
     assert breaker.due == due
 
 
@@ -47,7 +47,7 @@ def test_it_opens_once_and_says_why() -> None:
     """The breaker opens once, and its reason has the number of failures by cause."""
     breaker = failing(12)
     for _ in range(8):
-        breaker.hear_candidate("abandoned", None)
+        breaker.note_candidate("abandoned", None)
     breaker.open("r1")
     assert breaker.trip is not None
     assert breaker.trip.rollout == "r1"

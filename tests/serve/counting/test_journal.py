@@ -11,10 +11,10 @@ from serve.counting.journal import (
     clear,
     delete_journal,
     find_dead,
+    is_in_use,
+    lock_folder,
     read_accounts,
     read_running,
-    stand,
-    stands,
 )
 from tests.serve.rollout.journal_process import WATCH, counting, killed_after
 
@@ -25,11 +25,11 @@ def test_nothing_is_lost_when_a_gateway_is_killed(tmp_path: Path, counts: int) -
     reported."""
     said = killed_after(tmp_path, counts)
     [account] = read_accounts(tmp_path, "one")
-    whole = [line for lines in account.sheets.values() for line in lines if line.bucket is None]
-    told = 100 * (min(account.sheets) - 1)
+    whole = [line for lines in account.deltas.values() for line in lines if line.bucket is None]
+    told = 100 * (min(account.deltas) - 1)
     requests = told + sum(line.numbers[0] for line in whole)
     assert requests in (said, said + 1)
-    # One request of three fails and one hangs, whichever sheet admitted it.
+    # One request of three fails and one hangs, whichever delta admitted it.
     errors = sum(line.numbers[1] for line in whole)
     assert abs(errors - (requests - told) / 3) < 2
     assert abs(sum(line.in_flight for line in whole) - requests / 3) < 2
@@ -56,7 +56,7 @@ def test_of_a_deleted_journal_nothing_is_left(tmp_path: Path) -> None:
     """Deleting a journal removes its files and keeps those of other gateways."""
     killed_after(tmp_path, 10)
     other = Journal(tmp_path, "other")
-    other.census("digits", WATCH)
+    other.counter("digits", WATCH)
     delete_journal(tmp_path, "one")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.1.ledger", "other.runs"]
 
@@ -102,19 +102,19 @@ def test_names_without_end_fill_nothing(tmp_path: Path) -> None:
 def test_a_server_stands_until_its_lock_goes(tmp_path: Path) -> None:
     """A server stands as long as it holds its lock; a folder without a lock has no server."""
     folder = tmp_path / "cw-1"
-    standing = stand(folder)
-    before = stands(folder)
-    os.close(standing)
-    assert (before, stands(folder), stands(tmp_path)) == (True, False, False)
+    lock = lock_folder(folder)
+    before = is_in_use(folder)
+    os.close(lock)
+    assert (before, is_in_use(folder), is_in_use(tmp_path)) == (True, False, False)
 
 
 def test_of_a_server_that_stops_only_what_is_of_use_stays(tmp_path: Path) -> None:
     """A stopping server keeps the ledgers of running rollouts and removes empty folders."""
     one, two = tmp_path / "gateways" / "cw-1", tmp_path / "gateways" / "cw-2"
     for folder in (one, two):
-        os.close(stand(folder))
+        os.close(lock_folder(folder))
         Journal(folder, "g")
-    Journal(one, "h").census("digits", WATCH)
+    Journal(one, "h").counter("digits", WATCH)
     clear(one)
     clear(two)
     assert [path.name for path in one.parent.iterdir()] == ["cw-1"]

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 
 from serve.base.routing import BUCKETS
-from serve.counting.key_counts import Keys
+from serve.counting.key_counts import KeyCounts
 
 
 def test_keys_add_up_by_bucket() -> None:
     """Counts by bucket are added, in any order."""
-    one, other = Keys(buckets={3: 2, 1: 1}), Keys(buckets={1: 4})
-    assert one + other == other + one == Keys(buckets={1: 5, 3: 2})
+    one, other = KeyCounts(buckets={3: 2, 1: 1}), KeyCounts(buckets={1: 4})
+    assert one + other == other + one == KeyCounts(buckets={1: 5, 3: 2})
 
 
 def test_equal_keys_are_as_many_as_they_are() -> None:
     """Fifty keys with equal counts give a concentration of 1/50 less the 1/1,024 of chance."""
-    keys = Keys(buckets=dict.fromkeys(range(50), 1000))
+    keys = KeyCounts(buckets=dict.fromkeys(range(50), 1000))
     assert keys.concentration == pytest.approx(1 / 50 - 1 / BUCKETS, rel=0.01)
 
 
@@ -24,9 +24,9 @@ def test_keys_that_share_a_bucket_are_not_taken_for_one(users: int, least: int) 
     """Users in random buckets give a concentration near one over their number."""
     buckets = np.random.default_rng(1).integers(0, BUCKETS, users)
     counts = np.bincount(buckets, minlength=BUCKETS) * 1000
-    assert 1 / Keys(buckets=dict(enumerate(counts.tolist()))).concentration >= least
+    assert 1 / KeyCounts(buckets=dict(enumerate(counts.tolist()))).concentration >= least
 
 
 def test_nothing_known_could_be_one_key() -> None:
     """With at most one request the concentration is 1."""
-    assert Keys().concentration == Keys(buckets={7: 1}).concentration == 1.0
+    assert KeyCounts().concentration == KeyCounts(buckets={7: 1}).concentration == 1.0

@@ -21,7 +21,7 @@ def ledger(path: Path) -> Ledger:
 
 
 class Counting:
-    """Counts one choice as a census does, sheet by sheet."""
+    """Counts one choice as a counter does, delta by delta."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -44,15 +44,15 @@ class Counting:
             self.ledger.end(CANDIDATE, None, [])
 
     def turn(self, number: int) -> None:
-        """Start a new sheet."""
+        """Start a new delta."""
         self.ledger.turn(number)
         self.numbers = [0, 0, 0]
 
 
 def requests(path: Path) -> dict[int, int]:
-    """Return the number of requests in the ledger by sheet."""
+    """Return the number of requests in the ledger by delta."""
     return {
-        number: sum(line.numbers[0] for line in lines) for number, lines in read_ledger(path).sheets.items()
+        number: sum(line.numbers[0] for line in lines) for number, lines in read_ledger(path).deltas.items()
     }
 
 
@@ -71,7 +71,7 @@ def test_numbers_stand_by_choice_and_by_bucket(ledger: Ledger, path: Path) -> No
     ledger.end(sticky, 1023, [(8, 1, 1), (2, 1, 1)])
     ledger.begin(CANDIDATE, None, [(1, 0, 0)])
     ledger.end(CANDIDATE, None, [])
-    lines = {(line.choice, line.bucket): line for line in read_ledger(path).sheets[1]}
+    lines = {(line.choice, line.bucket): line for line in read_ledger(path).deltas[1]}
     assert {key: (line.numbers, line.in_flight) for key, line in lines.items()} == {
         (sticky, None): ([8, 1, 1], 1),
         (sticky, 1023): ([2, 1, 1], 1),
@@ -80,7 +80,7 @@ def test_numbers_stand_by_choice_and_by_bucket(ledger: Ledger, path: Path) -> No
 
 
 def test_a_sheet_is_kept_until_it_is_acknowledged(ledger: Ledger, path: Path) -> None:
-    """A sheet stays in the ledger until it is acknowledged, apart from the next one."""
+    """A delta stays in the ledger until it is acknowledged, apart from the next one."""
     counting, seen = Counting(ledger), []
     for number in range(1, 4):
         counting.answer(number)
@@ -93,14 +93,14 @@ def test_a_sheet_is_kept_until_it_is_acknowledged(ledger: Ledger, path: Path) ->
 
 
 def test_a_request_is_in_flight_until_it_ends(ledger: Ledger, path: Path) -> None:
-    """A request stays in flight after its sheet was acknowledged, and its error is on the later sheet."""
+    """A request stays in flight after its delta was acknowledged, and its error is in the later delta."""
     counting = Counting(ledger)
     counting.begin()
     counting.turn(1)
     ledger.acknowledge(1)
-    [waits] = read_ledger(path).sheets[2]
+    [waits] = read_ledger(path).deltas[2]
     counting.fail()
-    [failed] = read_ledger(path).sheets[2]
+    [failed] = read_ledger(path).deltas[2]
     assert (waits.numbers, waits.in_flight) == ([0, 0, 0], 1)
     assert (failed.numbers, failed.in_flight) == ([0, 1, 0], 0)
 
@@ -108,7 +108,7 @@ def test_a_request_is_in_flight_until_it_ends(ledger: Ledger, path: Path) -> Non
 def test_a_third_variant_counts_for_nobody(ledger: Ledger, path: Path) -> None:
     """Requests of a variant outside the rollout are not counted."""
     ledger.begin((1, False, "slim"), None, [(1, 0, 0)])
-    assert read_ledger(path).sheets == {1: []}
+    assert read_ledger(path).deltas == {1: []}
 
 
 def test_a_ledger_grows_with_neither_time_nor_keys(ledger: Ledger, path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_ledger_grows_with_neither_time_nor_keys(ledger: Ledger, path: Path) -
             choice = (number, True, "int8")
             ledger.begin(choice, bucket, [(bucket + 1, 0, 0), (1, 0, 0)])
             ledger.end(choice, bucket, [])
-        lines = {line.bucket: line.numbers[0] for line in read_ledger(path).sheets[number]}
+        lines = {line.bucket: line.numbers[0] for line in read_ledger(path).deltas[number]}
         assert (lines[None], len(lines)) == (5000, 4096 - 64)
         ledger.turn(number)
         ledger.acknowledge(number)

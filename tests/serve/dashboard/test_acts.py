@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from serve.rollout.api_records import ActWanted, RolloutWanted, RoutesWanted
+from serve.rollout.api_records import ActRequest, RolloutRequest, RoutesRequest
 from serve.rollout.state.policy import Policy, Step
 from tests.serve.dashboard.conftest import Open, Visit
 
@@ -31,7 +31,7 @@ def test_abort_is_sent_with_the_number(visit: Open) -> None:
     page.press("Abort …")
     page.press("Abort")
     expect(page.state).to_contain_text("local aborted it.")
-    assert page.control.told == [("act", ROLLOUT, "abort", ActWanted(number=number), "local")]
+    assert page.control.told == [("act", ROLLOUT, "abort", ActRequest(number=number), "local")]
 
 
 def test_a_reason_for_an_abort_is_told(visit: Open) -> None:
@@ -101,7 +101,7 @@ def test_a_rollout_starts_with_the_default_policy(visit: Open) -> None:
     page.press("Start a rollout …")
     page.press("Start")
     expect(page.state).to_contain_text("light is in the shadow")
-    assert page.control.told[0] == ("start", "linear", RolloutWanted(candidate="light"), "local")
+    assert page.control.told[0] == ("start", "linear", RolloutRequest(candidate="light"), "local")
 
 
 def test_a_rollout_starts_with_a_policy_of_ones_own(visit: Open) -> None:
@@ -116,7 +116,7 @@ def test_a_rollout_starts_with_a_policy_of_ones_own(visit: Open) -> None:
     assert page.control.told[0] == (
         "start",
         "linear",
-        RolloutWanted(candidate="light", policy=policy),
+        RolloutRequest(candidate="light", policy=policy),
         "local",
     )
 
@@ -145,7 +145,7 @@ def test_routes_are_set_with_their_revision(visit: Open) -> None:
     page.page.get_by_label("Percent copied to light").fill("7")
     page.press("Set routes")
     expect(page.page.get_by_role("dialog")).to_have_count(0)
-    wanted = RoutesWanted(
+    wanted = RoutesRequest(
         weights={"base": 9.0, "light": 0.0}, shadows={"light": 0.07}, sticky="x-counterweight-key", revision=1
     )
     assert page.control.told == [("set_routes", "linear", wanted, "local")]

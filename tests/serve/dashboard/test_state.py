@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from serve.base.routing import Routes
 from serve.engine.catalog import Catalog
-from serve.rollout.api_records import RolloutWanted
+from serve.rollout.api_records import RolloutRequest
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.state.policy import Policy, ShadowPolicy
 from tests.conftest import make_bundle
@@ -81,7 +81,7 @@ def test_the_timeline_tells_a_qualification_with_the_rollout_after_it(
     endpoint.control.come_to("aborted")
     keeper = endpoint.control.keeper
     keeper.fail_qualification("bob")
-    keeper.commands.start("linear", RolloutWanted(candidate="light"), "ann")
+    keeper.commands.start("linear", RolloutRequest(candidate="light"), "ann")
     timeline = visit().card("Timeline")
     expect(timeline.locator(".head b")).to_have_text(["Started", "Qualification"])
     expect(timeline.locator("li", has_text="Qualification")).to_contain_text(

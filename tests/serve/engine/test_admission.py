@@ -15,7 +15,7 @@ import tritonclient.grpc as triton
 from deployments.ports import free_ports
 from serve.base.errors import InvalidRequest, ModelFailed
 from serve.base.routing import bucket_of, point_of
-from serve.counting.census import Count
+from serve.counting.count_delta import Count
 from serve.counting.journal import Journal, read_accounts
 from serve.engine.admission import Answer
 from serve.observe.observer import Observer
@@ -110,8 +110,8 @@ def told(endpoint: Endpoint) -> list[Count]:
         model = endpoint.registry.models["linear"]
         while not model.tallies["light"].abandoned:
             await asyncio.sleep(0.001)
-        sheet = model.sheet()
-        return [] if sheet is None else list(sheet.counts.values())
+        delta = model.delta()
+        return [] if delta is None else list(delta.counts.values())
 
     return endpoint.call(look())
 
@@ -177,17 +177,17 @@ def test_nobody_stays_in_flight(tmp_path: Path, error: Exception | None, leaves:
         hosts["light"].error = error
         hosts["light"].leave.clear()
         async with serving(hosts) as model:
-            model.begin_census = partial(Journal(tmp_path, "one").census, "linear")
+            model.begin_census = partial(Journal(tmp_path, "one").counter, "linear")
             model.route(to("light"), watch())
             asked = asyncio.create_task(ask(model, key="maria"))
             await settle()
             [account] = read_accounts(tmp_path, "one")
-            seen = [line.in_flight for line in account.sheets[1]]
+            seen = [line.in_flight for line in account.deltas[1]]
             if leaves:
                 asked.cancel()
             hosts["light"].leave.set()
             await asyncio.gather(asked, return_exceptions=True)
             [account] = read_accounts(tmp_path, "one")
-            return seen + [line.in_flight for line in account.sheets[1]]
+            return seen + [line.in_flight for line in account.deltas[1]]
 
     assert run(scenario()) == [1, 1, 0, 0]

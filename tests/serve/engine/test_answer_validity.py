@@ -12,7 +12,8 @@ import tritonclient.grpc as triton
 
 from deployments.ports import free_ports
 from serve.base.errors import InvalidRequest, ModelFailed
-from serve.counting.census import Count, Watch
+from serve.counting.count_delta import Count
+from serve.counting.rollout_counter import Watch
 from serve.engine.admission import Answer
 from serve.engine.batch import Outputs
 from serve.observe.observer import Observer
@@ -287,8 +288,8 @@ def test_nan_is_an_error_and_rescued_on_every_wire(
         served.route(served.routes, watch)
 
     async def counted() -> list[Count]:
-        sheet = served.sheet()
-        return [] if sheet is None else list(sheet.counts.values())
+        delta = served.delta()
+        return [] if delta is None else list(delta.counts.values())
 
     endpoint.call(begin())
     assert over(endpoint, grpc_client) == values

@@ -21,7 +21,7 @@ def test_a_keeper_that_was_never_heard_is_not_late(clock: list[float]) -> None:
 def test_a_keeper_that_does_not_answer_judges_nothing(clock: list[float]) -> None:
     """The time without a judgement grows from the keeper's last answer."""
     judging = KeeperSilence()
-    judging.hear(0.5)
+    judging.note_reply(0.5)
     clock[0] += LATE_S - 1
     assert (judging.silent, judging.unjudged_s) == (False, None)
     clock[0] += 60
@@ -31,5 +31,5 @@ def test_a_keeper_that_does_not_answer_judges_nothing(clock: list[float]) -> Non
 def test_a_keeper_that_answers_and_does_not_look_judges_nothing(clock: list[float]) -> None:
     """A keeper that answers can report that nobody judges."""
     judging = KeeperSilence()
-    judging.hear(30.0)
+    judging.note_reply(30.0)
     assert (judging.silent, judging.unjudged_s) == (False, 30.0)

@@ -5,7 +5,7 @@ from typing import Any
 
 from serve.base.errors import ModelFailed
 from serve.base.routing import bucket_of, point_of
-from serve.counting.census import BEFORE
+from serve.counting.count_delta import BEFORE
 from serve.engine.model import ServedModel
 from tests.serve.clock import run
 from tests.serve.host import Host
@@ -17,18 +17,18 @@ BUCKET = bucket_of(point_of("linear", KEY))
 
 
 def past_of(model: ServedModel, rollout: str = "r1") -> dict[int, tuple[int, int]]:
-    """Return the requests and errors by bucket that a new rollout gets on its first sheet."""
+    """Return the requests and errors by bucket that a new rollout gets in its first delta."""
     model.route(to("base"), watch(rollout))
-    sheet = model.sheet()
-    if sheet is None:
+    delta = model.delta()
+    if delta is None:
         return {}
-    assert set(sheet.counts) == {(BEFORE, True, "base")}
-    keys = sheet.counts[BEFORE, True, "base"].keys
+    assert set(delta.counts) == {(BEFORE, True, "base")}
+    keys = delta.counts[BEFORE, True, "base"].keys
     return {bucket: (count.requests, count.errors) for bucket, count in keys.items()}
 
 
 def test_a_rollout_hears_what_keys_did_at_the_baseline_before() -> None:
-    """The first sheet of a rollout has the counts of keys from before it."""
+    """The first delta of a rollout has the counts of keys from before it."""
 
     async def scenario() -> Any:
         async with serving(two()) as model:
@@ -68,15 +68,15 @@ def test_what_the_routes_sent_elsewhere_or_nobody_chose_is_no_past() -> None:
 
 
 def test_it_is_told_once() -> None:
-    """The past is on the first sheet only."""
+    """The past is in the first delta only."""
 
     async def scenario() -> Any:
         async with serving(two()) as model:
             await ask(model, key=KEY)
             past_of(model)
-            assert model.census is not None
-            model.census.acknowledge(sheet_of(model).number)
-            return model.sheet()
+            assert model.counter is not None
+            model.counter.acknowledge(sheet_of(model).number)
+            return model.delta()
 
     assert run(scenario()) is None
 

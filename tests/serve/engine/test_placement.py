@@ -14,15 +14,15 @@ import pytest
 
 from serve.base.errors import ModelFailed, RefusedInput
 from serve.counting.journal import Journal, read_running
-from serve.engine.placement import Together
+from serve.engine.placement import LocalPlacement
 from serve.engine.session import Session, open_session
 from tests.conftest import SIGNATURE, make_lookup
 from tests.serve.queues import rows
 
 
 @asynccontextmanager
-async def placed(session: Session, runs: int = 1) -> AsyncIterator[Together]:
-    placement = Together(session, runs)
+async def placed(session: Session, runs: int = 1) -> AsyncIterator[LocalPlacement]:
+    placement = LocalPlacement(session, runs)
     try:
         yield placement
     finally:
@@ -59,7 +59,7 @@ def test_a_run_is_marked_from_its_beginning_to_its_end(tmp_path: Path) -> None:
     )
 
     async def scenario() -> None:
-        placement = Together(session, 1, journal.mark(session.name))
+        placement = LocalPlacement(session, 1, journal.mark(session.name))
         asking = asyncio.create_task(placement.run(rows(1)))
         while not read_running(tmp_path, "one"):
             assert not asking.done()
@@ -184,7 +184,7 @@ def test_closing_ends_the_thread(module_repository: Path) -> None:
 
     async def scenario() -> int:
         before = active_count()
-        placement = Together(open_session(module_repository / "linear" / "base"))
+        placement = LocalPlacement(open_session(module_repository / "linear" / "base"))
         await placement.run(rows(1))
         assert active_count() == before + 1
         placement.close()

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from serve.base.routing import Routes
-from serve.counting.census import Watch
 from serve.counting.journal import Journal, read_accounts
+from serve.counting.rollout_counter import Watch
 from serve.engine.catalog import Catalog, LoadedModel, LoadedVariant
 from tests.conftest import SIGNATURE
 from tests.serve.gateway import Gateway, run
@@ -60,7 +60,7 @@ def test_a_change_of_routes_reads_nothing(gateway: Gateway, module_repository: P
 
 
 def test_what_was_counted_survives_a_change_of_routes(gateway: Gateway, module_repository: Path) -> None:
-    """Requests under two revisions of the routes are on one sheet, each with its revision."""
+    """Requests under two revisions of the routes are in one delta, each with its revision."""
     folder = str(module_repository / "linear" / "base")
 
     async def scenario() -> Any:
@@ -69,29 +69,29 @@ def test_what_was_counted_survives_a_change_of_routes(gateway: Gateway, module_r
             await gateway.registry.apply(catalog(revision, folder, watch))
             await gateway.ask()
         return {
-            choice: count.requests for choice, count in gateway.registry.sheets()["linear"].counts.items()
+            choice: count.requests for choice, count in gateway.registry.deltas()["linear"].counts.items()
         }
 
     assert run(gateway, scenario()) == {(1, False, "light"): 1, (2, False, "light"): 1}
 
 
 def test_a_sheet_comes_again_until_it_is_acknowledged(gateway: Gateway, module_repository: Path) -> None:
-    """A sheet is repeated until it is acknowledged; an acknowledgement for an unknown model is ignored."""
+    """A delta is repeated until it is acknowledged; an acknowledgement for an unknown model is ignored."""
     folder = str(module_repository / "linear" / "base")
 
     async def scenario() -> Any:
         await gateway.registry.apply(catalog(1, folder))
         await gateway.ask()
         registry = gateway.registry
-        numbers = [registry.sheets()["linear"].number for _ in range(2)]
+        numbers = [registry.deltas()["linear"].number for _ in range(2)]
         registry.acknowledge({"lookup": 7, "linear": 1})
-        return numbers, registry.sheets()
+        return numbers, registry.deltas()
 
     assert run(gateway, scenario()) == ([1, 1], {})
 
 
 def test_nothing_is_told_when_nobody_watches(gateway: Gateway, module_repository: Path) -> None:
-    """After the rollout's end no sheet is reported."""
+    """After the rollout's end no delta is reported."""
     folder = str(module_repository / "linear" / "base")
 
     async def scenario() -> Any:
@@ -99,19 +99,19 @@ def test_nothing_is_told_when_nobody_watches(gateway: Gateway, module_repository
         await gateway.ask()
         await gateway.registry.apply(catalog(2, folder, None))
         gateway.registry.acknowledge({"linear": 1})
-        return gateway.registry.sheets()
+        return gateway.registry.deltas()
 
     assert run(gateway, scenario()) == {}
 
 
 def test_each_model_has_a_sheet_of_its_own(gateway: Gateway, module_repository: Path) -> None:
-    """With two rollouts at once, only the model that got requests has a sheet."""
+    """With two rollouts at once, only the model that got requests has a delta."""
     folder = str(module_repository / "linear" / "base")
 
     async def scenario() -> Any:
         await gateway.registry.apply(catalog(1, folder, WATCH, "linear", "second"))
         await gateway.ask()
-        return list(gateway.registry.sheets())
+        return list(gateway.registry.deltas())
 
     assert run(gateway, scenario()) == ["linear"]
 
@@ -129,7 +129,7 @@ def test_what_is_counted_outlives_a_gateway(module_repository: Path, tmp_path: P
         return account, read_accounts(tmp_path, "one")
 
     account, after = run(gateway, scenario())
-    [line] = account.sheets[1]
+    [line] = account.deltas[1]
     assert (account.model, account.rollout, account.candidate) == ("linear", "r1", "light")
     assert (line.choice, line.numbers[0], line.in_flight) == ((1, False, "light"), 1, 0)
     assert after == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from onnx import TensorProto, helper
 
-from serve.engine.placement import Together
+from serve.engine.placement import LocalPlacement
 from serve.engine.session import Session, open_session
 from serve.engine.shapes import Shape, Shapes, shapes_path, write_shapes
 from tests.conftest import CLASSES, FEATURES, SIGNATURE, linear_graph
@@ -94,7 +94,7 @@ def test_a_variant_that_serves_runs_what_is_new(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "linear.shapes.json"
     session = Session(linear_graph(1.0), SIGNATURE, "linear/base")
     session.warm_from(path)
-    placement = Together(session)
+    placement = LocalPlacement(session)
     placement.warm()
     assert session.warmed == set()
     write(path, rows(2), rows(7))

@@ -57,8 +57,8 @@ def test_a_pair_that_differs_is_shown() -> None:
         async with shadowed({"base": Host(), "light": Odd(other)}) as model:
             await ask(model, request_of(0), request_id="a1", slice_="de")
             await asyncio.sleep(LATER_S)
-            assert model.census is not None
-            return list(model.census.disagreements)
+            assert model.counter is not None
+            return list(model.counter.disagreements)
 
     [shown] = run(scenario())
     assert (shown.request_id, shown.slice, shown.output) == ("a1", "de", "y")
@@ -71,11 +71,11 @@ def test_classes_are_told_by_their_names() -> None:
     async def scenario() -> Any:
         async with shadowed({"base": Host(), "light": Odd(other)}) as model:
             model.shadows.classes = ("cat", "dog", "bird")
-            model.shadows.cast({"light": 1.0}, model.served, model.census)
+            model.shadows.assign({"light": 1.0}, model.served, model.counter)
             await ask(model, request_of(0))
             await asyncio.sleep(LATER_S)
-            assert model.census is not None
-            return list(model.census.disagreements)
+            assert model.counter is not None
+            return list(model.counter.disagreements)
 
     [shown] = run(scenario())
     assert (shown.baseline, shown.candidate) == ("cat (0.33)", "dog (0.79)")

@@ -83,8 +83,8 @@ def test_the_words_of_a_failure_are_kept() -> None:
         async with shadowed({"base": Host(), "light": faulty("fails")}) as model:
             await ask(model)
             await asyncio.sleep(LATER_S)
-            assert model.census is not None
-            return list(model.census.disagreements)
+            assert model.counter is not None
+            return list(model.counter.disagreements)
 
     [shown] = run(scenario())
     assert (shown.output, shown.baseline, shown.candidate) == ("y", "answered", "ModelFailed: no idea")

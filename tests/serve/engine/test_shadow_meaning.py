@@ -52,7 +52,7 @@ def compared(answer: Any, meaning: Meaning | None) -> Comparison:
     async def scenario() -> Comparison:
         async with shadowed({"base": Host(), "light": Odd(answer)}) as model:
             model.shadows.meanings = {} if meaning is None else {"y": meaning}
-            model.route(model.routes, model.census.watch if model.census else None)
+            model.route(model.routes, model.counter.watch if model.counter else None)
             await ask(model, request_of(1))
             await asyncio.sleep(LATER_S)
             return copies_of(model).pairs

@@ -8,7 +8,7 @@ import numpy as np
 
 from serve.base.settings import Settings
 from serve.base.tensor import Arrays, Signature, TensorSpec
-from serve.counting.census import Census
+from serve.counting.rollout_counter import RolloutCounter
 from serve.counting.shadow_results import ShadowResults
 from serve.counting.tally import Tally
 from serve.engine.batch import Joining
@@ -50,7 +50,7 @@ def compared(
         version = LoadedVariant(digest="0" * 64, folder="nowhere", host=None, full_rows=8)
         variant = ServedVariant("light", version, host, Queue(host, joining, settings, Tally()))
         shadow = Shadow(variant, "token_classification", settings)
-        shadow.census = Census(watch())
+        shadow.counter = RolloutCounter(watch())
         for x, marked in zip(inputs, expected, strict=True):
             y = np.stack([np.array(marked) == 0, np.array(marked) == 1], axis=-1).astype(np.float32)
             arrays = {"x": np.array(x, np.int64)}
@@ -58,7 +58,7 @@ def compared(
         await asyncio.sleep(60)
         shadow.close()
         await variant.retire()
-        return shadow.census.copies
+        return shadow.counter.copies
 
     return run(scenario())
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from serve.counting.census import Watch
 from serve.counting.journal import Journal
+from serve.counting.rollout_counter import Watch
 
 ROOT = Path(__file__).parents[3]
 WATCH = Watch(rollout="r1", baseline="fp32", candidate="int8", limit_ms=None, feedback=False)
@@ -36,22 +36,22 @@ def killed_after(folder: Path, counts: int) -> int:
 
 
 def main(folder: str) -> None:
-    """Requests come in threes: one is answered, one fails, one hangs; every hundredth count a sheet is whole,
-    and acknowledged half a sheet later."""
+    """Requests come in threes: one is answered, one fails, one hangs; every hundredth count a delta is whole,
+    and acknowledged half a delta later."""
     journal = Journal(Path(folder), "one")
-    census = journal.census("digits", WATCH)
+    counter = journal.counter("digits", WATCH)
     number = 0
     with journal.mark("digits/int8"):
         while True:
             number += 1
             choice = (2, True, "int8" if number % 2 else "fp32")
-            admitted = census.admit(choice, number % 7)
+            admitted = counter.admit(choice, number % 7)
             if number % 3:
-                census.end(admitted, failed=number % 3 == 1, ms=1.0, request_id="")
+                counter.end(admitted, failed=number % 3 == 1, ms=1.0, request_id="")
             if number % 100 == 0:
-                census.sheet(2, {})
+                counter.delta(2, {})
             if number % 100 == 50:
-                census.acknowledge(number // 100)
+                counter.acknowledge(number // 100)
             # The byte reaches the reader even if the process is killed right after.
             os.write(1, b".")
 

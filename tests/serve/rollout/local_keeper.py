@@ -10,8 +10,9 @@ import pytest
 
 from serve.base.routing import Routes
 from serve.control.commands import Commands
-from serve.counting.census import Census, Disagreement
-from serve.rollout.api_records import ActWanted, RolloutView, RolloutWanted, TrailLine
+from serve.counting.count_delta import Disagreement
+from serve.counting.rollout_counter import RolloutCounter
+from serve.rollout.api_records import ActRequest, RolloutRequest, RolloutView, TrailLine
 from serve.rollout.controller import Controller
 from serve.rollout.evidence.evidence import Comparison
 from serve.rollout.outbox import Outbox
@@ -82,11 +83,11 @@ class LocalKeeper(KeptModel):
 
     def start(self, policy: Policy = POLICY, candidate: str = "int8") -> RolloutView:
         """Start a rollout."""
-        return self.commands.start("digits", RolloutWanted(candidate=candidate, policy=policy), "ann")
+        return self.commands.start("digits", RolloutRequest(candidate=candidate, policy=policy), "ann")
 
     def promote(self) -> RolloutView:
         """Promote by hand."""
-        return self.commands.act(self.rollout.rollout, "promote", ActWanted(), "ann")
+        return self.commands.act(self.rollout.rollout, "promote", ActRequest(), "ann")
 
     def tick(self, seconds: float = 1.0) -> None:
         """Let the keeper judge, this much later."""
@@ -114,7 +115,7 @@ class Gateway:
     """Counts requests as a gateway does, and splits them exactly as its routes say."""
 
     name: str = "one"
-    census: Census | None = None
+    counter: RolloutCounter | None = None
     # All counts since the gateway began: requests by step and variant, and pairs.
     counted: Counter[tuple[int, str]] = field(default_factory=Counter)
     pairs: int = 0
@@ -128,11 +129,11 @@ class Gateway:
         watch = keeping.state.watch
         self._routes, self._step = keeping.routes, keeping.rollout.step if watch else 0
         if watch is None:
-            self.census = None
-        elif self.census is None or self.census.watch.rollout != watch.rollout:
-            self.census = Census(watch)
+            self.counter = None
+        elif self.counter is None or self.counter.watch.rollout != watch.rollout:
+            self.counter = RolloutCounter(watch)
         else:
-            self.census.watch = watch
+            self.counter.watch = watch
 
     def serve(
         self,
@@ -145,10 +146,10 @@ class Gateway:
     ) -> None:
         """Answer `requests`. `errors` of the baseline's and the candidate's fail, `slow` of the candidate's
         are slow, and `differ` of the copies differ."""
-        routes, census = self._routes, self.census
+        routes, counter = self._routes, self.counter
         assert routes is not None
-        assert census is not None
-        candidate = census.watch.candidate
+        assert counter is not None
+        candidate = counter.watch.candidate
         share = routes.share(candidate)
         for variant, count, failed in (
             ("fp32", requests - round(requests * share), errors[0]),
@@ -158,7 +159,7 @@ class Gateway:
             for number in range(count):
                 late = variant == candidate and number < slow
                 told = f"{request_id}-{variant}-{number}" if request_id else ""
-                census.count(choice, failed=number < failed, ms=99.0 if late else 9.0, request_id=told)
+                counter.count(choice, failed=number < failed, ms=99.0 if late else 9.0, request_id=told)
             self.counted[self._step, variant] += count
             rows, cpu_ms = self._ran.get(variant, (0, 0.0))
             # The cost alternates between a little more and a little less, as on a real machine.
@@ -166,18 +167,18 @@ class Gateway:
             self._ran[variant] = rows + count, cpu_ms + each_ms * count
         if candidate in routes.shadows:
             pairs = Comparison(pairs=requests, disagreements=differ)
-            census.copies.pairs += pairs
+            counter.copies.pairs += pairs
             self.pairs += requests
-            census.disagreements.extend(shown(number) for number in range(min(differ, 2)))
+            counter.disagreements.extend(shown(number) for number in range(min(differ, 2)))
 
     def report(self, keeping: LocalKeeper) -> None:
         """Report what was counted, and take what is in force."""
-        if self.census is not None and self._routes is not None:
-            sheet = self.census.sheet(self._routes.revision, dict(self._ran))
-            if sheet is not None:
-                keeping.controller.take("digits", self.name, sheet)
+        if self.counter is not None and self._routes is not None:
+            delta = self.counter.delta(self._routes.revision, dict(self._ran))
+            if delta is not None:
+                keeping.controller.take("digits", self.name, delta)
             if (number := keeping.controller.written(self.name).get("digits")) is not None:
-                self.census.acknowledge(number)
+                self.counter.acknowledge(number)
         self.hear(keeping)
 
 

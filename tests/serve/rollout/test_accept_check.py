@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from serve.base.errors import RefusedAction
-from serve.rollout.api_records import ActWanted, RolloutView, RoutesWanted
+from serve.rollout.api_records import ActRequest, RolloutView, RoutesRequest
 from serve.rollout.state.policy import Policy
 from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.local_keeper import POLICY, VERSIONS, LocalKeeper
@@ -23,7 +23,7 @@ def won(keeping: LocalKeeper, policy: Policy = POLICY, candidate: str = "int8") 
 
 def accept(keeping: LocalKeeper, **wanted: Any) -> RolloutView:
     """Accept the candidate as bob."""
-    return keeping.commands.act(keeping.rollout.rollout, "accept", ActWanted(**wanted), "bob")
+    return keeping.commands.act(keeping.rollout.rollout, "accept", ActRequest(**wanted), "bob")
 
 
 def test_who_won_is_the_baseline_once_somebody_says_so(keeping: LocalKeeper) -> None:
@@ -72,7 +72,7 @@ def test_a_rollout_after_it_leaves_the_baseline_as_it_is(keeping: LocalKeeper) -
     """A later rollout keeps the accepted baseline when it is aborted."""
     accept(won(keeping))
     keeping.start(candidate="slim")
-    keeping.commands.act(keeping.rollout.rollout, "abort", ActWanted(), "bob")
+    keeping.commands.act(keeping.rollout.rollout, "abort", ActRequest(), "bob")
     assert (keeping.routes.baseline, keeping.routes.share("int8")) == ("int8", 1.0)
 
 
@@ -116,7 +116,7 @@ def test_what_a_person_gives_to_another_version_stays(keeping: LocalKeeper) -> N
     won(keeping)
     newer = VERSIONS | {"int8": "d" * 64}
     keeping.controller.settle("digits", "fp32", newer, None)
-    keeping.commands.set_routes("digits", RoutesWanted(weights={"fp32": 0, "int8": 1}), "ann")
+    keeping.commands.set_routes("digits", RoutesRequest(weights={"fp32": 0, "int8": 1}), "ann")
     keeping.controller.settle("digits", "fp32", newer, None)
     assert keeping.routes.share("int8") == 1.0
 
@@ -131,7 +131,7 @@ def test_another_version_of_what_was_accepted_is_the_baseline(keeping: LocalKeep
 def test_a_winner_without_the_traffic_is_refused(keeping: LocalKeeper) -> None:
     """A candidate that has lost part of its traffic cannot be accepted."""
     won(keeping)
-    keeping.commands.set_routes("digits", RoutesWanted(weights={"fp32": 1, "int8": 3}), "ann")
+    keeping.commands.set_routes("digits", RoutesRequest(weights={"fp32": 1, "int8": 3}), "ann")
     with pytest.raises(RefusedAction, match=r"it gets 75 % of the traffic: other routes were set"):
         accept(keeping)
 

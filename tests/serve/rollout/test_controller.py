@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from serve.rollout.api_records import ActWanted, RolloutWanted
+from serve.rollout.api_records import ActRequest, RolloutRequest
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.model_state import ModelState
 from serve.rollout.replay import replay
@@ -143,7 +143,7 @@ def test_what_comes_late_counts_in_the_step_that_chose_it(keeping: LocalKeeper, 
 def test_a_person_pauses_and_nothing_moves(keeping: LocalKeeper, gateway: Gateway) -> None:
     """A paused rollout collects evidence and does not move."""
     view = keeping.start()
-    keeping.commands.act(view.rollout.rollout, "pause", ActWanted(), "bob")
+    keeping.commands.act(view.rollout.rollout, "pause", ActRequest(), "bob")
     turn(keeping, gateway)
     assert keeping.place == (Phase.PAUSED, 0)
     assert keeping.state.present.evidence.shadow.pairs == 2000
@@ -173,18 +173,18 @@ def test_whom_the_policy_names_is_told_of_each_change(keeping: LocalKeeper, gate
 
 
 def test_a_sheet_of_a_rollout_that_is_over_counts_nowhere(keeping: LocalKeeper, gateway: Gateway) -> None:
-    """A sheet of a finished rollout does not count in the next one."""
+    """A delta of a finished rollout does not count in the next one."""
     first = keeping.start()
     gateway.hear(keeping)
     gateway.serve(100)
-    keeping.commands.act(first.rollout.rollout, "abort", ActWanted(), "ann")
+    keeping.commands.act(first.rollout.rollout, "abort", ActRequest(), "ann")
     keeping.start()
-    census = gateway.census
-    assert census is not None
-    sheet = census.sheet(1, {})
-    assert sheet is not None
-    keeping.controller.take("digits", "one", sheet)
-    keeping.controller.take("nobody", "one", sheet)
+    counter = gateway.counter
+    assert counter is not None
+    delta = counter.delta(1, {})
+    assert delta is not None
+    keeping.controller.take("digits", "one", delta)
+    keeping.controller.take("nobody", "one", delta)
     keeping.tick()
     assert keeping.state.present.evidence.shadow.pairs == 0
     assert keeping.controller.written("one") == {}
@@ -202,7 +202,7 @@ def test_what_is_wrong_with_one_model_stops_no_other(
 
     keeping.controller.settle("another", "fp32", VERSIONS, None)
     keeping.controller.states = dict(sorted(keeping.controller.states.items()))
-    keeping.commands.start("another", RolloutWanted(candidate="int8", policy=POLICY), "ann")
+    keeping.commands.start("another", RolloutRequest(candidate="int8", policy=POLICY), "ann")
     keeping.start()
     monkeypatch.setattr(ModelState, "notable", fail_for_another)
     turn(keeping, gateway)
@@ -220,10 +220,10 @@ def test_labels_of_the_shadow_convict_one_bad_class(keeping: LocalKeeper, gatewa
         classes = {each: number % 10 for number, each in enumerate(ids)}
         wrong = set(ids[::10][:3])
         gateway.serve(100)
-        assert gateway.census is not None
+        assert gateway.counter is not None
         tops = {each: (right, 9 - right if each in wrong else right) for each, right in classes.items()}
-        gateway.census.copies.matched |= tops
-        gateway.census.copies.classes = 10
+        gateway.counter.copies.matched |= tops
+        gateway.counter.copies.classes = 10
         gateway.report(keeping)
         keeping.tick()
         gateway.report(keeping)

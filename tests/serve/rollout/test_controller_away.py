@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from serve.base.errors import StaleRevision, StoreFailed
 from serve.control.memory_operations import MemoryOperations
-from serve.rollout.api_records import ActWanted
+from serve.rollout.api_records import ActRequest
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
@@ -33,7 +33,7 @@ WIDE = POLICY.model_copy(
 
 def abort(keeping: LocalKeeper) -> None:
     """Abort as a person does, without reading the store."""
-    view = MemoryOperations(keeping.controller).act(keeping.rollout.rollout, "abort", ActWanted(), "bob")
+    view = MemoryOperations(keeping.controller).act(keeping.rollout.rollout, "abort", ActRequest(), "bob")
     assert view is not None
     assert view.rollout.phase is Phase.ROLLED_BACK
 
@@ -92,7 +92,7 @@ def test_harm_rolls_back_while_the_store_is_away(keeping: LocalKeeper) -> None:
     keeping.start(WIDE)
     with away(keeping):
         for number in range(20):
-            # A gateway has one sheet on its way at a time, so each round uses another gateway.
+            # A gateway has one delta on its way at a time, so each round uses another gateway.
             gateway = Gateway(f"gateway{number}")
             gateway.report(keeping)
             gateway.serve(4000, errors=(0, 900))
@@ -124,7 +124,7 @@ def test_nothing_is_promoted_while_the_store_is_away(keeping: LocalKeeper, gatew
 
 
 def test_what_is_not_written_is_not_acknowledged(keeping: LocalKeeper, gateway: Gateway) -> None:
-    """A sheet is acknowledged only after it is written."""
+    """A delta is acknowledged only after it is written."""
     keeping.start(SKIP)
     gateway.report(keeping)
     gateway.serve(500)
@@ -217,7 +217,7 @@ def test_an_abort_that_comes_during_another_write_is_put_on_top(
     """An abort during another write is written after it, and the baseline keeps the traffic."""
     keeping.start(SKIP)
     abort_during_the_next_write(keeping, monkeypatch)
-    keeping.commands.act(keeping.rollout.rollout, act, ActWanted(), "ann")
+    keeping.commands.act(keeping.rollout.rollout, act, ActRequest(), "ann")
     assert keeping.routes.share("int8") == 0
     keeping.tick()
     assert actions(keeping) == [Action.START, Action(act), Action.ABORT]
@@ -284,7 +284,7 @@ def test_an_abort_of_what_another_keeper_has_ended_is_dropped(
         abort(keeping)
         keeping.clock.now_s += LEASE_S
         other = LocalKeeper(file, keeping.clock, elsewhere=True)
-        other.commands.act(other.rollout.rollout, "abort", ActWanted(), "eve")
+        other.commands.act(other.rollout.rollout, "abort", ActRequest(), "eve")
     keeping.tick(0)
     assert (keeping.rollout.by, keeping.state.ahead) == ("eve", None)
     assert "digits: dropped abort by bob" in caplog.text

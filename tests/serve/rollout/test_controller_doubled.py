@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from serve.base.errors import LostLease, StoreFailed
-from serve.rollout.api_records import ActWanted, RoutesWanted
+from serve.rollout.api_records import ActRequest, RoutesRequest
 from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S
@@ -23,7 +23,7 @@ def test_two_keepers_by_accident_are_one_that_acts(keeping: LocalKeeper, gateway
     other.tick()
     assert (other.place, other.routes) == ((Phase.STEP, 2), keeping.routes)
     with pytest.raises(LostLease, match="stop one of the two keepers"):
-        other.commands.act(view.rollout.rollout, "abort", ActWanted(), "bob")
+        other.commands.act(view.rollout.rollout, "abort", ActRequest(), "bob")
     assert keeping.place == other.place == (Phase.STEP, 2)
     other.kill()
 
@@ -53,7 +53,7 @@ def test_the_other_keeper_takes_over_with_all_that_was_counted(
 
 def test_what_was_mended_without_the_lease_is_written_with_it(keeping: LocalKeeper, file: str) -> None:
     """Routes that a keeper adapted without the lease are written once it has the lease."""
-    keeping.commands.set_routes("digits", RoutesWanted(weights={"fp32": 1, "slim": 3}), "ann")
+    keeping.commands.set_routes("digits", RoutesRequest(weights={"fp32": 1, "slim": 3}), "ann")
     other = LocalKeeper(file, keeping.clock, versions={"fp32": VERSIONS["fp32"]})
     assert other.routes.share("fp32") == 1
     keeping.kill()
@@ -124,14 +124,14 @@ def test_a_write_that_fails_loses_nothing_that_came(
 def test_news_of_another_keeper_loses_nothing_that_came(
     keeping: LocalKeeper, gateway: Gateway, file: str
 ) -> None:
-    """A follower drops its sheets after another keeper's entry and gets them again from the gateways."""
+    """A follower drops its deltas after another keeper's entry and gets them again from the gateways."""
     other = LocalKeeper(file, keeping.clock)
     keeping.start(SKIP)
     other.tick(0)
     gateway.report(other)
     gateway.serve(1500)
     gateway.report(other)
-    keeping.commands.act(keeping.rollout.rollout, "pause", ActWanted(), "ann")
+    keeping.commands.act(keeping.rollout.rollout, "pause", ActRequest(), "ann")
     other.tick(0)
     keeping.kill()
     keeping.clock.now_s += LEASE_S

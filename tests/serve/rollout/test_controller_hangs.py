@@ -24,15 +24,15 @@ def serve(keeping: LocalKeeper, gateway: Gateway, *, hangs: int, sticky: bool) -
     """Let a second pass with a request of each user; each `hangs`-th of the candidate's has no answer before
     its client leaves."""
     gateway.hear(keeping)
-    census, routes = gateway.census, keeping.routes
-    assert census is not None
+    counter, routes = gateway.counter, keeping.routes
+    assert counter is not None
     candidates = round(USERS * routes.share("int8"))
     for user in range(USERS):
         variant = "int8" if user < candidates else "fp32"
         choice = (routes.revision, sticky, variant)
         late = variant == "int8" and user % hangs == 0
         bucket = user if sticky else None
-        census.count(choice, failed=False, ms=math.inf if late else 9.0, request_id="", bucket=bucket)
+        counter.count(choice, failed=False, ms=math.inf if late else 9.0, request_id="", bucket=bucket)
     gateway.report(keeping)
     keeping.tick()
     gateway.report(keeping)

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from serve.base.errors import StaleRevision
-from serve.rollout.api_records import ActWanted
+from serve.rollout.api_records import ActRequest
 from serve.rollout.replay import replay
 from serve.rollout.state.feedback import Outcome, Outcomes
 from serve.rollout.state.policy import AccuracyGuard, ShadowPolicy
 from serve.rollout.state.rollout import Phase
-from serve.rollout.store.answered_requests import Answered
+from serve.rollout.store.answered_requests import AnsweredRequests
 from serve.rollout.store.store import Store
 from tests.serve.rollout.local_keeper import POLICY, Clock, Gateway, LocalKeeper
 
@@ -48,7 +48,7 @@ def die_at_writes(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
 
         return doomed
 
-    for owner, name in ((Store, "append"), (Store, "keep"), (Store, "learn"), (Answered, "note")):
+    for owner, name in ((Store, "append"), (Store, "keep"), (Store, "learn"), (AnsweredRequests, "note")):
         monkeypatch.setattr(owner, name, doom(getattr(owner, name)))
 
 
@@ -83,7 +83,7 @@ def look(lives: Lives, gateway: Gateway) -> None:
 def promote(lives: Lives) -> None:
     """Promote; after a kill, check whether it was done before trying again."""
     rollout, number = lives.keeping.rollout.rollout, lives.keeping.state.changed
-    wanted = ActWanted(number=number)
+    wanted = ActRequest(number=number)
     lives.live(
         lambda keeping: keeping.commands.act(rollout, "promote", wanted, "ann"),
         lambda keeping: keeping.state.changed > number,
@@ -161,10 +161,10 @@ def test_gateways_keep_their_routes_while_there_is_no_keeper(keeping: LocalKeepe
 def test_an_action_on_old_news_is_refused_after_a_restart_as_well(keeping: LocalKeeper) -> None:
     """An action on an outdated entry is refused after a restart, too."""
     view = keeping.start(SKIP)
-    keeping.commands.act(view.rollout.rollout, "pause", ActWanted(), "bob")
+    keeping.commands.act(view.rollout.rollout, "pause", ActRequest(), "bob")
     another = keeping.killed()
     with pytest.raises(StaleRevision, match="it is PAUSED at step 1"):
-        another.commands.act(view.rollout.rollout, "promote", ActWanted(number=view.number), "ann")
+        another.commands.act(view.rollout.rollout, "promote", ActRequest(number=view.number), "ann")
     another.kill()
 
 

@@ -5,7 +5,7 @@ from copy import deepcopy
 import pytest
 
 from serve.counting.tally import EDGES_MS, Tally, VariantLoad
-from serve.rollout.api_records import ActWanted
+from serve.rollout.api_records import ActRequest
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import Guards, LatencyGuard, ShadowPolicy
 from serve.rollout.trail.trail import Action
@@ -113,6 +113,6 @@ def test_the_next_rollout_begins_without_limits(keeping: LocalKeeper) -> None:
     """A new rollout starts without limits."""
     first = keeping.start(SKIP)
     Baseline(keeping).serve(15, 10.0)
-    keeping.commands.act(first.rollout.rollout, "abort", ActWanted(), "ann")
+    keeping.commands.act(first.rollout.rollout, "abort", ActRequest(), "ann")
     keeping.start(SKIP)
     assert announced(keeping) == (None, None, None)

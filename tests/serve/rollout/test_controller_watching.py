@@ -3,7 +3,7 @@
 import pytest
 
 from serve.base.errors import RefusedAction
-from serve.rollout.api_records import ActWanted, RoutesWanted
+from serve.rollout.api_records import ActRequest, RoutesRequest
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
@@ -108,13 +108,13 @@ def test_time_in_which_nobody_judged_is_no_watch(watched: LocalKeeper) -> None:
 
 def test_who_aborts_the_watch_gets_the_former_baseline(watched: LocalKeeper) -> None:
     """An abort during the watch gives all traffic to the former baseline."""
-    watched.commands.act(watched.rollout.rollout, "abort", ActWanted(), "bob")
+    watched.commands.act(watched.rollout.rollout, "abort", ActRequest(), "bob")
     assert (watched.place, watched.routes.share("fp32")) == ((Phase.ROLLED_BACK, 3), 1.0)
 
 
 def test_nobody_waits_for_the_watch_to_set_routes(watched: LocalKeeper) -> None:
     """Setting routes ends the watch, and the trail says who did it and why."""
-    watched.commands.set_routes("digits", RoutesWanted(weights={"fp32": 1, "int8": 1}), "bob")
+    watched.commands.set_routes("digits", RoutesRequest(weights={"fp32": 1, "int8": 1}), "bob")
     assert (watched.rollout.phase, watched.rollout.by) == (Phase.DONE, "bob")
     assert watched.rollout.reason == "the watch ended because routes were set"
     assert watched.routes.share("int8") == 0.5

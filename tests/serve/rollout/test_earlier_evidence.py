@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from serve.base.errors import RefusedAction
-from serve.counting.key_counts import Keys
-from serve.rollout.api_records import ActWanted, RolloutWanted
+from serve.counting.key_counts import KeyCounts
+from serve.rollout.api_records import ActRequest, RolloutRequest
 from serve.rollout.earlier_evidence import EarlierRollout, carry_over
 from serve.rollout.evidence.evidence import Carried, Evidence
 from serve.rollout.evidence.matched_pairs import MatchedPairs
@@ -31,14 +31,14 @@ STILL = POLICY.model_copy(
 
 def again(keeping: LocalKeeper, policy: Policy = STILL, *, fresh: bool = False, trial: bool = False) -> None:
     """Start the rollout once more."""
-    wanted = RolloutWanted(candidate="int8", policy=policy, fresh=fresh, trial=trial)
+    wanted = RolloutRequest(candidate="int8", policy=policy, fresh=fresh, trial=trial)
     keeping.commands.start("digits", wanted, "ann")
 
 
 def abort(keeping: LocalKeeper) -> str:
     """Abort the rollout and return its name."""
     name = keeping.rollout.rollout
-    keeping.commands.act(name, "abort", ActWanted(), "ann")
+    keeping.commands.act(name, "abort", ActRequest(), "ann")
     return name
 
 
@@ -195,7 +195,7 @@ def test_it_survives_a_killed_keeper_and_computes_again(aborted: LocalKeeper, ga
 
 def test_what_keys_did_before_goes_on_with_the_next_one(aborted: LocalKeeper) -> None:
     """Earlier counts by key are carried over."""
-    before, past = Keys(buckets={1: 9}), Keys(buckets={2: 5}, over_limit={2: 1})
+    before, past = KeyCounts(buckets={1: 9}), KeyCounts(buckets={2: 5}, over_limit={2: 1})
     evidence = aborted.state.present.evidence.model_copy(update={"before": before, "past": past})
     again(aborted)
     carried = carry_over(EarlierRollout(rollout=aborted.rollout, evidence=evidence), aborted.rollout)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from serve.counting.key_counts import Keys
+from serve.counting.key_counts import KeyCounts
 from serve.rollout.evidence.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.judging.counts import counts_of
 from serve.rollout.judging.guards import harm, safety
@@ -14,9 +14,9 @@ from tests.serve.rollout.keys_table import POLICY, POPULATIONS, KeyedRuns, Whole
 CUSTOMERS = replace(POPULATIONS[2], worse=twice, past_s=60.0)
 
 
-def keys_of(requests: Whole, errors: Whole) -> Keys:
+def keys_of(requests: Whole, errors: Whole) -> KeyCounts:
     """Return the counts by bucket."""
-    return Keys(
+    return KeyCounts(
         **{
             name: {int(bucket): int(numbers[bucket]) for bucket in np.flatnonzero(numbers)}
             for name, numbers in (("buckets", requests), ("errors", errors))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from serve.base.routing import Routes
-from serve.rollout.api_records import RoutesWanted
+from serve.rollout.api_records import RoutesRequest
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.model_state import ModelState
 from serve.rollout.reconcile import reconcile
@@ -33,7 +33,7 @@ def settle(
 
 def set_weights(keeping: LocalKeeper, **weights: float) -> None:
     """Set the weights as a person does."""
-    keeping.commands.set_routes("digits", RoutesWanted(weights=weights), "ann")
+    keeping.commands.set_routes("digits", RoutesRequest(weights=weights), "ann")
 
 
 def test_a_model_starts_with_its_baseline(keeping: LocalKeeper) -> None:
@@ -101,7 +101,7 @@ def test_a_variant_that_comes_back_gets_no_traffic(keeping: LocalKeeper) -> None
 
 def test_the_shadow_of_a_variant_that_was_unloaded_ends(keeping: LocalKeeper) -> None:
     """The shadow of an unloaded variant ends, and other shadows and the sticky key stay."""
-    wanted = RoutesWanted(shadows={"int8": 0.5, "slim": 1.0}, sticky="x-user-id")
+    wanted = RoutesRequest(shadows={"int8": 0.5, "slim": 1.0}, sticky="x-user-id")
     keeping.commands.set_routes("digits", wanted, "ann")
     settle(keeping, without("slim"))
     assert (keeping.routes.shadows, keeping.routes.sticky) == ({"int8": 0.5}, "x-user-id")

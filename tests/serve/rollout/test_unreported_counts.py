@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from serve.counting.census import Count, Sheet
-from serve.counting.journal import Journal, stand
+from serve.counting.count_delta import Count, CountDelta
+from serve.counting.journal import Journal, lock_folder
 from serve.counting.ledger import Account, Line
 from serve.rollout.unreported_counts import UnreportedCounts, recover
 from tests.serve.rollout.journal_process import WATCH, killed_after
@@ -18,21 +18,21 @@ STICKY = (2, True, "int8")
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """The folder of the gateways of a running server."""
-    standing = stand(tmp_path / "cw-1")
+    lock = lock_folder(tmp_path / "cw-1")
     yield tmp_path / "cw-1"
-    os.close(standing)
+    os.close(lock)
 
 
-def told(unreported: UnreportedCounts) -> list[Sheet]:
-    """Return the sheets of the unreported, refusing none."""
-    sheets: list[Sheet] = []
+def told(unreported: UnreportedCounts) -> list[CountDelta]:
+    """Return the deltas of the unreported, refusing none."""
+    deltas: list[CountDelta] = []
 
-    def take(model: str, gateway: str, sheet: Sheet) -> bool:
-        sheets.append(sheet)
+    def take(model: str, gateway: str, delta: CountDelta) -> bool:
+        deltas.append(delta)
         return True
 
     unreported.deliver(take)
-    return sheets
+    return deltas
 
 
 def left(folder: Path) -> list[str]:
@@ -40,14 +40,14 @@ def left(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def account(*sheets: list[Line]) -> Account:
-    """Return the account of a gateway with sheet 7 and those after it."""
+def account(*deltas: list[Line]) -> Account:
+    """Return the account of a gateway with delta 7 and those after it."""
     return Account(
         model="digits",
         rollout="r1",
         baseline="fp32",
         candidate="int8",
-        sheets=dict(enumerate(sheets, 7)),
+        deltas=dict(enumerate(deltas, 7)),
     )
 
 
@@ -55,10 +55,10 @@ def line(variant: str, numbers: tuple[int, int, int], in_flight: int = 0) -> Lin
     return Line(choice=(2, False, variant), bucket=None, numbers=numbers, in_flight=in_flight)
 
 
-def test_sheets_have_the_numbers_that_their_gateway_gave_them() -> None:
-    """Recovered sheets have their gateway's numbers: the one that was sent, and the current one."""
-    sheets = list(recover(account([line("fp32", (5, 1, 2))], [line("int8", (3, 0, 0))]), ()))
-    assert [(sheet.number, sheet.rollout, sheet.counts) for sheet in sheets] == [
+def test_deltas_have_the_numbers_that_their_gateway_gave_them() -> None:
+    """Recovered deltas have their gateway's numbers: the one that was sent, and the current one."""
+    deltas = list(recover(account([line("fp32", (5, 1, 2))], [line("int8", (3, 0, 0))]), ()))
+    assert [(delta.number, delta.rollout, delta.counts) for delta in deltas] == [
         (7, "r1", {(2, False, "fp32"): Count(requests=5, errors=1, over_limit=2)}),
         (8, "r1", {(2, False, "int8"): Count(requests=3)}),
     ]
@@ -70,9 +70,9 @@ def test_keys_stand_in_what_they_are_a_part_of() -> None:
         Line(choice=STICKY, bucket=9, numbers=(2, 1, 0), in_flight=1),
         Line(choice=STICKY, bucket=None, numbers=(5, 1, 0), in_flight=1),
     ]
-    [sheet] = recover(account(lines), {"digits/int8"})
+    [delta] = recover(account(lines), {"digits/int8"})
     part = Count(requests=2, errors=2)
-    assert sheet.counts == {STICKY: Count(requests=5, errors=2, keys={9: part})}
+    assert delta.counts == {STICKY: Count(requests=5, errors=2, keys={9: part})}
 
 
 @pytest.mark.parametrize(
@@ -91,29 +91,29 @@ def test_what_was_in_flight_failed_where_its_variant_ran(
 ) -> None:
     """Requests in flight of a running variant count as errors, and those of an idle one do not."""
     lines = [line("fp32", (10, 0, 0), 4), line("int8", (10, 0, 0), 3)]
-    [sheet] = recover(account(lines), running)
-    found = tuple(sheet.counts[2, False, variant].errors for variant in ("fp32", "int8"))
-    assert (found, sheet.died) == (errors, died)
+    [delta] = recover(account(lines), running)
+    found = tuple(delta.counts[2, False, variant].errors for variant in ("fp32", "int8"))
+    assert (found, delta.died) == (errors, died)
 
 
 def test_a_death_without_a_request_is_told() -> None:
     """A gateway that died without requests is reported with its running variant."""
-    [sheet] = recover(account([], []), {"digits/int8"})
-    assert (sheet.number, sheet.counts, sheet.died) == (8, {}, ("int8",))
+    [delta] = recover(account([], []), {"digits/int8"})
+    assert (delta.number, delta.counts, delta.died) == (8, {}, ("int8",))
 
 
 def test_who_owes_nothing_tells_nothing() -> None:
-    """A journal without counts and runs gives no sheet."""
+    """A journal without counts and runs gives no delta."""
     assert list(recover(account([line("int8", (0, 0, 0))]), ())) == []
 
 
 def test_they_are_told_until_they_are_written_down(folder: Path) -> None:
-    """Recovered sheets are repeated until they are written; then the journal is deleted."""
+    """Recovered deltas are repeated until they are written; then the journal is deleted."""
     killed_after(folder, 20)
-    rounds: list[list[tuple[str, str, Sheet]]] = []
+    rounds: list[list[tuple[str, str, CountDelta]]] = []
 
-    def take(model: str, gateway: str, sheet: Sheet) -> bool:
-        rounds[-1].append((model, gateway, sheet))
+    def take(model: str, gateway: str, delta: CountDelta) -> bool:
+        rounds[-1].append((model, gateway, delta))
         return len(rounds) < 3
 
     unreported = UnreportedCounts(folder.parent)
@@ -126,7 +126,7 @@ def test_they_are_told_until_they_are_written_down(folder: Path) -> None:
 
 
 def test_another_keeper_tells_the_same(folder: Path) -> None:
-    """Two keepers recover the same sheets from a journal."""
+    """Two keepers recover the same deltas from a journal."""
     killed_after(folder, 150)
     assert told(UnreportedCounts(folder.parent)) == told(UnreportedCounts(folder.parent)) != []
 
@@ -134,10 +134,10 @@ def test_another_keeper_tells_the_same(folder: Path) -> None:
 def test_a_server_that_stopped_or_was_killed_is_no_candidates_fault(tmp_path: Path) -> None:
     """A candidate is not blamed if its whole server stopped; the next server uses the counts and deletes the
     journal."""
-    standing = stand(tmp_path / "cw-1")
+    lock = lock_folder(tmp_path / "cw-1")
     killed_after(tmp_path / "cw-1", 20)
     [*_, blamed] = told(UnreportedCounts(tmp_path))
-    os.close(standing)
+    os.close(lock)
     unreported = UnreportedCounts(tmp_path)
     [*_, last] = told(unreported)
     assert (blamed.died, last.died) == (("int8",), ())
@@ -151,7 +151,7 @@ def test_a_server_that_stopped_or_was_killed_is_no_candidates_fault(tmp_path: Pa
 def test_of_the_living_nothing_is_told(folder: Path) -> None:
     """The journals of running gateways are not read."""
     journal = Journal(folder, "one")
-    journal.census("digits", WATCH).admit((2, False, "int8"), None)
+    journal.counter("digits", WATCH).admit((2, False, "int8"), None)
     assert told(UnreportedCounts(folder.parent)) == []
 
 

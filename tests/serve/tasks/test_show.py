@@ -32,6 +32,14 @@ def test_a_variant_whose_rows_run_alone_says_so_below(tmp_path: Path, make_bundl
     assert rows[4].startswith("!  int8: ")
 
 
+def test_random_rows_are_named_below(tmp_path: Path, make_bundle: MakeBundle) -> None:
+    """A model that was exported with random rows is unproven, and a note says why."""
+    make_bundle(tmp_path, "base", random_rows=True)
+    rows = table(describe(read_model(tmp_path / "linear"))).splitlines()
+    assert rows[2].split()[-1] == "unproven"
+    assert rows[3].startswith("!  linear: the rows were random")
+
+
 def test_the_node_at_which_rows_see_each_other_is_named(tmp_path: Path, make_bundle: MakeBundle) -> None:
     """The note has the first node that mixes rows."""
     make_bundle(tmp_path, "base")

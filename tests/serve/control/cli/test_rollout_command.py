@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from serve.base.errors import Unwritten
-from serve.rollout.api_records import ActWanted, RolloutView, RolloutWanted
+from serve.rollout.api_records import ActRequest, RolloutRequest, RolloutView
 from serve.rollout.state.policy import Policy, ShadowPolicy
 from tests.serve.control.cli.conftest import Type
 from tests.serve.endpoint import Endpoint
@@ -27,7 +27,7 @@ def test_start_sends_the_policy_that_was_written(type: Type, idle: LocalControl,
     policy = tmp_path / "policy.yaml"
     policy.write_text("{cheaper_by: null, shadow: {slices: null}}")
     code, shown = type("rollout", "start", "linear", "--to", "light", "--policy", str(policy))
-    wanted = RolloutWanted(
+    wanted = RolloutRequest(
         candidate="light", policy=Policy(cheaper_by=None, shadow=ShadowPolicy(slices=None))
     )
     assert (code, idle.told) == (0, [("start", "linear", wanted, "local")])
@@ -109,7 +109,7 @@ def test_an_act_says_on_what_it_was_decided(type: Type, endpoint: Endpoint, act:
     """`resume` and `promote` send the number of the entry that was read; `pause` and `abort` send none."""
     number = endpoint.control.keeper.command("view", RUNS).number if act in ("resume", "promote") else None
     code, shown = type("rollout", act, "linear")
-    assert (code, endpoint.control.told) == (0, [("act", RUNS, act, ActWanted(number=number), "local")])
+    assert (code, endpoint.control.told) == (0, [("act", RUNS, act, ActRequest(number=number), "local")])
     assert shown.startswith(f"{RUNS}: ")
 
 
@@ -143,7 +143,7 @@ def test_what_is_done_is_accepted(type: Type, endpoint: Endpoint) -> None:
     assert offered in type("rollout", "status", "linear")[1]
     number = endpoint.control.keeper.command("view", RUNS).number
     code, _ = type("rollout", "accept", "linear", "--reason", "a quiet week")
-    wanted = ActWanted(number=number, reason="a quiet week")
+    wanted = ActRequest(number=number, reason="a quiet week")
     assert (code, endpoint.control.told) == (0, [("act", RUNS, "accept", wanted, "local")])
     assert "it is the baseline now\n" in type("rollout", "status", "linear")[1]
 

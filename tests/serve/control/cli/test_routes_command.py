@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from serve.base.routing import Routes
-from serve.rollout.api_records import RoutesWanted
+from serve.rollout.api_records import RoutesRequest
 from tests.serve.control.cli.conftest import Type
 from tests.serve.endpoint import Endpoint
 from tests.serve.local_control import LocalControl
@@ -71,14 +71,14 @@ def test_routes_as_json_are_what_the_server_says(type: Type) -> None:
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (["--shadow", "light=0.5"], RoutesWanted(shadows={"light": 0.5})),
-        (["--shadow", ""], RoutesWanted(shadows={})),
-        (["--sticky", "x-user-id"], RoutesWanted(sticky="x-user-id")),
+        (["--shadow", "light=0.5"], RoutesRequest(shadows={"light": 0.5})),
+        (["--shadow", ""], RoutesRequest(shadows={})),
+        (["--sticky", "x-user-id"], RoutesRequest(sticky="x-user-id")),
     ],
     ids=["a shadow", "no shadow", "sticky"],
 )
 def test_what_is_not_given_stays_as_it_is(
-    type: Type, control: LocalControl, words: list[str], wanted: RoutesWanted
+    type: Type, control: LocalControl, words: list[str], wanted: RoutesRequest
 ) -> None:
     """Only the given settings are sent."""
     code, _ = type("routes", "linear", *words)
@@ -117,7 +117,7 @@ def test_weights_are_set_on_the_routes_that_were_read(type: Type, control: Local
     """All weights are sent with the revision that was read, so that no other change is overwritten."""
     revision = control.keeper.routes.revision
     type("routes", "linear", "--set", "light=0.5")
-    wanted = RoutesWanted(weights={"base": 1, "light": 0.5}, revision=revision)
+    wanted = RoutesRequest(weights={"base": 1, "light": 0.5}, revision=revision)
     assert control.told == [("set_routes", "linear", wanted, "local")]
 
 
@@ -125,7 +125,7 @@ def test_weights_are_set_again_where_the_gateway_had_old_ones(
     type: Type, control: LocalControl, endpoint: Endpoint
 ) -> None:
     """The command tries again if the gateway's revision was old."""
-    control.keeper.commands.set_routes("linear", RoutesWanted(), "bob")
+    control.keeper.commands.set_routes("linear", RoutesRequest(), "bob")
 
     def hear(operation: str) -> None:
         if operation == "set_routes":

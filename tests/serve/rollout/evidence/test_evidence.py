@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from serve.counting.key_counts import Keys
+from serve.counting.key_counts import KeyCounts
 from serve.rollout.evidence.evidence import (
     Carried,
     Clusters,
@@ -104,7 +104,11 @@ def test_comparisons_add_up() -> None:
 
 def test_the_past_of_keys_is_carried_and_counts_once() -> None:
     """The counts of keys before the rollout are carried and not doubled; those of two shadows are added."""
-    hour, first, second = Keys(buckets={1: 9}, errors={1: 2}), Keys(buckets={1: 5}), Keys(buckets={2: 7})
+    hour, first, second = (
+        KeyCounts(buckets={1: 9}, errors={1: 2}),
+        KeyCounts(buckets={1: 5}),
+        KeyCounts(buckets={2: 7}),
+    )
     carried = Carried(before=hour, past=first)
     known = Evidence(before=hour, past=second, carried=carried).known
     assert (known.before, known.past) == (hour, first + second)

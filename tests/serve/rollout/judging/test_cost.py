@@ -5,7 +5,7 @@ from itertools import cycle
 
 import pytest
 
-from serve.counting.key_counts import Keys
+from serve.counting.key_counts import KeyCounts
 from serve.rollout.evidence.evidence import Cost, Pair, Segment
 from serve.rollout.judging.cost import concentration, weigh_cost
 from serve.rollout.judging.guard_figure import Figure, safe_at
@@ -114,7 +114,7 @@ def of_users(ratio: float, seconds: int = 300) -> Cost:
 
 def keyed(users: int, sticky: bool = True) -> Segment:
     """Return a minute in which `users` of each variant had ten requests each."""
-    keys = Keys(buckets=dict.fromkeys(range(users), 10))
+    keys = KeyCounts(buckets=dict.fromkeys(range(users), 10))
     return Segment(
         step=1,
         split=0.5,
@@ -122,8 +122,8 @@ def keyed(users: int, sticky: bool = True) -> Segment:
         started_s=0,
         ended_s=60,
         requests=Pair(baseline=10 * users, candidate=10 * users),
-        baseline_keys=keys if sticky else Keys(),
-        candidate_keys=keys if sticky else Keys(),
+        baseline_keys=keys if sticky else KeyCounts(),
+        candidate_keys=keys if sticky else KeyCounts(),
     )
 
 
@@ -151,5 +151,5 @@ def test_requests_without_keys_thin_those_with_keys_out() -> None:
 
 def test_keys_that_are_not_known_could_be_one() -> None:
     """Without counts by bucket, the concentration is that of a single key."""
-    segment = keyed(20).model_copy(update={"baseline_keys": Keys(), "candidate_keys": Keys()})
+    segment = keyed(20).model_copy(update={"baseline_keys": KeyCounts(), "candidate_keys": KeyCounts()})
     assert concentration([segment]) == 2

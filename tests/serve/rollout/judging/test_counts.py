@@ -5,7 +5,7 @@ from functools import reduce
 import numpy as np
 import pytest
 
-from serve.counting.key_counts import Keys
+from serve.counting.key_counts import KeyCounts
 from serve.rollout.evidence.evidence import Carried, Events, Evidence, Pair, Segment
 from serve.rollout.judging.clusters import log_above
 from serve.rollout.judging.counts import counts_of
@@ -49,7 +49,7 @@ def test_a_user_who_tries_again_is_no_stall(sticky: bool, ended: list[int]) -> N
     assert stalls.ended.tolist() == ended
 
 
-def keyed(base: Keys, mine: Keys, step: int = 1, timed: bool = True) -> Segment:
+def keyed(base: KeyCounts, mine: KeyCounts, step: int = 1, timed: bool = True) -> Segment:
     """A second of requests that stuck to keys; `timed`: with a limit."""
     [requests, errors, over] = (
         [sum(getattr(keys, name).values()) for keys in (base, mine)]
@@ -70,9 +70,9 @@ def keyed(base: Keys, mine: Keys, step: int = 1, timed: bool = True) -> Segment:
     )
 
 
-def keys(buckets: range, bad: int) -> Keys:
+def keys(buckets: range, bad: int) -> KeyCounts:
     """Return 1,000 requests in each bucket, of which `bad` failed and `bad` were over the limit."""
-    return Keys(
+    return KeyCounts(
         buckets=dict.fromkeys(buckets, 1000),
         errors=dict.fromkeys(buckets, bad),
         over_limit=dict.fromkeys(buckets, bad),
@@ -90,7 +90,7 @@ def test_what_keys_did_before_the_rollout_is_known_of_errors_alone() -> None:
     """Errors of keys before the rollout explain those now; for slow requests nothing is known before."""
     now = keyed(keys(range(20), 20), keys(range(20, 40), 40))
     hour = [keys(range(20), 20) + keys(range(20, 40), 40)] * 20
-    evidence = Evidence(before=sum(hour, Keys()).without_limits).with_tick(now)
+    evidence = Evidence(before=sum(hour, KeyCounts()).without_limits).with_tick(now)
     assert odds_of(evidence, "errors") < np.log(5)
     assert odds_of(evidence, "over_limit") > np.log(1000)
 

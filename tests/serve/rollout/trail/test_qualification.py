@@ -55,10 +55,10 @@ def test_what_contradicts_itself_is_refused(change: dict[str, Any], fault: str) 
 
 def test_it_is_one_sentence() -> None:
     """The sentence has each stage's result and the reasons."""
-    assert found(FAILED).said() == (
+    assert found(FAILED).sentence() == (
         "int8 against fp32: NOT_QUALIFIED (capacity FAIL); capacity: 3/s of 4/s; too slow"
     )
-    assert found(PASSED).said() == "int8 against fp32: QUALIFIED (capacity PASS, shadow PASS)"
+    assert found(PASSED).sentence() == "int8 against fp32: QUALIFIED (capacity PASS, shadow PASS)"
 
 
 def test_a_qualified_candidate_may_start() -> None:

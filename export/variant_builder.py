@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from export.artifacts import Context, Exported, Made, Trained
-from export.cache import Shelf
+from export.cache import Cache
 from export.data.datasets import Data
 from export.errors import StepFailed
 from export.onnx.from_onnx import from_onnx
@@ -38,17 +38,17 @@ from export.steps.quantize import quantize
 from serve.base.errors import CounterweightError
 
 
-class Workshop:
+class VariantBuilder:
     """Takes models and graphs from the cache by the steps that produced them, or makes them."""
 
     def __init__(
-        self, recipe: Recipe, trained: Trained, data: Data, shelf: Shelf, announce: Callable[[str], object]
+        self, recipe: Recipe, trained: Trained, data: Data, cache: Cache, announce: Callable[[str], object]
     ) -> None:
         """`announce` receives what is being built, such as "slim: step 2, finetune"."""
         self._recipe = recipe
         self._trained = trained
         self._data = data
-        self._shelf = shelf
+        self._cache = cache
         self._announce = announce
 
     def make(self, variant: str) -> Exported:
@@ -66,10 +66,10 @@ class Workshop:
 
     def _graph(self, variant: str, steps: Steps) -> Exported:
         key = self._key("graph", steps)
-        exported = self._shelf.load_exported(key)
+        exported = self._cache.load_exported(key)
         if exported is None:
             exported = self._make_graph(variant, steps)
-            self._shelf.save_exported(key, exported)
+            self._cache.save_exported(key, exported)
         return exported
 
     def _make_graph(self, variant: str, steps: Steps) -> Exported:
@@ -97,13 +97,13 @@ class Workshop:
             return Made(module=self._build())
         context = self._context(variant, steps)
         key = self._key("torch", steps)
-        made = self._shelf.load_made(key, lambda surgery: replay(self._build(), surgery, context))
+        made = self._cache.load_made(key, lambda surgery: replay(self._build(), surgery, context))
         if made is None:
             before = self._model(variant, steps[:-1])
             with self._at(variant, steps):
                 seed_everything(self._recipe.seed)
                 made = _work_on_torch(before, steps[-1], context)
-            self._shelf.save_made(key, made)
+            self._cache.save_made(key, made)
         return made
 
     def _build(self) -> torch.nn.Module:
@@ -123,15 +123,15 @@ class Workshop:
             rule=self._recipe.first_rule,
             data=self._data,
             seed=self._recipe.seed,
-            scratch=self._shelf.scratch(self._key("torch", steps)),
-            logs=self._shelf.logs(f"{variant}/{len(steps)}-{steps[-1].step}"),
+            scratch=self._cache.scratch(self._key("torch", steps)),
+            logs=self._cache.logs(f"{variant}/{len(steps)}-{steps[-1].step}"),
         )
 
     def _key(self, kind: str, steps: Steps) -> str:
         recipe = self._recipe
         described = [step.model_dump(mode="json") for step in steps]
         wire = [list(recipe.named_outputs.items()), recipe.opset] if kind == "graph" else []
-        return self._shelf.key(kind, described, wire)
+        return self._cache.key(kind, described, wire)
 
     @contextmanager
     def _at(self, variant: str, steps: Steps | None) -> Iterator[None]:

@@ -1,7 +1,7 @@
 // The state of a guard's evidence, as in serve/rollout/judging/guard_figure.py.
 
 /** "harm", "suspicion", "proven", or "open" while the evidence has reached no threshold. */
-export function standing(figure) {
+export function guardState(figure) {
   if (reached(figure.harm, figure.harm_at)) return "harm";
   if (reached(figure.harm, figure.safe_at)) return "suspicion";
   if (reached(figure.safe, figure.safe_at)) return "proven";
@@ -9,15 +9,15 @@ export function standing(figure) {
 }
 
 function reached(evidence, line) {
-  return given(evidence) && given(line) && evidence >= line;
+  return isKnown(evidence) && isKnown(line) && evidence >= line;
 }
 
 /** Evidence relative to its threshold, 1 at the threshold; null if there is none. */
 export function progress(evidence, line) {
-  return given(evidence) && given(line) ? Math.max(0, evidence / line) : null;
+  return isKnown(evidence) && isKnown(line) ? Math.max(0, evidence / line) : null;
 }
 
-function given(value) {
+function isKnown(value) {
   return value !== null && value !== undefined;
 }
 
@@ -31,6 +31,6 @@ export function scale(figure, policy) {
     const safe = policy.cheaper_by === null ? null : 1 - policy.cheaper_by;
     return { per: 1, of: "times the baseline's cost", safe };
   }
-  const asked = policy.guards[guard];
-  return asked ? { per: 1, of: "times the baseline's rate", safe: asked.tolerance } : null;
+  const guarded = policy.guards[guard];
+  return guarded ? { per: 1, of: "times the baseline's rate", safe: guarded.tolerance } : null;
 }

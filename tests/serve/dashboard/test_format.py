@@ -30,9 +30,9 @@ def test_numbers_are_set_alike(visit: Open) -> None:
         ("duration", 5400): "1_h 30_min",
         ("odds", 1.5): "4.48",
         ("odds", 37.0): "10¹⁶",
-        ("said", "412 of 1,000 requests, odds 10^16"): "412 of 1_000 requests, odds 10¹⁶",
+        ("formatNumbers", "412 of 1,000 requests, odds 10^16"): "412 of 1_000 requests, odds 10¹⁶",
     }
-    found = {case: call(page, "words", *case).replace("\u202f", "_") for case in cases}
+    found = {case: call(page, "format", *case).replace("\u202f", "_") for case in cases}
     assert found == cases
 
 
@@ -65,7 +65,7 @@ def test_what_is_missing_is_told_apart(visit: Open) -> None:
 
 
 def test_a_figure_stands_where_the_judge_sees_it(visit: Open) -> None:
-    """`standing` follows serve/rollout/judging/guard_figure.py: (harm, its limit, safety, its limit)."""
+    """`guardState` follows serve/rollout/judging/guard_figure.py: (harm, its limit, safety, its limit)."""
     page = visit()
     cases = {
         (6.3, 6.2, 0.0, 3.0): "harm",
@@ -74,5 +74,7 @@ def test_a_figure_stands_where_the_judge_sees_it(visit: Open) -> None:
         (None, None, 1.0, 3.0): "open",
     }
     names = ("harm", "harm_at", "safe", "safe_at")
-    found = {case: call(page, "figures", "standing", dict(zip(names, case, strict=True))) for case in cases}
+    found = {
+        case: call(page, "guard_state", "guardState", dict(zip(names, case, strict=True))) for case in cases
+    }
     assert found == cases

@@ -2,7 +2,7 @@
 
 import { h, s } from "./dom.js";
 import { over } from "./rollout.js";
-import { ago, count, exactPercent, many, moment, percent, short } from "./words.js";
+import { ago, count, exactPercent, plural, moment, percent, short } from "./format.js";
 
 // The number of differing pairs that are shown; the others are folded.
 const FEW = 6;
@@ -10,7 +10,7 @@ const FEW = 6;
 /** Agreement overall, per output and per slice. */
 export function likeness({ evidence, rollout }) {
   const { shadow, outputs, slices, dropped } = evidence;
-  if (!shadow.pairs && !dropped) return h("p.empty", null, emptySaid(rollout));
+  if (!shadow.pairs && !dropped) return h("p.empty", null, describeNoPairs(rollout));
   const floor = rollout.plan.policy.shadow.agreement;
   const groups = [
     ["All pairs", [["", shadow]]],
@@ -38,32 +38,32 @@ export function likeness({ evidence, rollout }) {
       "p.dropped",
       null,
       dropped
-        ? `${many(dropped, "copy", "copies")} dropped, because the shadow could not keep up or was not running.`
+        ? `${plural(dropped, "copy", "copies")} dropped, because the shadow could not keep up or was not running.`
         : "No copies were dropped.",
     ),
   ];
 }
 
 /** The agreement of variants that get copies without a rollout; no decision uses it. */
-export function aside({ routes, variants }, candidate) {
+export function otherShadows({ routes, variants }, candidate) {
   return Object.keys(routes.shadows)
     .filter((name) => name !== candidate && variants[name])
-    .map((name) => h("p.aside", { "data-key": name }, asideSaid(name, routes.shadows[name], variants[name])));
+    .map((name) => h("p.aside", { "data-key": name }, describeOtherShadow(name, routes.shadows[name], variants[name])));
 }
 
-function asideSaid(name, share, { compared, disagreements: differ, dropped }) {
+function describeOtherShadow(name, share, { compared, disagreements: differ, dropped }) {
   const copied = `${name} gets copies of ${percent(share)} of the requests, without a rollout. `;
-  const lost = dropped ? `; ${many(dropped, "copy", "copies")} dropped` : "";
+  const lost = dropped ? `; ${plural(dropped, "copy", "copies")} dropped` : "";
   if (!compared) return `${copied}No pairs yet: only requests that the baseline answers are compared${lost}.`;
   const agree = compared - differ;
   return [
     copied,
     h("b", null, `${exactPercent(agree / compared)} agree`),
-    `: ${count(agree)} of ${many(compared, "pair")}${lost}.`,
+    `: ${count(agree)} of ${plural(compared, "pair")}${lost}.`,
   ];
 }
 
-function emptySaid({ plan, phase }) {
+function describeNoPairs({ plan, phase }) {
   if (plan.policy.shadow.skip)
     return over(phase)
       ? "This rollout had no shadow, so nothing was compared."
@@ -129,8 +129,8 @@ function agreement(share, floor) {
 }
 
 /** The latest pairs that differ, newest first. */
-export function disagreements({ disagreements: found, evidence }, now_s) {
-  if (!found.length)
+export function disagreements({ disagreements: pairs, evidence }, now_s) {
+  if (!pairs.length)
     return h(
       "p.empty",
       null,
@@ -138,11 +138,11 @@ export function disagreements({ disagreements: found, evidence }, now_s) {
         ? "They are kept only while the rollout is in progress."
         : "No pairs differ.",
     );
-  const [first, rest] = [found.slice(0, FEW), found.slice(FEW)];
+  const [first, rest] = [pairs.slice(0, FEW), pairs.slice(FEW)];
   return [
     pairTable(first, now_s),
     rest.length > 0 &&
-      h("details", null, h("summary", null, many(rest.length, "older pair")), pairTable(rest, now_s)),
+      h("details", null, h("summary", null, plural(rest.length, "older pair")), pairTable(rest, now_s)),
   ];
 }
 

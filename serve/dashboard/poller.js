@@ -1,23 +1,23 @@
-// Look repeatedly while the page is visible, and less often while the server does not answer.
+// Load repeatedly while the page is visible, and less often while the server does not answer.
 
 const EVERY_MS = 1000;
 const SLOWEST_MS = 15_000;
 
-/** Call `look` about every second, one at a time. `look` resolves to whether it succeeded. */
-export class Watch {
-  #look;
+/** Call `load` about every second, one at a time. `load` resolves to whether it succeeded. */
+export class Poller {
+  #load;
   #timer = 0;
   #failed = 0;
-  // The present or last look, and the one that follows directly, if any.
+  // The present or last load, and the one that follows directly, if any.
   #present = Promise.resolve();
   #next = null;
 
-  constructor(look) {
-    this.#look = look;
+  constructor(load) {
+    this.#load = load;
     document.addEventListener("visibilitychange", () => this.now());
   }
 
-  /** Look now, or once after the present look; resolves when it is done. */
+  /** Load now, or once after the present load; resolves when it is done. */
   now() {
     clearTimeout(this.#timer);
     const begin = () => this.#once();
@@ -31,7 +31,7 @@ export class Watch {
     if (document.visibilityState !== "visible") return;
     let well = false;
     try {
-      well = await this.#look();
+      well = await this.#load();
     } finally {
       this.#failed = well ? 0 : this.#failed + 1;
       clearTimeout(this.#timer);

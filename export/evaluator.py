@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from export.artifacts import Exported, Trained
-from export.cache import Shelf
+from export.cache import Cache
 from export.data.datasets import Data, Split
+from export.data_source import DataRandom
 from export.errors import ExportFailed
 from export.max_length import find_max_length, require_max_length
 from export.onnx.free_sizes import read_free_sizes
@@ -19,10 +20,11 @@ from export.proof.by_label.label_fit import require_maps_fit
 from export.proof.constant_answers import find_unproven
 from export.proof.correlation import add_correlations
 from export.proof.floor import judge, require_meaningful
-from export.proof.graph_stats import dissect
+from export.proof.graph_stats import describe_graph
 from export.proof.held_out import Answers, answers
 from export.proof.mixing import explain_dependence, find_mixer
 from export.proof.output_quality import Meanings, find_changes, measure_outputs, measure_whole, read_meanings
+from export.proof.own_metric import PairedMetric
 from export.proof.quality import measure
 from export.proof.randomness import require_repeatable
 from export.proof.row_independence import find_dependence
@@ -30,29 +32,32 @@ from export.proof.speed import measure_speed
 from export.proof.task import require_rules, require_task
 from export.recipe import Recipe
 from serve.bundles.bundle import LABELS, MODEL, Bundle, Provenance, describe_file, write_bundle
-from serve.bundles.figures import Figures, Quality, Speed
+from serve.bundles.figures import Figures, MetricFigure, Quality, Speed
 from serve.bundles.meaning import Meaning, Rule
 from serve.engine.session import Session, open_session
 from serve.tasks.task_table import TASKS
 
 
-class Scale:
-    """Holds the variants that are due, loaded by production's own Session, until all are weighed together."""
+class Evaluator:
+    """Holds the variants to measure, loaded by production's own Session, until all are measured together."""
 
-    def __init__(self, recipe: Recipe, trained: Trained, data: Data, shelf: Shelf, home: Path) -> None:
+    def __init__(self, recipe: Recipe, trained: Trained, data: Data, cache: Cache, home: Path) -> None:
         self._recipe = recipe
         self._trained = trained
         self._data = data
-        self._shelf = shelf
+        self._cache = cache
         self._home = home
         self._loaded: dict[str, tuple[Exported, Session]] = {}
         # For each variant whose rows affect each other, the first node at which they do.
         self._mixers: dict[str, str | None] = {}
+        # The recipe's own metric, once the baseline's is known, and its figure for each variant.
+        self._metric: PairedMetric | None = None
+        self._rated: dict[str, MetricFigure] = {}
         # Cache keys of the answers to keep: the baseline's, for later variants.
         self.keys: set[str] = set()
 
     def load(self, variant: str, exported: Exported) -> None:
-        """Put a variant on the scale. The held-out split is read here, once per variant. Raises ExportFailed
+        """Add a variant. The held-out split is read here, once per variant. Raises ExportFailed
         or InvalidData, also for a variant whose outputs are no longer what the baseline's are."""
         require_task(self._recipe.task, exported.signature.outputs[0], self._data, self._classes)
         require_rules(self._recipe.rules, exported.signature.outputs)
@@ -67,13 +72,26 @@ class Scale:
             _, _, expected = self._baseline()
             if changes := find_changes(self._meanings(expected), expected, actual):
                 raise ExportFailed(
-                    f"{session.name} no longer says what the baseline says: {changes}; who reads the one "
-                    "would misread the other: let the variant end as the baseline ends, such as in a softmax"
+                    f"{session.name} no longer answers in the form of the baseline: {changes}; clients "
+                    "would misread one of them: end the variant as the baseline does, such as in a softmax"
                 )
         else:
+            expected = actual
             first, meaning = next(iter(self._meanings(actual).items()))
             require_meaningful(self._recipe.floor, self._recipe.task, first, meaning, self._labelled)
+        self._rate(variant, expected, actual)
         self._loaded[variant] = exported, session
+
+    def _rate(self, variant: str, expected: Answers, actual: Answers) -> None:
+        """Compute the recipe's own metric, here, because the function may fail for one variant alone."""
+        recipe, labels = self._recipe, self._data.held_out.labels
+        if recipe.metric is None:
+            return
+        if self._metric is None:
+            meaning = next(iter(self._meanings(expected).values()))
+            self._metric = PairedMetric(recipe.metric, expected, labels, meaning, recipe.seed)
+        is_baseline = variant == recipe.baseline
+        self._rated[variant] = self._metric.baseline if is_baseline else self._metric.measure(actual)
 
     def _open(self, variant: str, exported: Exported) -> Session:
         """Open the graph in production's Session.
@@ -93,8 +111,8 @@ class Scale:
         self._mixers[variant] = mixer
         return Session(exported.graph, exported.signature, name, alone=True, sizes=sizes)
 
-    def weigh(self, provenance: Mapping[str, Provenance], announce: Callable[[str], object]) -> None:
-        """Measure everything on the scale beside the baseline, and write the bundles."""
+    def measure(self, provenance: Mapping[str, Provenance], announce: Callable[[str], object]) -> None:
+        """Measure all loaded variants in one run with the baseline, and write the bundles."""
         if not self._loaded:
             return
         baseline = self._recipe.baseline
@@ -104,12 +122,13 @@ class Scale:
         graphs = {baseline: graph} | {name: item[0].graph for name, item in self._loaded.items()}
         speed = measure_speed(sessions, graphs, self._data.calibration, announce)
         labels = self._data.held_out.labels
-        unproven = find_unproven(self._recipe, meanings, expected, labels)
+        unproven = find_unproven(self._recipe, meanings, expected, labels, self._metric)
         longest = find_max_length(session, self._data.calibration)
         for variant, (exported, its_session) in self._loaded.items():
-            announce(f"{variant}: weigh and write")
+            announce(f"{variant}: measure and write")
             actual = expected if variant == baseline else self._answers(its_session, exported.graph)
             quality = self._measure(meanings, expected, actual, unproven)
+            quality = quality.model_copy(update={"metric": self._rated.get(variant)})
             self._write(variant, quality, speed[variant], provenance[variant], longest)
 
     def _measure(
@@ -145,9 +164,9 @@ class Scale:
     ) -> None:
         exported, session = self._loaded[variant]
         contents = {MODEL: exported.graph, **self._trained.assets}
-        anatomy = dissect(exported.graph, self._data.held_out)
+        graph_stats = describe_graph(exported.graph, self._data.held_out)
         figures = Figures(
-            **anatomy.model_dump(),
+            **graph_stats.model_dump(),
             model_size_bytes=len(exported.graph),
             parity=exported.parity,
             quality=quality,
@@ -159,6 +178,7 @@ class Scale:
             variant=variant,
             baseline=self._recipe.baseline,
             rejected=judge(self._recipe.floor, quality, self._classes),
+            random_rows=isinstance(self._recipe.data, DataRandom),
             rows="alone" if session.alone else "together",
             mixed_by=self._mixers.get(variant),
             files=tuple(describe_file(path, content) for path, content in sorted(contents.items())),
@@ -187,11 +207,11 @@ class Scale:
 
     def _answers(self, session: Session, graph: bytes) -> Answers:
         # The origin does not depend on the order of the rows, which a factory may change from run to run.
-        key = self._shelf.key("answers", describe_file(MODEL, graph).sha256, self._data.held_out.row_hashes)
-        actual = self._shelf.load_answers(key)
+        key = self._cache.key("answers", describe_file(MODEL, graph).sha256, self._data.held_out.row_hashes)
+        actual = self._cache.load_answers(key)
         if actual is None:
             actual = answers(session, self._data.held_out)
-            self._shelf.save_answers(key, actual)
+            self._cache.save_answers(key, actual)
         if session.name == f"{self._recipe.model}/{self._recipe.baseline}":
             self.keys.add(key)
         return actual

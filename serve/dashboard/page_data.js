@@ -3,18 +3,18 @@
 import { over } from "./rollout.js";
 import { ask, control } from "./server.js";
 
-// Slowly changing data is loaded at every SLOW-th look; the trail begins this many entries back.
+// Slowly changing data is loaded at every SLOW-th load; the trail begins this many entries back.
 const SLOW = 5;
 const TRAIL_BACK = 200;
 
-/** The next picture of `place` {model, rollout}, whose parts may be empty. `before` is the last picture, or
+/** The next data of `place` {model, rollout}, whose parts may be empty. `before` is the last data, or
  * null; what cannot have changed is taken from it. Throws what `ask` throws. */
-export async function look(place, before) {
+export async function loadPage(place, before) {
   const { models, rolling } = await ask(control("models"));
   // By default the model with a rollout in progress; then it stays selected.
   const model = [place.model, before?.model, rolling[0], models[0]].find((name) => models.includes(name));
   const turn = (before?.turn ?? -1) + 1;
-  if (model === undefined) return { turn, models, rolling, model: null, wanted: place };
+  if (model === undefined) return { turn, models, rolling, model: null, selected: place };
   const same = before?.model === model ? before : null;
   const slow = !same || turn % SLOW === 0;
   const [detail, curves] = await Promise.all([
@@ -24,15 +24,15 @@ export async function look(place, before) {
   const moved = slow || detail.rollout !== same.detail.rollout;
   const rollouts = moved ? (await ask(control("models", model, "rollouts"))).rollouts : same.rollouts;
   const running = detail.rollout ?? rollouts.find((line) => !over(line.phase))?.rollout ?? null;
-  const known = rollouts.some((line) => line.rollout === place.rollout) ? place.rollout : null;
-  const shown = known ?? running ?? rollouts[0]?.rollout ?? null;
-  const view = shown ? await lookAt(shown, same, slow) : null;
+  const listed = rollouts.some((line) => line.rollout === place.rollout) ? place.rollout : null;
+  const shown = listed ?? running ?? rollouts[0]?.rollout ?? null;
+  const view = shown ? await loadRollout(shown, same, slow) : null;
   return {
     turn,
     models,
     rolling,
     model,
-    wanted: place,
+    selected: place,
     detail,
     curves,
     rollouts,
@@ -42,13 +42,13 @@ export async function look(place, before) {
   };
 }
 
-async function lookAt(rollout, same, slow) {
+async function loadRollout(rollout, same, slow) {
   const old = same?.view?.rollout;
   const ended = old?.rollout === rollout && over(old.phase);
   return ended && !slow ? same.view : ask(control("rollouts", rollout));
 }
 
-/** The trail: the new entries since the last look, or its end when another rollout is selected. */
+/** The trail: the new entries since the last load, or its end when another rollout is selected. */
 async function follow(model, view, same) {
   const id = view?.rollout.rollout ?? null;
   const last = view?.number ?? 0;

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from serve.base.errors import ModelFailed
-from serve.counting.census import Count, VariantRun
+from serve.counting.count_delta import Count, VariantRun
 from tests.serve import clock
 from tests.serve.clock import run, settle
 from tests.serve.host import Host
@@ -44,7 +44,7 @@ def test_without_a_rollout_nothing_is_counted() -> None:
         async with serving(two()) as model:
             model.route(to("light"), None)
             await ask(model)
-            return model.sheet()
+            return model.delta()
 
     assert run(scenario()) is None
 
@@ -162,7 +162,7 @@ def test_a_new_version_changes_nothing_that_was_counted() -> None:
 
 @pytest.mark.parametrize("feedback", [False, True])
 def test_ids_are_told_only_for_feedback(feedback: bool) -> None:
-    """With feedback, the sheet has the ids of requests that the chosen variant answered itself."""
+    """With feedback, the delta has the ids of requests that the chosen variant answered itself."""
 
     async def scenario() -> Any:
         hosts = two()
@@ -178,7 +178,7 @@ def test_ids_are_told_only_for_feedback(feedback: bool) -> None:
 
 @pytest.mark.parametrize("feedback", [False, True])
 def test_the_class_of_an_answer_is_told_only_for_feedback(feedback: bool) -> None:
-    """With feedback, the sheet has the top class of answers with one row."""
+    """With feedback, the delta has the top class of answers with one row."""
 
     async def scenario() -> Any:
         async with serving(two()) as model:
@@ -191,13 +191,13 @@ def test_the_class_of_an_answer_is_told_only_for_feedback(feedback: bool) -> Non
 
 
 def test_runs_cost_what_they_cost_since_the_sheet_before() -> None:
-    """A sheet has the rows and the CPU time of the runs since the last sheet, by size of run."""
+    """A delta has the rows and the CPU time of the runs since the last delta, by size of run."""
 
     async def scenario() -> Any:
         async with watched() as model:
             await ask(model)
-            assert model.census is not None
-            model.census.acknowledge(sheet_of(model).number)
+            assert model.counter is not None
+            model.counter.acknowledge(sheet_of(model).number)
             await ask(model, request_of(count=3))
             return sheet_of(model).runs
 

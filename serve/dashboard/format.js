@@ -94,7 +94,7 @@ function raised(power) {
 }
 
 /** A text of the server, with its numbers formatted like the page's. */
-export function said(text) {
+export function formatNumbers(text) {
   return text
     .replace(/(?<=\d),(?=\d{3}(?!\d))/g, THIN)
     .replace(/(?<=\d) (?=(%|s|ms)(?!\w))/g, THIN)
@@ -107,6 +107,6 @@ export function list(items) {
 }
 
 /** A number with its noun. */
-export function many(number, one, more = `${one}s`) {
+export function plural(number, one, more = `${one}s`) {
   return `${count(number)} ${number === 1 ? one : more}`;
 }

@@ -1,14 +1,14 @@
-"""The counts of one gateway for a model that is in a rollout, grouped into numbered sheets."""
+"""Counts the requests of a rollout in one gateway, in numbered deltas."""
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from serve.base.record import Record
 from serve.base.routing import Routes
 from serve.counting.breaker import Breaker
+from serve.counting.count_delta import BEFORE, Choice, Count, CountDelta, Disagreement, VariantRun
 from serve.counting.ledger import Ledger
 from serve.counting.quantiles import NO_LIMITS, Limits
 from serve.counting.run_costs import Sizes, subtract_sizes
@@ -17,24 +17,6 @@ from serve.counting.shadow_results import ShadowResults
 # The most answers that a gateway keeps while no keeper takes them.
 _MOST_ANSWERED = 100_000
 _MOST_DISAGREEMENTS = 20
-
-# The revision number for counts from before the rollout.
-BEFORE = 0
-# How a request was routed: the revision of the routes, whether a sticky key decided, and the variant.
-Choice = tuple[int, bool, str]
-
-
-class Disagreement(Record):
-    """A pair of answers that differ, in short form."""
-
-    at_s: float
-    request_id: str
-    # The value of the request's header x-counterweight-slice.
-    slice: str | None
-    output: str
-    # Such as `7 (0.61)`, `cosine 0.83` or `ModelFailed: ...`.
-    baseline: str
-    candidate: str
 
 
 class Watch(Record):
@@ -52,65 +34,6 @@ class Watch(Record):
     feedback: bool
 
 
-@dataclass(kw_only=True, slots=True)
-class Count:
-    """Counts of requests with the same routing. A request counts when it is admitted; its outcome counts when
-    it ends, possibly on a later sheet."""
-
-    requests: int = 0
-    errors: int = 0
-    # Answered too late, or never answered because the client disconnected.
-    over_limit: int = 0
-    # For p50, p95 and p99: requests admitted while there was a limit, and the ones among them over it.
-    timed_quantiles: list[int] = field(default_factory=lambda: [0, 0, 0])
-    over_quantiles: list[int] = field(default_factory=lambda: [0, 0, 0])
-    # The same for requests with a sticky key, by bucket (see `serve.base.routing.bucket_of`).
-    keys: "dict[int, Count]" = field(default_factory=lambda: defaultdict(Count))
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """The numbers that a ledger stores. Counts by quantile are lost with a gateway, for both variants."""
-        return self.requests, self.errors, self.over_limit
-
-    @classmethod
-    def of(cls, numbers: Sequence[int]) -> "Count":
-        """Create a count from the numbers of a ledger."""
-        requests, errors, over_limit = numbers
-        return cls(requests=requests, errors=errors, over_limit=over_limit)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VariantRun:
-    """The runs of a variant while one revision of the routes was in force."""
-
-    revision: int
-    rows: int
-    cpu_ms: float
-    # The same by size of run; empty: not known.
-    sizes: Sizes = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sheet:
-    """The counts since the previous sheet. A sheet is sent until it is acknowledged, and only then the next
-    one is sent, so that each request counts once even if a process is killed."""
-
-    rollout: str
-    number: int
-    counts: Mapping[Choice, Count]
-    # Variant -> its runs.
-    runs: Mapping[str, VariantRun]
-    # For the candidate of the rollout.
-    copies: ShadowResults
-    disagreements: tuple[Disagreement, ...]
-    # Request ids and how the requests were routed.
-    answered: tuple[tuple[str, Choice], ...]
-    # Request id -> top class of its answer, if the answer is a single class.
-    tops: Mapping[str, int] = field(default_factory=dict)
-    # The variants that were running in the gateway's process when it died.
-    died: tuple[str, ...] = ()
-
-
 class Admitted(NamedTuple):
     """The data that is needed when an admitted request ends."""
 
@@ -120,7 +43,7 @@ class Admitted(NamedTuple):
     quantile_limits_ms: Limits
 
 
-class Census:
+class RolloutCounter:
     """Counts the requests of one rollout in one gateway."""
 
     def __init__(self, watch: Watch, ledger: Ledger | None = None) -> None:
@@ -129,8 +52,8 @@ class Census:
         self.breaker = Breaker()
         self._ledger = ledger
         self._number = 0
-        self._sent: Sheet | None = None
-        # Variant -> rows and time of its runs at the start of the sheet, and the revision at that time.
+        self._sent: CountDelta | None = None
+        # Variant -> rows and time of its runs at the start of the delta, and the revision at that time.
         self._ran: Mapping[str, tuple[int, float]] = {}
         self._sizes: Mapping[str, Sizes] = {}
         self._revision = 0
@@ -141,7 +64,7 @@ class Census:
         return routes if self.breaker.trip is None else routes.without(self.watch.candidate)
 
     def recall(self, past: Count) -> None:
-        """Send the counts from before the rollout with the first sheet. The ledger does not have them."""
+        """Send the counts from before the rollout with the first delta. The ledger does not have them."""
         if past.keys:
             self._counts[BEFORE, True, self.watch.baseline] = past
 
@@ -186,16 +109,16 @@ class Census:
         count = self._counts[choice]
         return (count,) if bucket is None else (count, count.keys[bucket])
 
-    def sheet(
+    def delta(
         self, revision: int, ran: Mapping[str, tuple[int, float]], sizes: Mapping[str, Sizes] | None = None
-    ) -> Sheet | None:
-        """The sheet to send: the unacknowledged one, or a new one; None if nothing was counted.
+    ) -> CountDelta | None:
+        """The delta to send: the unacknowledged one, or a new one; None if nothing was counted.
 
         `ran` has the rows and CPU milliseconds of all runs so far, by variant, and `sizes` the same by size
         of run. `revision` is the revision of the routes in force."""
         if self._sent is None and (self._counts or self._answered or self.copies != ShadowResults()):
             self._number += 1
-            self._sent = Sheet(
+            self._sent = CountDelta(
                 rollout=self.watch.rollout,
                 number=self._number,
                 counts=self._counts,
@@ -212,7 +135,7 @@ class Census:
         return self._sent
 
     def acknowledge(self, number: int) -> None:
-        """The keeper has stored the sheet `number`."""
+        """The keeper has stored the delta `number`."""
         if self._sent is not None and self._sent.number <= number:
             if self._ledger is not None:
                 self._ledger.acknowledge(self._sent.number)

@@ -1,0 +1,1 @@
+"""Rows for a model without data: random values that the model accepts."""
