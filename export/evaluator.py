@@ -22,12 +22,12 @@ from export.proof.correlation import add_correlations
 from export.proof.floor import judge, require_meaningful
 from export.proof.graph_stats import describe_graph
 from export.proof.held_out import Answers, answers
-from export.proof.mixing import explain_dependence, find_mixer
 from export.proof.output_quality import Meanings, find_changes, measure_outputs, measure_whole, read_meanings
 from export.proof.own_metric import PairedMetric
 from export.proof.quality import measure
-from export.proof.randomness import require_repeatable
-from export.proof.row_independence import find_dependence
+from export.proof.repeatability.mixing import explain_dependence, find_mixer
+from export.proof.repeatability.randomness import require_repeatable
+from export.proof.repeatability.row_independence import find_dependence
 from export.proof.speed import measure_speed
 from export.proof.task import require_rules, require_task
 from export.recipe import Recipe
@@ -35,6 +35,8 @@ from serve.bundles.bundle import LABELS, MODEL, Bundle, Provenance, describe_fil
 from serve.bundles.figures import Figures, MetricFigure, Quality, Speed
 from serve.bundles.meaning import Meaning, Rule
 from serve.engine.session import Session, open_session
+from serve.tasks.join_outputs import join_outputs
+from serve.tasks.state_outputs import find_states
 from serve.tasks.task_table import TASKS
 
 
@@ -50,6 +52,8 @@ class Evaluator:
         self._loaded: dict[str, tuple[Exported, Session]] = {}
         # For each variant whose rows affect each other, the first node at which they do.
         self._mixers: dict[str, str | None] = {}
+        # Outputs that are state for the next request, with their inputs.
+        self._states: Mapping[str, str] = {}
         # The recipe's own metric, once the baseline's is known, and its figure for each variant.
         self._metric: PairedMetric | None = None
         self._rated: dict[str, MetricFigure] = {}
@@ -59,6 +63,7 @@ class Evaluator:
     def load(self, variant: str, exported: Exported) -> None:
         """Add a variant. The held-out split is read here, once per variant. Raises ExportFailed
         or InvalidData, also for a variant whose outputs are no longer what the baseline's are."""
+        self._states = find_states(exported.signature)
         require_task(self._recipe.task, exported.signature.outputs[0], self._data, self._classes)
         require_rules(self._recipe.rules, exported.signature.outputs)
         if TASKS[self._recipe.task].label_type == "map":
@@ -68,27 +73,27 @@ class Evaluator:
         if variant == self._recipe.baseline and self._trained.tokenizer is not None:
             require_max_length(session, self._data.calibration, self._trained.tokenizer.max_tokens)
         actual = self._answers(session, exported.graph)
+        expected = actual if variant == self._recipe.baseline else self._baseline()[2]
+        meanings = self._meanings(expected)
+        expected, actual = (join_outputs(meanings, each) for each in (expected, actual))
         if variant != self._recipe.baseline:
-            _, _, expected = self._baseline()
-            if changes := find_changes(self._meanings(expected), expected, actual):
+            if changes := find_changes(meanings, expected, actual):
                 raise ExportFailed(
                     f"{session.name} no longer answers in the form of the baseline: {changes}; clients "
                     "would misread one of them: end the variant as the baseline does, such as in a softmax"
                 )
         else:
-            expected = actual
-            first, meaning = next(iter(self._meanings(actual).items()))
+            first, meaning = next(iter(meanings.items()))
             require_meaningful(self._recipe.floor, self._recipe.task, first, meaning, self._labelled)
-        self._rate(variant, expected, actual)
+        self._rate(variant, next(iter(meanings.values())), expected, actual)
         self._loaded[variant] = exported, session
 
-    def _rate(self, variant: str, expected: Answers, actual: Answers) -> None:
+    def _rate(self, variant: str, meaning: Meaning, expected: Answers, actual: Answers) -> None:
         """Compute the recipe's own metric, here, because the function may fail for one variant alone."""
         recipe, labels = self._recipe, self._data.held_out.labels
         if recipe.metric is None:
             return
         if self._metric is None:
-            meaning = next(iter(self._meanings(expected).values()))
             self._metric = PairedMetric(recipe.metric, expected, labels, meaning, recipe.seed)
         is_baseline = variant == recipe.baseline
         self._rated[variant] = self._metric.baseline if is_baseline else self._metric.measure(actual)
@@ -118,6 +123,7 @@ class Evaluator:
         baseline = self._recipe.baseline
         graph, session, expected = self._baseline()
         meanings = self._meanings(expected)
+        expected = join_outputs(meanings, expected)
         sessions = {baseline: session} | {name: item[1] for name, item in self._loaded.items()}
         graphs = {baseline: graph} | {name: item[0].graph for name, item in self._loaded.items()}
         speed = measure_speed(sessions, graphs, self._data.calibration, announce)
@@ -126,7 +132,9 @@ class Evaluator:
         longest = find_max_length(session, self._data.calibration)
         for variant, (exported, its_session) in self._loaded.items():
             announce(f"{variant}: measure and write")
-            actual = expected if variant == baseline else self._answers(its_session, exported.graph)
+            actual = expected
+            if variant != baseline:
+                actual = join_outputs(meanings, self._answers(its_session, exported.graph))
             quality = self._measure(meanings, expected, actual, unproven)
             quality = quality.model_copy(update={"metric": self._rated.get(variant)})
             self._write(variant, quality, speed[variant], provenance[variant], longest)
@@ -147,7 +155,8 @@ class Evaluator:
 
     def _meanings(self, expected: Answers) -> dict[str, Meaning]:
         recipe, named = self._recipe, self._trained.named
-        return read_meanings(recipe.task, expected, self._data.labelled, named=named, rules=recipe.rules)
+        rules = dict.fromkeys(self._states, Rule(kind="state")) | recipe.rules
+        return read_meanings(recipe.task, expected, self._data.labelled, named=named, rules=rules)
 
     @property
     def _classes(self) -> list[str]:

@@ -35,6 +35,11 @@ class Floor(Record):
     auc_drop: Share | None = None
     miou_drop: Share | None = None
     worst_class_drop: Share | None = None
+    map_drop: Share | None = None
+    map50_drop: Share | None = None
+    recall_drop: Share | None = None
+    ndcg_drop: Share | None = None
+    mrr_drop: Share | None = None
     r2_drop: NotNegative | None = None
     # How much worse the recipe's own metric may be, in its own unit.
     metric_drop: NotNegative | None = None

@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 from export.data_source import DataSource
 from export.quality_limits import Floor, Metric
 from export.step import ImportPath, Positive, Steps
-from export.step_order import refuse_order
+from export.step_order import refuse_order, refuse_training
 from serve.base.record import Record, nearest
 from serve.base.yaml_file import read_yaml
 from serve.bundles.bundle import Name
@@ -171,6 +171,8 @@ class Recipe(Record):
                 changeable=isinstance(self.source, FactorySource | HuggingFaceSource),
             ):
                 raise ValueError(f"variants.{variant}: {reason}")
+            if reason := refuse_training(steps, self.task, len(self.outputs)):
+                raise ValueError(f"variants.{variant}: {reason}")
         return self
 
     @model_validator(mode="after")
@@ -179,7 +181,19 @@ class Recipe(Record):
         for name in self.rules:
             if name not in names:
                 raise ValueError(f"rules: the recipe has no output {name!r}; {nearest(name, names)}")
+        for name, rule in self.rules.items():
+            for key, partner in (("scores", rule.scores), ("classes", rule.classes)):
+                if partner is not None and partner not in set(names) - {name, *self.rules}:
+                    raise ValueError(
+                        f"rules.{name}: `{key}` is {partner!r}, but it is no other output without a rule; "
+                        f"{nearest(partner, set(names) - {name, *self.rules})}"
+                    )
         first = self.rules.get(names[0])
+        if first is not None and first.kind == "state":
+            raise ValueError(
+                f"rules.{names[0]}: the first output is an answer, and `state` is not compared; name another "
+                "output first"
+            )
         if first is None or traits.rule is None:
             return self
         if first.kind != traits.rule:

@@ -3,6 +3,8 @@
 from itertools import pairwise
 
 from export.step import Distill, Finetune, Fuse, Half, Prune, Quantize, Step, Steps
+from serve.bundles.meaning import Task
+from serve.tasks.task_table import TASKS
 
 _GRAPH = (Fuse, Quantize, Half)
 
@@ -22,6 +24,25 @@ def refuse_order(steps: Steps, torch_model: bool, changeable: bool) -> str | Non
             return (
                 f"step {number} ({step.step}) trains for 8 bits, but no later step quantizes: "
                 "add {step: quantize, method: static}, or drop quantize_aware"
+            )
+    return None
+
+
+def refuse_training(steps: Steps, task: Task, outputs: int) -> str | None:
+    """Return why steps of a task whose labels are not learnt cannot train, with the fix; None if they can."""
+    if TASKS[task].learns_labels:
+        return None
+    for number, step in enumerate(steps, start=1):
+        place = f"step {number} ({step.step})"
+        if isinstance(step, Finetune) or (isinstance(step, Distill) and "labels" in step.match):
+            return (
+                f"{place} learns from labels, which is not supported for the task {task}; use the step "
+                "distill with `match: logits`, which learns the baseline's numbers"
+            )
+        if outputs > 1 and (isinstance(step, Distill) or getattr(step, "recover", None) is not None):
+            return (
+                f"{place} teaches the first output alone, and the task {task} has {outputs} outputs here; "
+                "prune and quantize without training, or give a model with one output"
             )
     return None
 

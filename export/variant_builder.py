@@ -36,6 +36,8 @@ from export.steps.half import half
 from export.steps.prune import prune
 from export.steps.quantize import quantize
 from serve.base.errors import CounterweightError
+from serve.bundles.meaning import Rule
+from serve.tasks.task_table import TASKS
 
 
 class VariantBuilder:
@@ -117,11 +119,14 @@ class VariantBuilder:
         if trained.graph is not None:
             # The teacher is the graph that is served: with the recipe's outputs, rows first.
             trained = replace(trained, graph=self._graph(self._recipe.baseline, ()).graph)
+        rule, data = self._recipe.first_rule, self._data
+        if not TASKS[self._recipe.task].learns_labels:
+            rule, data = Rule(kind="numbers"), data.without_labels()
         return Context(
             trained=trained,
             task=self._recipe.task,
-            rule=self._recipe.first_rule,
-            data=self._data,
+            rule=rule,
+            data=data,
             seed=self._recipe.seed,
             scratch=self._cache.scratch(self._key("torch", steps)),
             logs=self._cache.logs(f"{variant}/{len(steps)}-{steps[-1].step}"),

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from export.artifacts import Trained
 from export.compress.compress_request import CompressRequest, Draft
+from export.compress.find_boxes import find_boxes
 from export.compress.graph_profile import profile_graph
 from export.compress.guess_task import Guess, guess_task
 from export.compress.match_inputs import ModelInput, match_inputs
@@ -68,7 +69,8 @@ def _draft(request: CompressRequest, name: str, home: Path, say: Say) -> Draft:
     split = _take_rows(str(request.inputs or "random rows"), rows, trained)
     say("running the model on some rows")
     tried = try_model(trained, split, head)
-    guess = _guess(request, head, tried.answers, rows)
+    judged = {name: answer for name, answer in tried.answers.items() if name not in tried.states}
+    guess = _guess(request, head, judged, rows)
     outputs = [guess.output, *(output for output in tried.answers if output != guess.output)]
     proposal = propose_variants(profile_graph(tried.graph, split), read_cpu())
     held_out = max(2, round(len(next(iter(rows.inputs.values()))) * SHARES["held_out"]))
@@ -147,7 +149,11 @@ def _take_rows(place: str, rows: FileRows, trained: Trained) -> Split:
 def _guess(request: CompressRequest, head: Task | None, answers: Answers, rows: FileRows) -> Guess:
     first = next(iter(answers))
     if request.task is not None:
-        return Guess(task=request.task, output=first, reason="--task says so")
+        found = None
+        if request.task == "detection":
+            found = find_boxes(answers, None if rows.labels is None else rows.labels[:_TRIED_ROWS])
+        output = first if found is None else found.output
+        return Guess(task=request.task, output=output, reason="--task says so")
     if head is not None:
         return Guess(task=head, output=first, reason="config.json names such an architecture")
     if rows.labels is None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from export.compress.find_boxes import find_boxes
 from export.errors import InvalidData
 from serve.bundles.meaning import Task
 from serve.tasks.answer_form import read_meaning
@@ -46,18 +47,22 @@ class _Fit(NamedTuple):
 def guess_task(answers: Mapping[str, Array], labels: Array | None = None) -> Guess:
     """Return the task that fits the answers, [rows, ...] by output, and the labels of the same rows.
 
-    Without labels, only answers whose numbers or names show it are classes or embeddings; all others get
-    `tensors`, which compares every number. Raises InvalidData if the labels fit no output."""
+    Without labels, only answers whose numbers or names show it are classes, embeddings or boxes; all others
+    get `tensors`, which compares every number. Raises InvalidData if the labels fit no output."""
     for name, answer in answers.items():
         fitting = _fit_answers(name, answer) if labels is None else _fit_labels(answer, labels)
         for fit in fitting:
             reason = f"output {name} has {fit.reason}"
             return Guess(task=fit.task, output=name, reason=reason, axis=fit.axis)
+    boxes = find_boxes(answers, labels)
+    if boxes is not None:
+        reason = f"output {boxes.output} has {boxes.reason}"
+        return Guess(task="detection", output=boxes.output, reason=reason)
     if labels is None:
         return Guess(
             task="tensors",
             output=next(iter(answers)),
-            reason="no output is recognizable as classes or embeddings, so all numbers are compared",
+            reason="no output is recognizable as classes, embeddings or boxes, so all numbers are compared",
         )
     shapes = ", ".join(f"{name} {list(answer.shape)}" for name, answer in answers.items())
     raise InvalidData(

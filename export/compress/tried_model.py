@@ -1,5 +1,6 @@
 """Run a trained model on some rows, as the graph that its baseline will be."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from export.onnx.to_onnx import to_onnx
 from export.proof.held_out import Answers, answers
 from serve.bundles.meaning import Task
 from serve.engine.session import Session
+from serve.tasks.state_outputs import find_states
 
 _OPSET = 20
 _HEAD_OUTPUTS: dict[Task, str] = {"embedding": "sentence_embedding"}
@@ -28,6 +30,8 @@ class TriedModel:
     graph: bytes
     # Output -> [rows, ...].
     answers: Answers
+    # Outputs that are state for the next request -> their inputs.
+    states: Mapping[str, str]
     # What was left out, in words.
     remarks: tuple[str, ...] = ()
 
@@ -44,7 +48,14 @@ def try_model(trained: Trained, rows: Split, head: Task | None) -> TriedModel:
         exported = to_onnx(module, rows, _name_outputs(module, rows, head), _OPSET)
     sizes = read_free_sizes(exported.signature, rows)
     session = Session(exported.graph, exported.signature, trained.name, sizes=sizes)
-    return TriedModel(graph=exported.graph, answers=answers(session, rows), remarks=tuple(left_out))
+    states = find_states(exported.signature)
+    left_out += [
+        f"output {name} is the next value of the input {before}, so it is not judged as an answer"
+        for name, before in states.items()
+    ]
+    return TriedModel(
+        graph=exported.graph, answers=answers(session, rows), states=states, remarks=tuple(left_out)
+    )
 
 
 def _read_graph(graph: bytes, rows: Split) -> tuple[Exported, list[str]]:

@@ -5,10 +5,12 @@ missing. `inputs` maps each of the model's inputs to an array of rows, or is {"t
 has a tokenizer. `labels` is one class index per row; for token_classification it is one per token, -100 for
 tokens that do not count (for text, a list for each row, special tokens included). For other tasks it is an
 array: for regression of the output's shape, NaN for numbers that do not count; for segmentation of classes,
--100 for places that do not count; for binary and multilabel of 1 and 0. None means unlabelled."""
+-100 for places that do not count; for binary and multilabel of 1 and 0; for detection [rows, boxes, 5] of
+corners and classes (box_labels.py); for ranking of the relevance of each item (relevance_labels.py). None
+means unlabelled."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -101,6 +103,10 @@ class Data:
     def labelled(self) -> bool:
         """Whether rows of any split have labels."""
         return any(split.labels is not None for split in self.splits.values())
+
+    def without_labels(self) -> "Data":
+        """Return the same rows without labels."""
+        return replace(self, **{name: replace(split, labels=None) for name, split in self.splits.items()})
 
     def require_train(self, what: str) -> Split:
         """Return the train split. Raises InvalidData, which names `what` as the user of the split, if there

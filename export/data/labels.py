@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export.data.box_labels import read_boxes
 from export.data.inputs import MASK, Lengths
+from export.data.relevance_labels import read_relevance
 from export.errors import InvalidData
 from serve.base.tensor import Arrays
 from serve.bundles.meaning import Task
@@ -29,6 +31,10 @@ def read_labels(task: Task, place: str, raw: Any, inputs: Arrays, lengths: Lengt
         return _read_numbers(place, raw, rows)
     if traits.label_type == "map":
         return _read_maps(place, raw, rows)
+    if traits.label_type == "boxes":
+        return read_boxes(place, raw, rows)
+    if traits.label_type == "relevance":
+        return read_relevance(place, raw, rows)
     if traits.label_type == "flag":
         return _read_flags(place, raw, rows, several=traits.label_dims == ("rows", "labels"))
     return _read_classes(place, raw, inputs, lengths)

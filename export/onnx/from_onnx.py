@@ -11,17 +11,20 @@ from export.data.datasets import Split
 from export.errors import ExportFailed
 from export.onnx.graph import clean
 from export.repair.boundary_operators import turn, widen
+from export.repair.brain_floats import widen_brain_floats
 from export.repair.input_axes import Shape, read_dtype, read_shape
 from export.repair.node_names import name_nodes
 from export.repair.opset import lower_format, raise_opset
 from export.repair.output_dimensions import read_sizes
 from export.repair.output_names import select_outputs
-from export.repair.row_axis import find_batch
+from export.repair.row_axis import Batch, find_batch
+from export.repair.row_loop import loop_rows, shares_range
 from export.repair.value_types import add_types
 from serve.base.tensor import Signature, TensorSpec, datatype_of
 
 # The names on the wire, in order; or each with its name in the file.
 Outputs = tuple[str, ...] | Mapping[str, str]
+_LOOPED = "the graph put into a loop over the rows (Scan), in which it stays as it is, because {}"
 
 
 def from_onnx(graph: bytes, rows: Split, outputs: Outputs) -> Exported:
@@ -35,13 +38,12 @@ def from_onnx(graph: bytes, rows: Split, outputs: Outputs) -> Exported:
     changes += select_outputs(model.graph, requested, rows.inputs)
     # Sizes in the middle that the file names in its own way.
     del model.graph.value_info[:]
-    changes += name_nodes(model.graph) + widen(model.graph)
+    changes += name_nodes(model.graph) + widen(model.graph) + widen_brain_floats(model)
     file = onnx.ModelProto.FromString(model.SerializeToString())
     model, raised = raise_opset(model)
-    trial, forms, difference = find_batch(model, file, rows, changed=raised is not None)
-    fixed = sorted({form.fixed for form in forms.values() if form.fixed is not None})
     changes += [raised] if raised else []
-    changes += [f"a batch fixed to {number} freed" for number in fixed]
+    (trial, forms, difference), freed = _free_rows(model, file, rows, raised=raised is not None)
+    changes += freed
     declared = {item.name: _to_front(read_shape(item), trial.axes[item.name]) for item in file.graph.output}
     dims = {name: form.dims for name, form in forms.items()}
     sizes = read_sizes(trial, dims, declared)
@@ -59,6 +61,19 @@ def from_onnx(graph: bytes, rows: Split, outputs: Outputs) -> Exported:
         parity=None,
         notes=(note,) if changes else (),
     )
+
+
+def _free_rows(model: Any, file: Any, rows: Split, *, raised: bool) -> tuple[Batch, list[str]]:
+    """Return the model for any number of rows, and what was changed for that. Raises ExportFailed."""
+    if shares_range(model.graph):
+        return loop_rows(model, rows, None), [_LOOPED.format("it is quantized with one range for all rows")]
+    try:
+        batch = find_batch(model, file, rows, changed=raised)
+    except ExportFailed as error:
+        original, _ = raise_opset(onnx.ModelProto.FromString(file.SerializeToString()))
+        return loop_rows(original, rows, error), [_LOOPED.format("it takes one row at a time")]
+    fixed = sorted({form.fixed for form in batch[1].values() if form.fixed is not None})
+    return batch, [f"a batch fixed to {number} freed" for number in fixed]
 
 
 def _to_front(shape: Shape, axis: int) -> Shape:

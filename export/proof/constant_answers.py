@@ -21,6 +21,7 @@ from export.recipe import Recipe
 from serve.bundles.figures import Quality
 from serve.bundles.meaning import Meaning
 from serve.tasks.answer_form import classes_last
+from serve.tasks.detections import sum_scores
 
 Array = NDArray[Any]
 # With fewer rows, a correlation cannot be estimated.
@@ -41,7 +42,7 @@ def find_unproven(
     floor, task, unproven = recipe.floor, recipe.task, set()
     for number, (name, output) in enumerate(expected.items()):
         meaning = meanings[name]
-        if len(output) < _ENOUGH_ROWS:
+        if len(output) < _ENOUGH_ROWS or meaning.kind == "state":
             continue
         for empty in _list_empty(meaning, output, labels if number == 0 else None):
             if number == 0:
@@ -68,7 +69,10 @@ def _refuse(floor: Floor, quality: Quality, metric: PairedMetric | None, answers
 def _list_empty(meaning: Meaning, output: Array, labels: Labels | None) -> Iterator[Array]:
     """Yield answers that say nothing: one typical answer for all rows, for maps of classes one whole map, for
     independent columns the same number in one of them, and for labels scores that are all above the
-    threshold."""
+    threshold; for boxes one typical row, and the emptiest."""
+    if meaning.kind == "boxes":
+        yield from _repeat_boxes(meaning, output)
+        return
     yield repeat_typical(meaning, output)
     if meaning.kind == "classes" and output.ndim > 2 and np.isfinite(output).all():
         rows = few_rows(output).reshape(len(few_rows(output)), -1).astype(np.float64)
@@ -101,6 +105,14 @@ def _list_columns(meaning: Meaning, output: Array, labels: Labels | None) -> lis
     elif meaning.kind != "numbers":
         return []
     return np.flatnonzero(vary).tolist()
+
+
+def _repeat_boxes(meaning: Meaning, output: Array) -> list[Array]:
+    """The row whose detections are most like those of all rows, and the row with the fewest, for all rows."""
+    present = sum_scores(meaning, output)
+    typical = np.square(present - present.mean(axis=0)).sum(axis=1).argmin()
+    fewest = present.sum(axis=1).argmin()
+    return [np.broadcast_to(output[row], output.shape) for row in (typical, fewest)]
 
 
 def repeat_typical(meaning: Meaning, output: Array) -> Array:

@@ -14,6 +14,7 @@ from serve.bundles.figures import Estimate, OutputFigures
 from serve.bundles.meaning import Meaning
 from serve.tasks.answer_form import classes_last
 from serve.tasks.closeness import log_shares
+from serve.tasks.detections import sum_scores
 
 Array = NDArray[Any]
 # Relative deviations below this are rounding.
@@ -37,6 +38,10 @@ def correlate(meaning: Meaning, baseline: Array, variant: Array) -> Estimate | N
     if baseline.dtype.kind not in "fiub":
         baseline, variant = _number_strings(baseline, variant)
     before, after = (_numbers(meaning, few_rows(each)) for each in (baseline, variant))
+    if meaning.kind == "boxes":
+        # The classes of the detections may differ.
+        classes = max(before.shape[1], after.shape[1])
+        before, after = (np.pad(each, ((0, 0), (0, classes - each.shape[1]))) for each in (before, after))
     if before.shape != after.shape:
         return Estimate(value=0, low=-1, high=1)
     known = np.isfinite(before) & np.isfinite(after)
@@ -77,6 +82,8 @@ def _number_strings(baseline: Array, variant: Array) -> tuple[Array, Array]:
 
 
 def _numbers(meaning: Meaning, output: Array) -> Floats:
+    if meaning.kind == "boxes":
+        return sum_scores(meaning, output)
     numbers: Floats = classes_last(meaning, output).astype(np.float64)
     if meaning.form != "shares":
         return numbers

@@ -8,12 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.proof.bootstrap import Floats, resample, share_interval
+from export.proof.box_reading import complete_box_rule
 from export.proof.held_out import Answers
 from serve.bundles.figures import Estimate, OutputFigures
 from serve.bundles.meaning import Meaning, Rule, Task
 from serve.tasks.answer_form import find_change, measure_rule, read_meaning
 from serve.tasks.compare_outputs import Differences, compare, worst
+from serve.tasks.join_outputs import join_outputs
 from serve.tasks.spread import by_place, scale_of
+from serve.tasks.task_table import TASKS
 
 Array = NDArray[Any]
 Meanings = Mapping[str, Meaning]
@@ -40,17 +43,36 @@ def read_meanings(
     named: bool = False,
     rules: Mapping[str, Rule] = _NO_RULES,
 ) -> dict[str, Meaning]:
-    """Infer the meaning of each output from the baseline's answers; `labelled`: each row has a class label;
-    `named`: the classes have names; `rules`: what the recipe says of some outputs."""
+    """Infer the meaning of each output from the baseline's answers; one whose rule names other outputs is
+    joined with them, and these have no meaning. `labelled`: each row has a class label; `named`: the classes
+    have names; `rules`: what the recipe says of some outputs."""
+    few = {name: few_rows(output) for name, output in answers.items()}
+    rules = _complete_rules(task, few, rules)
+    if any(rule.scores for rule in rules.values()):
+        rows = min(map(len, few.values()))
+        few = join_outputs(rules, {name: output[:rows] for name, output in few.items()})
     found = {}
-    for number, (name, output) in enumerate(answers.items()):
-        few, rule = few_rows(output), rules.get(name)
+    for number, (name, output) in enumerate(few.items()):
+        rule = rules.get(name)
         if rule is None:
-            meaning = read_meaning(task, few, first=number == 0, labelled=labelled, named=named)
+            meaning = read_meaning(task, output, first=number == 0, labelled=labelled, named=named)
         else:
-            meaning = measure_rule(rule, few)
-        found[name] = _add_centre(meaning, few)
+            meaning = measure_rule(rule, output)
+        found[name] = _add_centre(meaning, output)
     return found
+
+
+def _complete_rules(task: Task, answers: Answers, rules: Mapping[str, Rule]) -> Mapping[str, Rule]:
+    """Return the rules with those of boxes read from the answers; the first output of a detection has one."""
+    first = next(iter(answers))
+    if TASKS[task].rule == "boxes" and first not in rules:
+        rules = {first: Rule(kind="boxes"), **rules}
+    rows = min(map(len, answers.values()))
+    same_rows = {name: output[:rows] for name, output in answers.items()}
+    return {
+        name: complete_box_rule(name, rule, same_rows) if rule.kind == "boxes" else rule
+        for name, rule in rules.items()
+    }
 
 
 def _add_centre(meaning: Meaning, output: Array) -> Meaning:

@@ -27,7 +27,7 @@ Rows = NDArray[np.int64]
 _DRAWS = (1000, 300, 100)
 _BUDGET_S = 30.0
 # Rules whose answers change as a whole, and rarely.
-_DECISIONS = ("classes", "labels", "exact")
+_DECISIONS = ("classes", "labels", "boxes", "ranks", "exact")
 
 
 class PairedMetric:

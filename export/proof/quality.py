@@ -1,5 +1,6 @@
 """Measures the quality of a variant's answers to the held-out rows against its baseline, with intervals."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,9 +9,11 @@ from numpy.typing import NDArray
 
 from export.data.labels import IGNORE, Labels
 from export.proof.bootstrap import CONFIDENCE, Floats, mean_intervals
+from export.proof.by_label.average_precision import compare_detections
 from export.proof.by_label.error_metrics import compare_errors
 from export.proof.by_label.label_fit import explain_undefined
 from export.proof.by_label.label_sets import compare_label_sets
+from export.proof.by_label.query_metrics import compare_rankings
 from export.proof.confusion import count_confusions
 from export.proof.embedding_similarity import mean_cosine, neighbour_agreement, rank_correlation
 from export.proof.label_metrics import Items, compare_by_labels
@@ -20,6 +23,7 @@ from serve.bundles.meaning import Meaning, Task
 from serve.tasks.answer_form import classes_last, read_meaning
 from serve.tasks.closeness import centred, log_shares
 from serve.tasks.compare_outputs import Differences
+from serve.tasks.rank_order import TOP
 from serve.tasks.task_table import TASKS
 
 Array = NDArray[Any]
@@ -55,9 +59,7 @@ def measure(  # noqa: PLR0913 - what came, and what is known of it
         meaning = meaning or read_meaning(task, few_rows(baseline_answers), labelled=labels is not None)
         differences = compare_all(task, meaning, baseline_answers, answers)
         of_classes = meaning.kind == traits.rule == "classes"
-        both: tuple[Array, Array] = baseline_answers, answers
-        if of_classes or labels is not None:  # others may be strings
-            both = baseline_answers.astype(np.float64), answers.astype(np.float64)
+        both = baseline_answers, answers
         if of_classes:
             both = _list_items(meaning, both[0]), _list_items(meaning, both[1])
             if labels is not None and labels.ndim > 1:
@@ -73,13 +75,24 @@ def measure(  # noqa: PLR0913 - what came, and what is known of it
             found = _measure_classes(task, meaning, differences, both, labels, seed=seed)
             quality = quality.model_copy(update=found)
         elif labels is not None:
-            undefined = explain_undefined(task, labels)
-            if traits.label_type == "number":
-                figures = compare_errors(labels, *both, seed)
-            else:
-                figures = compare_label_sets(labels, *both, meaning.threshold or 0, seed)
-            quality = quality.model_copy(update={**figures, "undefined": undefined})
+            figures = _measure_labels(task, meaning, labels, both, seed)
+            quality = quality.model_copy(update={**figures, "undefined": explain_undefined(task, labels)})
     return _without_doubt(quality) if answers is baseline_answers else quality
+
+
+def _measure_labels(
+    task: Task, meaning: Meaning, labels: Labels, answers: tuple[Array, Array], seed: int
+) -> Mapping[str, Compared | None]:
+    """Return the figures that labels of rows other than classes give, by name."""
+    kind = TASKS[task].label_type
+    if kind == "boxes":
+        return compare_detections(meaning, labels, *answers, seed)
+    baseline, variant = (each.astype(np.float64) for each in answers)
+    if kind == "relevance":
+        return compare_rankings(labels, baseline, variant, meaning.top or TOP, seed)
+    if kind == "number":
+        return compare_errors(labels, baseline, variant, seed)
+    return compare_label_sets(labels, baseline, variant, meaning.threshold or 0, seed)
 
 
 def _measure_embeddings(task: Task, meaning: Meaning, baseline: Array, variant: Array, seed: int) -> Quality:
@@ -94,10 +107,10 @@ def _measure_embeddings(task: Task, meaning: Meaning, baseline: Array, variant: 
     )
 
 
-def _list_items(meaning: Meaning, scores: Floats) -> Floats:
+def _list_items(meaning: Meaning, scores: Array) -> Floats:
     """The scores with their classes last and all items of a row in one dimension, [rows, classes] or
     [rows, items, classes]."""
-    scores = classes_last(meaning, scores)
+    scores = classes_last(meaning, scores.astype(np.float64))
     return scores if scores.ndim < 4 else scores.reshape(len(scores), -1, scores.shape[-1])
 
 

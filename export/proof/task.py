@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from export.data.datasets import Data, require_labels_below
 from export.errors import ExportFailed, InvalidData
-from export.proof.by_label.label_fit import require_flags_fit, require_same_shape
+from export.proof.by_label.label_fit import require_flags_fit, require_relevance_fits, require_same_shape
 from serve.base.tensor import TensorSpec
 from serve.bundles.meaning import Rule, Task
 from serve.tasks.criterion import FAR
@@ -24,6 +24,8 @@ def require_task(task: Task, first: TensorSpec, data: Data, names: Sequence[str]
         require_same_shape(first, data)
     if traits.label_type == "flag":
         require_flags_fit(task, first, data)
+    if traits.label_type == "relevance":
+        require_relevance_fits(first, data)
     if traits.dims is None:
         return
     one_number = first.shape[1:] in ((), (1,))
@@ -53,7 +55,7 @@ def require_rules(rules: Mapping[str, Rule], outputs: Sequence[TensorSpec]) -> N
     """Raise ExportFailed unless each output has the form that its rule compares."""
     for spec in outputs:
         rule = rules.get(spec.name)
-        if rule is None or rule.kind == "exact":
+        if rule is None or rule.kind in ("exact", "state"):
             continue
         fault = _find_misfit(rule, spec)
         if fault is not None:
@@ -66,7 +68,7 @@ def require_rules(rules: Mapping[str, Rule], outputs: Sequence[TensorSpec]) -> N
 def _find_misfit(rule: Rule, spec: TensorSpec) -> str | None:
     if spec.dtype.kind not in "fiub":
         return f"holds {spec.datatype}, no numbers"
-    if rule.kind == "numbers":
+    if rule.kind in ("numbers", "boxes", "ranks"):
         return None
     axis = rule.axis if rule.kind == "classes" else -1
     if not -len(spec.shape) < axis < len(spec.shape):

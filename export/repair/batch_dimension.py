@@ -12,7 +12,7 @@ from export.answer_distance import SAME_FLOATS, largest_apart
 from export.data.datasets import Split
 from export.errors import ExportFailed
 from export.onnx.probe_rows import BATCH
-from export.proof.mixing import advise
+from export.proof.repeatability.mixing import advise
 from export.repair.input_axes import InputForm
 from export.repair.trial_run import Runner, TrialRun, count, to_front, try_graph
 from serve.base.tensor import Arrays

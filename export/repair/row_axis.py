@@ -4,7 +4,7 @@ from typing import Any
 
 from export.data.datasets import Split
 from export.errors import ExportFailed
-from export.proof.row_independence import is_another, trials
+from export.proof.repeatability.row_independence import is_another, trials
 from export.repair.batch_dimension import free_batch
 from export.repair.input_axes import InputForm, read_forms
 from export.repair.trial_run import TrialRun

@@ -3,7 +3,7 @@
 onnxruntime's tools recognize layers by their float32 weights, and its CPU kernels compute in float32 anyway,
 between casts that it adds when it loads the file."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ def to_single(graph: bytes, split: Split) -> bytes:
 
     Raises StepFailed if the answers differ by more than rounding to 16 bits explains."""
     model = onnx.load_from_string(graph)
-    if not _widen(model.graph):
+    if not widen_halves(model.graph):
         return graph
     single = bytes(model.SerializeToString())
     share = max(largest_apart(new, old, coarse=True) for old, new in compare(graph, single, split))
@@ -42,24 +42,24 @@ def to_single(graph: bytes, split: Split) -> bytes:
     return single
 
 
-def _widen(graph: Any) -> bool:
-    """Convert in place; return whether anything changed."""
+def widen_halves(graph: Any, halves: Collection[int] = _HALVES) -> bool:
+    """Convert all tensors of these types to float32, in place; return whether anything changed."""
     changed = False
     for item in (*graph.input, *graph.output, *graph.value_info):
         for tensor in _tensor_types(item.type):
-            if tensor.elem_type in _HALVES:
+            if tensor.elem_type in halves:
                 tensor.elem_type, changed = TensorProto.FLOAT, True
     for tensor in _tensors(graph):
-        if tensor.data_type in _HALVES:
+        if tensor.data_type in halves:
             array = numpy_helper.to_array(tensor).astype(np.float32)
             tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
             changed = True
     for node in graph.node:
         for attribute in node.attribute:
-            if attribute.name in _TYPES and attribute.i in _HALVES:
+            if attribute.name in _TYPES and attribute.i in halves:
                 attribute.i, changed = TensorProto.FLOAT, True
             for inner in (attribute.g, *attribute.graphs):
-                changed |= _widen(inner)
+                changed |= widen_halves(inner, halves)
     return changed
 
 

@@ -8,13 +8,16 @@ from export.errors import InvalidSource
 MAX_BYTES = 2**31 - 2**20
 
 
-def read_file(path: Path, key: str) -> bytes:
-    """Return the content of the file that the recipe names under `source.<key>`. Raises InvalidSource."""
+def read_file(path: Path, key: str, start: int = 0, length: int = -1) -> bytes:
+    """Return the content of the file that the recipe names under `source.<key>`: from `start` on, at most
+    `length` bytes unless it is -1. Raises InvalidSource."""
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise InvalidSource(f"{path} has {size} bytes; the maximum is {MAX_BYTES}: give a smaller model")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read(length)
     except OSError as error:
         raise InvalidSource(
             f"{path}: {error.strerror}; make the model first, or correct `source.{key}`, which is relative "

@@ -120,6 +120,15 @@ class Quality(Record):
     r2: Compared | None = None
     # The intersection over the union of answers and labels, the mean over the classes that have labels.
     miou: Compared | None = None
+    # The mean over the classes of the average precision of detections, at overlaps from 0.5 to 0.95 and at
+    # 0.5; the share of the labelled boxes that have a detection at 0.5.
+    map: Compared | None = None
+    map50: Compared | None = None
+    recall: Compared | None = None
+    # The mean over the queries of NDCG of the highest scores, and of 1 / the place of the first relevant
+    # item.
+    ndcg: Compared | None = None
+    mrr: Compared | None = None
     # Cross-entropy per row (or token); lower is better.
     loss: Compared | None = None
     # The recipe's own metric.

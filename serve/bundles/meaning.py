@@ -1,10 +1,11 @@
 """How two answers of one output are compared, and what its numbers mean, as a bundle records it."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, model_serializer, model_validator
 
-from serve.base.record import Record
+from serve.bundles.box_form import BoxForm
 
 Task = Literal[
     "classification",
@@ -14,23 +15,35 @@ Task = Literal[
     "binary",
     "multilabel",
     "segmentation",
+    "detection",
+    "ranking",
     "tensors",
 ]
-Kind = Literal["classes", "labels", "vectors", "numbers", "exact"]
+Kind = Literal["classes", "labels", "vectors", "numbers", "boxes", "ranks", "exact", "state"]
 Form = Literal["unknown", "plain", "shares", "log_shares", "chances", "unit"]
 Tolerance = Annotated[float, Field(ge=0)]
-# The kind of rule that has each of the parameters.
-_PARAMETERS: dict[str, Kind] = {"axis": "classes", "threshold": "labels", "abs": "numbers", "rel": "numbers"}
+# The kinds of rule that have each of the parameters.
+_PARAMETERS: dict[str, tuple[Kind, ...]] = {
+    "axis": ("classes", "boxes"),
+    "threshold": ("labels",),
+    "abs": ("numbers",),
+    "rel": ("numbers",),
+    "top": ("ranks",),
+    **dict.fromkeys(BoxForm.model_fields, ("boxes",)),
+}
+_SELDOM = {"top", *BoxForm.model_fields}
 
 
-class Rule(Record):
+class Rule(BoxForm):
     """When two answers of one output differ (serve/tasks/compare_outputs.py)."""
 
     # `classes`: scores, the highest one is the class; `labels`: scores, each above the threshold is a label
-    # that holds; `vectors`: embeddings; `numbers`: independent numbers;
-    # `exact`: integers and strings.
+    # that holds; `vectors`: embeddings; `numbers`: independent numbers; `boxes`: detections; `ranks`: scores
+    # whose order counts; `exact`: integers and strings; `state`: no answer, but an input of the next request,
+    # never compared.
     kind: Kind
-    # `classes`: the dimension of the output that holds the scores of the classes; the batch is dimension 0.
+    # The dimension of the output that holds the scores of the classes (`classes`), or the numbers of one box
+    # (`boxes`); the batch is dimension 0.
     axis: int = -1
     # `labels`: None in a recipe: 0.5 if all scores lie in 0..1, else 0.
     threshold: float | None = None
@@ -38,17 +51,27 @@ class Rule(Record):
     # baseline's. None for both: the spread of the baseline's numbers decides.
     abs: Tolerance | None = None
     rel: Tolerance | None = None
+    # `ranks`: the number of highest scores whose order counts; None: 10.
+    top: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _refuse_foreign_parameters(self) -> Self:
-        for name, kind in _PARAMETERS.items():
-            if getattr(self, name) != type(self).model_fields[name].default and self.kind != kind:
+        for name, kinds in _PARAMETERS.items():
+            if getattr(self, name) != type(self).model_fields[name].default and self.kind not in kinds:
                 raise ValueError(
-                    f"`{name}` belongs to the kind {kind}, and this kind is {self.kind}; remove it"
+                    f"`{name}` belongs to the kind {' or '.join(kinds)}, and this kind is {self.kind}; "
+                    "remove it"
                 )
         if self.axis == 0:
             raise ValueError("`axis: 0` is the batch; give the dimension of the classes, such as 1")
         return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unused(self, write: Callable[[Self], dict[str, Any]]) -> dict[str, Any]:
+        """Parameters that few rules have are not written, so that the digests of other rules stay."""
+        return {
+            name: value for name, value in write(self).items() if value is not None or name not in _SELDOM
+        }
 
 
 class Meaning(Rule):

@@ -13,6 +13,7 @@ from serve.engine.batch import Outputs
 from serve.engine.shadow_copy import Copy
 from serve.tasks.answer_form import guess_meaning
 from serve.tasks.compare_outputs import Differences, compare
+from serve.tasks.join_outputs import join_outputs
 
 _MASK = "attention_mask"
 
@@ -34,8 +35,8 @@ def pair(
     meanings: Mapping[str, Meaning],
 ) -> Paired:
     """Compare these answers with the baseline's answers in the copies; `meanings` may lack some outputs."""
-    mine = _join([_blank_padding(copy, signature) for copy in batch], signature)
-    theirs = _join(answers, signature)
+    mine = join_outputs(meanings, _join([_blank_padding(copy, signature) for copy in batch], signature))
+    theirs = join_outputs(meanings, _join(answers, signature))
     known = {name: meanings.get(name) or guess_meaning(task, output) for name, output in mine.items()}
     outputs = {name: compare(task, output, theirs[name], known[name]) for name, output in mine.items()}
     return Paired(mine, theirs, outputs, known)
@@ -54,8 +55,24 @@ def _join(answers: Sequence[Outputs], signature: Signature) -> Outputs:
     joined: dict[str, NDArray[np.generic]] = {}
     for name in answers[0]:
         outputs = [answer[name] if signature.batches else answer[name][None] for answer in answers]
-        joined[name] = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        joined[name] = outputs[0] if len(outputs) == 1 else np.concatenate(_pad(outputs))
     return joined
+
+
+def _pad(outputs: Sequence[NDArray[np.generic]]) -> Sequence[NDArray[np.generic]]:
+    """Floats of one size in every dimension, such as the number of boxes, with NaN where there are none."""
+    shapes = {output.shape[1:] for output in outputs}
+    if len(shapes) == 1 or outputs[0].dtype.kind != "f" or len({len(shape) for shape in shapes}) > 1:
+        return outputs
+    longest = np.max([*shapes], axis=0)
+    return [
+        np.pad(
+            output,
+            [(0, 0), *((0, size - have) for size, have in zip(longest, output.shape[1:], strict=True))],
+            constant_values=np.nan,
+        )
+        for output in outputs
+    ]
 
 
 def _blank_padding(copy: Copy, signature: Signature) -> Outputs:

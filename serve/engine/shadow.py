@@ -174,14 +174,15 @@ class Shadow:
         words = f"{type(error).__name__}: {error}"[:200]
         for copy in batch:
             # The same number of pairs as if the shadow had answered.
-            pairs = int(worst(list(self._pair([copy], [copy.outputs]).outputs.values())).pairs.sum())
+            compared = self._pair([copy], [copy.outputs]).outputs
+            pairs = int(worst(list(compared.values())).pairs.sum())
             square = pairs**2
             clusters = Clusters(
                 requests=1, differing=1, differ_squares=square, products=square, squares=square
             )
             sums = Comparison(pairs=pairs, disagreements=pairs, failures=pairs, clusters=clusters)
             slices = {} if copy.slice is None else {copy.slice: sums}
-            copies = ShadowResults(pairs=sums, outputs=dict.fromkeys(copy.outputs, sums), slices=slices)
+            copies = ShadowResults(pairs=sums, outputs=dict.fromkeys(compared, sums), slices=slices)
             self._tell(copies, [self._show(copy, ", ".join(copy.outputs), "answered", words)])
 
     def _show(self, copy: Copy, output: str, baseline: str, candidate: str) -> Disagreement:

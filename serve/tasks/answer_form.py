@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve.bundles.meaning import Form, Meaning, Rule, Task
+from serve.tasks.rank_order import TOP
 from serve.tasks.spread import measure_spread
 from serve.tasks.task_table import TASKS
 
@@ -30,8 +31,10 @@ def guess_meaning(task: Task, output: NDArray[np.generic]) -> Meaning:
         return Meaning(kind="exact")
     if output.ndim < 2 or output.shape[-1] == 1:
         return Meaning(kind="numbers")
-    # The rule of labels is that of a first output, which a bundle records; others are as under `tensors`.
+    # Some rules are those of a first output, which a bundle records; others are as under `tensors`.
     kind = TASKS[task].rule
+    if kind in ("boxes", "ranks"):
+        return Meaning(kind="numbers")
     return Meaning(kind="classes" if kind in (None, "labels") else kind)
 
 
@@ -68,12 +71,17 @@ def read_meaning(
 
 def measure_rule(rule: Rule, answers: NDArray[np.generic]) -> Meaning:
     """The meaning of an output that is compared by this rule, from its `answers` to many rows."""
+    if rule.kind == "ranks" and answers[:1].size == 1:
+        # The items of a query are rows.
+        rule = Rule(kind="numbers")
     known = Meaning(**rule.model_dump())
-    if rule.kind == "exact":
+    if rule.kind in ("exact", "boxes", "state"):
         return known
     if rule.kind == "vectors":
         unit = _are_unit(_rows(answers), _NEARLY).all()
         return known.model_copy(update={"form": "unit" if unit else "plain"})
+    if rule.kind == "ranks":
+        known = known.model_copy(update={"top": rule.top or TOP})
     items = _items(classes_last(rule, answers))
     form = _find_form(rule, items, len(answers))
     if rule.kind == "labels" and rule.threshold is None:
@@ -119,7 +127,7 @@ def find_change(
     """Describe how the form of a variant's output differs from the baseline's, with both ranges; None if it
     is the same. Both arrays are [rows, ...] for the same rows. If the inputs are not `real`, only rules that
     hold for any input are checked."""
-    if meaning.kind == "exact" or baseline.shape != variant.shape:
+    if meaning.kind in ("exact", "boxes", "state") or baseline.shape != variant.shape:
         return None
     if meaning.kind == "vectors":
         before, after = _rows(baseline), _rows(variant)

@@ -19,7 +19,9 @@ from serve.tasks.closeness import (
     cosine_of,
     divergence,
 )
+from serve.tasks.compare_boxes import differ_in_boxes
 from serve.tasks.criterion import ALIKE
+from serve.tasks.rank_order import differ_in_order
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -100,8 +102,9 @@ def compare(
 
     Scores of classes differ if the top class is another one and, if the recipe does not say that they are
     scores of classes, also if their numbers are far apart. Embeddings differ if their cosine is low, numbers
-    if they are not close, and anything else if it is not equal. All of them differ if the form has changed,
-    such as shares that no longer sum to one. Numbers that are NaN in the baseline are ignored."""
+    if they are not close, detections if they do not match, ranks if their order changes, and anything else if
+    it is not equal. Most of them differ if the form has changed, such as shares that no longer sum to one.
+    Numbers that are NaN in the baseline are ignored."""
     # A candidate may answer with NaN; this differs, and needs no warning from numpy.
     with np.errstate(all="ignore"):
         return _compare(meaning or read_meaning(task, baseline), baseline, candidate)
@@ -140,33 +143,29 @@ def _spread_out(rows: Bools, width: int) -> Bools:
 def _compare(meaning: Meaning, baseline: NDArray[np.generic], candidate: NDArray[np.generic]) -> Differences:
     rows = len(baseline)
     alike = (baseline.shape, baseline.dtype.kind) == (candidate.shape, candidate.dtype.kind)
+    if meaning.kind == "boxes":
+        largest = _largest(baseline, candidate, rows) if alike else np.zeros(rows)
+        # The numbers of boxes may be a million, so not all are converted.
+        return Differences(differ=differ_in_boxes(meaning, baseline, candidate), largest=largest)
     baseline = classes_last(meaning, baseline)
     if not alike:
         items = baseline.shape[1:-1] if meaning.kind == "classes" else ()
         differ = np.ones((rows, *items), np.bool_)
         return Differences(differ=differ.reshape(rows, -1) if items else differ, largest=np.zeros(rows))
     candidate = classes_last(meaning, candidate)
-    if meaning.kind == "exact" or baseline.dtype.kind not in "fiub":
+    if meaning.kind in ("exact", "state") or baseline.dtype.kind not in "fiub":
         other = baseline != candidate
         if baseline.dtype.kind == "f":
             other &= ~np.isnan(baseline)
-        differ = np.asarray(other.reshape(rows, -1).any(axis=1))
+        differ = np.asarray(other.reshape(rows, -1).any(axis=1)) & (meaning.kind != "state")
         return Differences(differ=differ, largest=_largest(baseline, candidate, rows))
     before, after = (each.astype(np.float64) for each in (baseline, candidate))
     largest = _largest(before, after, rows)
-    match meaning.kind:
-        case "classes":
-            return _compare_classes(meaning, before, after, largest)
-        case "vectors":
-            return _compare_vectors(meaning, before, after, largest)
-        case "labels":
-            return _compare_labels(meaning, before, after, largest)
-    differ = ~are_close(meaning, before, after)
-    # A tolerance that the recipe sets is the whole rule.
-    if meaning.abs is None and meaning.rel is None:
-        wide = [each if each.ndim > 1 else each[:, None] for each in (before, after)]
-        differ |= breaks_form(meaning, *wide).reshape(rows, -1).any(axis=1)
-    return Differences(differ=differ, largest=largest)
+    kinds = {"classes": _compare_classes, "vectors": _compare_vectors, "labels": _compare_labels}
+    if meaning.kind in kinds:
+        return kinds[meaning.kind](meaning, before, after, largest)
+    rule = differ_in_order if meaning.kind == "ranks" else _differ_as_numbers
+    return Differences(differ=rule(meaning, before, after), largest=largest)
 
 
 def _compare_classes(meaning: Meaning, before: Floats, after: Floats, largest: Floats) -> Differences:
@@ -202,6 +201,15 @@ def _compare_labels(meaning: Meaning, before: Floats, after: Floats, largest: Fl
     return Differences(differ=differ, largest=largest)
 
 
+def _differ_as_numbers(meaning: Meaning, before: Floats, after: Floats) -> Bools:
+    differ = ~are_close(meaning, before, after)
+    # A tolerance that the recipe sets is the whole rule.
+    if meaning.abs is None and meaning.rel is None:
+        wide = [each if each.ndim > 1 else each[:, None] for each in (before, after)]
+        differ |= breaks_form(meaning, *wide).reshape(len(before), -1).any(axis=1)
+    return differ
+
+
 def _compare_vectors(meaning: Meaning, before: Floats, after: Floats, largest: Floats) -> Differences:
     missing = np.isnan(before)
     one, other = (np.where(missing, 0, each).reshape(len(before), -1) for each in (before, after))
@@ -214,8 +222,10 @@ def _compare_vectors(meaning: Meaning, before: Floats, after: Floats, largest: F
 def _largest(before: NDArray[np.generic], after: NDArray[np.generic], rows: int) -> Floats:
     if before.dtype.kind not in "fiub":
         return np.zeros(rows)
-    apart = np.abs(before.astype(np.float64) - after.astype(np.float64)).reshape(rows, -1)
-    return np.asarray(np.nan_to_num(apart.max(axis=1, initial=0.0), posinf=np.finfo(np.float64).max))
+    floats = before.dtype.kind == after.dtype.kind == "f"
+    one, other = (np.asarray(each, None if floats else np.float64) for each in (before, after))
+    apart = np.abs(one - other).reshape(rows, -1).max(axis=1, initial=0.0)
+    return np.asarray(np.nan_to_num(apart.astype(np.float64), posinf=np.finfo(np.float64).max))
 
 
 def _moments(values: Floats | None, starts: NDArray[np.int64], rows: NDArray[np.int64]) -> Moments:

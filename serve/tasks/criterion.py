@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from serve.bundles.figures import MetricFigure, Quality
 from serve.bundles.meaning import Meaning
+from serve.tasks.detections import IOU, LEAST_SCORE
+from serve.tasks.rank_order import TOP
 from serve.tasks.task_table import FIGURES, TASKS
 
 # Two numbers differ if they are apart by more than this share of the standard deviation of the baseline's
@@ -22,6 +24,11 @@ _NEIGHBOURS = (
     "is the same as with the baseline"
 )
 _CENTRED = ", each minus the mean of the baseline's, because those share most of their direction"
+
+_VALUES = {
+    "exact": "exactly the baseline's values",
+    "state": "any values, because they are state for the next request",
+}
 
 
 def explain_likeness(quality: Quality) -> list[str]:
@@ -87,21 +94,37 @@ def _explain_agreement(quality: Quality) -> str:
 
 def _explain(meaning: Meaning) -> str:
     match meaning.kind:
-        case "classes":
-            top = "the top class of the baseline"
-            if not meaning.spread:
-                return top
-            return (
-                f"{top} and numbers within {APART:g} standard deviation of the baseline's, because the "
-                "recipe does not say that they are scores of classes"
-            )
         case "labels":
             return f"the set of labels of the baseline, which are the scores above {meaning.threshold:g}"
         case "vectors":
             return f"a cosine of at least {ALIKE} to the baseline{_CENTRED if meaning.centre else ''}"
-        case "exact":
-            return "exactly the baseline's values"
-    return _explain_numbers(meaning)
+        case "ranks":
+            return f"the {meaning.top or TOP} highest scores in the order of the baseline"
+        case "exact" | "state":
+            return _VALUES[meaning.kind]
+    longer = {"classes": _explain_classes, "boxes": _explain_boxes, "numbers": _explain_numbers}
+    return longer[meaning.kind](meaning)
+
+
+def _explain_classes(meaning: Meaning) -> str:
+    top = "the top class of the baseline"
+    if not meaning.spread:
+        return top
+    return (
+        f"{top} and numbers within {APART:g} standard deviation of the baseline's, because the recipe does "
+        "not say that they are scores of classes"
+    )
+
+
+def _explain_boxes(meaning: Meaning) -> str:
+    least, iou = (
+        default if value is None else value
+        for value, default in ((meaning.least_score, LEAST_SCORE), (meaning.iou, IOU))
+    )
+    return (
+        f"the detections of the baseline: each with a score of at least {least:g} has one of the same class "
+        f"that overlaps it by {iou:g} or more (intersection over union)"
+    )
 
 
 def _explain_numbers(meaning: Meaning) -> str:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from serve.bundles.meaning import Meaning
 from serve.tasks.answer_form import are_shares, classes_last
 from serve.tasks.closeness import log_shares
+from serve.tasks.detections import read_detections
 
 # Of a name of a class, in letters.
 _LONGEST_NAME = 40
@@ -29,9 +30,28 @@ def describe(
         class_names = [top if names is None else names[top] for top in tops[:4]]
         shown = ", ".join(f"{top} ({share:.2f})" for top, share in zip(class_names, shares[:4], strict=True))
         return shown + (", ..." if len(tops) > 4 else "")
+    if meaning.kind == "boxes" and meaning.layout is not None:
+        return _describe_boxes(meaning, output, classes)
+    if meaning.kind == "ranks":
+        order = np.argsort(-output.reshape(-1).astype(np.float64), kind="stable")[:4]
+        return f"first items {', '.join(map(str, order))}{', ...' if output.size > len(order) else ''}"
     if meaning.kind == "labels" and output.dtype.kind == "f":
         return _describe_labels(meaning, output.reshape(-1), classes)
     return f"{output.tolist()}"[:60]
+
+
+def _describe_boxes(meaning: Meaning, output: NDArray[np.generic], classes: Sequence[str]) -> str:
+    """The number of detections, and the first of them."""
+    if output.ndim != 2:
+        return f"{list(output.shape)}"
+    [found] = read_detections(meaning, output[None])
+    shown = ", ".join(
+        f"{classes[label][:_LONGEST_NAME] if 0 <= label < len(classes) else label} ({score:.2f})"
+        f" at {np.round(box).astype(int).tolist()}"
+        for label, score, box in zip(found.classes[:3], found.scores, found.boxes, strict=False)
+    )
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return shown + more or "no detection"
 
 
 def _describe_labels(meaning: Meaning, scores: NDArray[np.generic], classes: Sequence[str]) -> str:

@@ -41,6 +41,11 @@ FIGURES: Mapping[str, QualityFigure] = {
     "auc": QualityFigure(heading="AUC", column="AUC", limit="drop"),
     "miou": QualityFigure(heading="mIoU", column="mIoU", limit="drop"),
     "worst_class": QualityFigure(heading="worst class", column=None, limit="drop"),
+    "map": QualityFigure(heading="mAP", column="mAP", limit="drop"),
+    "map50": QualityFigure(heading="mAP at 0.5", column="mAP50", limit="drop"),
+    "recall": QualityFigure(heading="recall", column=None, limit="drop"),
+    "ndcg": QualityFigure(heading="NDCG", column="NDCG", limit="drop"),
+    "mrr": QualityFigure(heading="MRR", column="MRR", limit="drop"),
     "mae": QualityFigure(heading="MAE", column="MAE", limit="rise", has_unit=True),
     "rmse": QualityFigure(heading="RMSE", column="RMSE", limit="rise", has_unit=True),
     "r2": QualityFigure(heading="R2", column="R2", limit="drop"),
@@ -66,8 +71,9 @@ class TaskTraits:
     # The dimensions of the labels; None: those of the output.
     label_dims: tuple[str, ...] | None = ()
     # `class`: whole numbers from 0, one per row or token; `map`: an array of them per row; `flag`: 1 or 0;
-    # `number`: floats, NaN where there is none.
-    label_type: Literal["class", "map", "flag", "number"] = "class"
+    # `number`: floats, NaN where there is none; `boxes`: corners and a class; `relevance`: floats from 0, NaN
+    # where there is none.
+    label_type: Literal["class", "map", "flag", "number", "boxes", "relevance"] = "class"
     # The figures that need labels; the main one is first.
     by_labels: tuple[str, ...] = ()
     # The figures that compare with the baseline's answers; the main one is first.
@@ -88,9 +94,14 @@ class TaskTraits:
         return _limits(self.by_labels)
 
     @property
+    def learns_labels(self) -> bool:
+        """Whether training steps learn the labels; otherwise they learn the baseline's answers as numbers."""
+        return self.label_type not in ("boxes", "relevance")
+
+    @property
     def names_classes(self) -> bool:
-        """Whether the last dimension of the output is one of classes, which may have names."""
-        return self.rule in ("classes", "labels")
+        """Whether the output tells classes apart, which may have names."""
+        return self.rule in ("classes", "labels", "boxes")
 
 
 def _limits(names: Sequence[str]) -> tuple[str, ...]:
@@ -155,6 +166,22 @@ TASKS: Mapping[Task, TaskTraits] = {
         by_labels=("miou", "accuracy", "worst_class"),
         by_answers=("agreement", "kl"),
         item="pixels",
+    ),
+    "detection": TaskTraits(
+        rule="boxes",
+        dims=None,
+        label="the corners and the class of each box",
+        label_dims=("rows", "boxes", "numbers"),
+        label_type="boxes",
+        by_labels=("map", "map50", "recall"),
+    ),
+    "ranking": TaskTraits(
+        rule="ranks",
+        dims=None,
+        label="the relevance of each item",
+        label_dims=None,
+        label_type="relevance",
+        by_labels=("ndcg", "mrr"),
     ),
     "tensors": TaskTraits(rule=None, dims=None),
 }

@@ -20,18 +20,34 @@ from serve.bundles.meaning import Rule, Task
 
 def export_task(folder: Path, code: str, task: Task, rule: Rule, **recipe: Any) -> ExportOutcome:
     """Train `make_net` of this code on the labels of `make`, and export it by this recipe."""
-    # A process imports each name once.
-    module = re.sub(r"\W", "_", folder.name)
-    (folder / f"{module}.py").write_text(code)
+    module = _write_code(folder, code)
     with importable([folder]), reproducible():
         seed_everything(0)
         net = call_factory(f"{module}:make_net", {})
         data = read_data(call_factory(f"{module}:make", {}), "make", task=task)
         fit(net, data, Training(epochs=30, learning_rate=0.01, batch_size=64), seed=0, rule=rule)
+    return _export(folder, module, net, {"task": task} | recipe)
+
+
+def export_untrained(folder: Path, code: str, task: Task, **recipe: Any) -> ExportOutcome:
+    """Export `make_net` of this code as it is, with the data of `make`, by this recipe."""
+    module = _write_code(folder, code)
+    with importable([folder]):
+        net = call_factory(f"{module}:make_net", {})
+    return _export(folder, module, net, {"task": task} | recipe)
+
+
+def _write_code(folder: Path, code: str) -> str:
+    # A process imports each name once.
+    module = re.sub(r"\W", "_", folder.name)
+    (folder / f"{module}.py").write_text(code)
+    return module
+
+
+def _export(folder: Path, module: str, net: Any, recipe: dict[str, Any]) -> ExportOutcome:
     (folder / "net.safetensors").write_bytes(safetensors.torch.save(net.state_dict()))
     content = {
         "model": module,
-        "task": task,
         "source": {"factory": f"{module}:make_net", "checkpoint": "net.safetensors"},
         "data": {"factory": f"{module}:make"},
         "outputs": ["y"],

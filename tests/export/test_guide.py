@@ -15,7 +15,8 @@ import yaml
 
 from export.data.datasets import Split, read_data, read_split
 from export.data.files.load_files import Pair, load_files
-from export.data_source import DataFiles
+from export.data.random.random_rows import make_splits
+from export.data_source import DataFiles, DataRandom
 from export.step import Distill, DropLayers, Finetune, Fuse, Half, Prune, Quantize
 from serve.base.record import Record
 
@@ -112,13 +113,23 @@ def test_the_guides_data_are_read(followed: tuple[Path, list[str]]) -> None:
     """Every example of files has rows in all splits, with labels where it names them."""
     found = []
     for block in read_blocks():
-        if block.about == "data":
+        if block.about == "data" and "random:" not in block.text:
             source = DataFiles.parse(yaml.safe_load(block.text)["data"], block.text)
             raw, _ = load_files(source, followed[0], (), read_file_rows)
             data = read_data(raw, block.text, of_file=True)
             assert data.labelled == (source.files.labels is not None)
             found.append(Path(source.files.path or source.files.by_split["held_out"]).suffix)
     assert found == [".npz", ".npy", ".csv", ".parquet", ".jsonl", ""]
+
+
+def test_the_guides_random_rows_are_made() -> None:
+    """The example without data has rows of 64 numbers between 0 and 1 in all splits."""
+    [text] = [block.text for block in read_blocks() if block.about == "data" and "random:" in block.text]
+    source = DataRandom.parse(yaml.safe_load(text)["data"], text)
+    splits = make_splits(source.random, source.seed, read_file_rows)
+    data = read_data(splits, text, of_file=True)
+    assert len(data.held_out) == 200
+    assert data.held_out.inputs["pixels"].shape == (200, 64)
 
 
 def read_file_rows(place: str, pair: Pair) -> Split:

@@ -11,6 +11,7 @@ from export.recipe import Recipe, load_recipe
 from export.step import Prune, Quantize
 from serve.base.errors import InvalidRecord
 
+TRAIN = {"epochs": 1, "batch_size": 8, "learning_rate": 0.1}
 PRUNE = {"step": "prune", "remove": "channels", "ratio": 0.5}
 QUANTIZE = {"step": "quantize", "method": "static"}
 
@@ -102,6 +103,25 @@ def test_reads_the_older_name_of_a_limit() -> None:
             {"rules": {"logits": {"kind": "numbers", "abs": 1}}},
             "classification compares its first output as classes, not as numbers; .*`task: tensors`",
             id="rule of another task",
+        ),
+        pytest.param(
+            {"task": "detection", "rules": {"logits": {"kind": "boxes", "scores": "score"}}},
+            "rules.logits: `scores` is 'score', but it is no other output without a rule",
+            id="scores of no output",
+        ),
+        pytest.param(
+            {"task": "detection", "variants": {"fp32": [], "odd": [{"step": "finetune", **TRAIN}]}},
+            r"variants.odd: step 1 \(finetune\) learns from labels, which is not supported for the task det",
+            id="labels that are not learnt",
+        ),
+        pytest.param(
+            {
+                "task": "detection",
+                "outputs": ["boxes", "scores"],
+                "variants": {"fp32": [], "odd": [{"step": "distill", "match": {"logits": 1}, **TRAIN}]},
+            },
+            r"step 1 \(distill\) teaches the first output alone, and the task detection has 2 outputs here",
+            id="distilled boxes without scores",
         ),
         pytest.param(
             {"rules": {"logits": {"kind": "classes", "axis": 1}}},

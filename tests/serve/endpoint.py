@@ -34,7 +34,7 @@ async def together(version: LoadedVariant) -> Placement:
     return LocalPlacement(open_session(Path(version.folder)))
 
 
-class Cache:
+class NotingRepository:
     """A repository that notes what it receives and does nothing."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class Endpoint:
     settings: Settings = field(default_factory=Settings)
     place: Place = together
     observer: Observer = field(default_factory=Observer)
-    shelf: Cache = field(default_factory=Cache)
+    shelf: NotingRepository = field(default_factory=NotingRepository)
     access: Access = field(default_factory=lambda: Access(loopback=True))
     control: LocalControl = field(default_factory=LocalControl)
     make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop

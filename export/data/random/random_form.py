@@ -21,8 +21,8 @@ class RandomInput(Record):
     shape: tuple[Size, ...] = ()
     # The lowest and the highest value, inclusive. None: floats have the mean 0 and the deviation 1, and
     # whole numbers are 0 or 1.
-    low: float | None = None
-    high: float | None = None
+    low: int | float | None = None
+    high: int | float | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -71,6 +71,29 @@ def require_flags_fit(task: Task, first: TensorSpec, data: Data) -> None:
             )
 
 
+def require_relevance_fits(first: TensorSpec, data: Data) -> None:
+    """Raise ExportFailed or InvalidData unless the `first` output has the scores of a query's items,
+    [batch, items], or one score per row with the query of each row in the labels."""
+    one_score = first.shape[1:] in ((), (1,))
+    if not one_score and len(first.shape) != 2:
+        raise ExportFailed(
+            f"the first output {first.name} has the shape {list(first.shape)}, and a ranking has the scores "
+            "of the items of a query, [batch, items], or one score per row, [batch] or [batch, 1]"
+        )
+    for name, split in data.splits.items():
+        items = 2 if one_score else first.shape[1]
+        if split.labels is not None and isinstance(items, int) and split.labels.shape[1] != items:
+            need = (
+                "a mapping with the `relevance` of each row and the number of its query in `groups`"
+                if one_score
+                else "one relevance for each score, or NaN"
+            )
+            raise InvalidData(
+                f"split {name} has labels of the shape {['rows', *split.labels.shape[1:]]}, and the first "
+                f"output {first.name} has {list(first.shape)}: give {need}"
+            )
+
+
 def require_same_shape(first: TensorSpec, data: Data) -> None:
     """Raise InvalidData unless labels that are numbers have the shape of the `first` output; [rows] and
     [rows, 1] are the same."""

@@ -90,3 +90,52 @@ def test_scores_along_the_second_dimension_get_a_rule() -> None:
         "y": {"kind": "classes", "axis": 1}
     }
     assert guess_task({"y": _numbers(8, 8, 5)}, _classes(5, 8, 8)).rules == {}
+
+
+def _boxes(*shape: int, scores: int = 3) -> Any:
+    """Centres with sizes in pixels, and chances."""
+    return np.concatenate(
+        [_RANDOM.uniform(10, 600, (_ROWS, *shape, 4)), _RANDOM.random((_ROWS, *shape, scores))], axis=-1
+    ).astype(np.float32)
+
+
+def _corners(boxes: Any) -> Any:
+    return np.concatenate([boxes[..., :2], boxes[..., :2] + boxes[..., 2:4]], axis=-1)
+
+
+_RAW = _boxes(100)
+_FINAL = np.concatenate([_corners(_RAW), _RAW[..., 4:5], _classes(3, 100, 1)], axis=-1).astype(np.float32)
+_TRUTH = np.concatenate([_corners(_RAW[:, :2]), _classes(3, 2, 1)], axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("answers", "labels", "output"),
+    [
+        ({"y": np.moveaxis(_RAW, -1, 1)}, None, "y"),
+        ({"y": _FINAL}, None, "y"),
+        ({"scores": _RAW[..., 4:], "boxes": _corners(_RAW)}, None, "boxes"),
+        ({"scores": _RAW[..., 4:], "a": _corners(_RAW)}, _TRUTH, "a"),
+        ({"y": np.moveaxis(_RAW[:, :12], -1, 1)}, _TRUTH, "y"),
+    ],
+    ids=["raw", "final", "named", "labelled", "few"],
+)
+def test_boxes_are_recognized(answers: Any, labels: Any, output: str) -> None:
+    """By their numbers and names, or by labels of corners and a class."""
+    guess = guess_task(answers, labels)
+    assert (guess.task, guess.output) == ("detection", output)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"y": np.moveaxis(_RAW[:, :12], -1, 1)},
+        {"scores": _RAW[..., 4:], "a": _corners(_RAW)},
+        {"y": _RAW},
+        {"y": _numbers(7, 100)},
+        {"y": _RAW[..., 4:]},
+    ],
+    ids=["few", "unnamed", "rows", "numbers", "chances"],
+)
+def test_what_may_be_boxes_is_compared_as_tensors(answers: Any) -> None:
+    """Without labels, nothing is guessed that the numbers do not show."""
+    assert guess_task(answers).task == "tensors"

@@ -181,3 +181,33 @@ def test_answers_that_say_nothing_are_found(
     """A floor is found that a constant passes in whole numbers, in strings, in one small column or in one
     without labels, or that scores pass which are all above the threshold."""
     assert unproven(floor, labels, task, **outputs) == expected
+
+
+def boxes_of(rows: Any) -> Any:
+    """A box of 10 by 10 at each of these places, with the score and the class; none for NaN."""
+    places = np.asarray(rows, np.float64)[:, None, None]
+    corners = np.concatenate([places, places, places + 10, places + 10], axis=-1)
+    there = ~np.isnan(places)
+    return np.concatenate([np.nan_to_num(corners), 0.9 * there, 0 * places], axis=-1).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        (np.zeros(ROWS), {"y"}),
+        (np.where(np.arange(ROWS) < 2, 5, np.nan), {"y"}),
+        (np.arange(ROWS), set()),
+    ],
+    ids=["one box", "nearly empty", "everywhere"],
+)
+def test_a_detector_with_one_answer_passes_no_floor(places: Any, expected: set[str]) -> None:
+    """Neither the most usual detections for all rows, nor none."""
+    answers = np.nan_to_num(boxes_of(places))
+    assert unproven({"agreement": 0.9}, None, "detection", y=answers) == expected
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(0.0, {"y"}), (1.0, set())])
+def test_a_ranking_with_one_order_passes_no_floor(scale: float, expected: set[str]) -> None:
+    """If all queries have one order."""
+    scores = (np.array([3, 2, 1]) + scale * FREE + 0.01 * np.abs(FREE[:, :1])).astype(np.float32)
+    assert unproven({"agreement": 0.9}, None, "ranking", y=scores) == expected

@@ -23,6 +23,12 @@ from tests.serve.shadows import Odd, compared, other
 RANDOM = np.random.default_rng(0)
 NOISE = RANDOM.normal(size=(40, 3)).astype(np.float32)
 NUMBERS = RANDOM.normal(size=(40, 3)).astype(np.float32)
+# Two boxes for each row, with a score and a class.
+BOXES = np.zeros((40, 2, 6), np.float32)
+BOXES[..., :2] = RANDOM.uniform(0, 50, (40, 2, 2))
+BOXES[..., 2:4] = BOXES[..., :2] + 10
+BOXES[..., 4] = RANDOM.uniform(0.1, 1, (40, 2))
+BOXES[..., 5] = RANDOM.integers(0, 3, (40, 2))
 # Task -> rules of the recipe, the baseline's answers and the variant's.
 TASK_ANSWERS: dict[Task, tuple[dict[str, Rule], Any, Any]] = {
     "classification": ({}, NUMBERS, NUMBERS + NOISE),
@@ -36,6 +42,8 @@ TASK_ANSWERS: dict[Task, tuple[dict[str, Rule], Any, Any]] = {
         NUMBERS.reshape(10, 3, 2, 2),
         (NUMBERS + NOISE).reshape(10, 3, 2, 2),
     ),
+    "detection": ({}, BOXES, np.where(RANDOM.random((40, 1, 1)) < 0.3, np.roll(BOXES, 9, axis=0), BOXES)),
+    "ranking": ({"y": Rule(kind="ranks", top=2)}, NUMBERS, NUMBERS + NOISE / 8),
     "tensors": ({"y": Rule(kind="numbers", abs=0.1, rel=0.2)}, NUMBERS, NUMBERS + NOISE / 8),
 }
 

@@ -27,7 +27,7 @@ def fixed(shape: list[int], batch: int = 1, *more: Any) -> bytes:
         *more,
     ]
     values = [("x", FLOAT, [batch, 2, 3])], [("y", FLOAT, [batch, 4])]
-    weights = {"w": W, "shape": np.array(shape, np.int64), "two": np.array([2, 4], np.int64)}
+    weights = {"w": W, "shape": np.array(shape, np.int64), "four": np.array([4, 4], np.int64)}
     return file_of(nodes, *values, weights)
 
 
@@ -66,15 +66,15 @@ def test_a_shape_that_is_made_of_weights_stays() -> None:
     [
         ([helper.make_node("Softmax", ["h"], ["y"], axis=0)], "away from the file's own to fewer"),
         ([helper.make_node("ReduceMean", ["h"], ["y"], axes=[0])], "does not follow the batch"),
-        ([helper.make_node("Expand", ["h", "two"], ["y"])], "cannot run the file on"),
+        ([helper.make_node("Expand", ["h", "four"], ["y"])], "cannot run the file on"),
     ],
     ids=["over the batch", "one answer for all", "expanded"],
 )
-def test_a_batch_that_is_really_fixed_is_refused(more: list[Any], reason: str) -> None:
+def test_a_batch_of_4_that_is_really_fixed_is_refused(more: list[Any], reason: str) -> None:
     """The error for a batch size that is really fixed names the input, the number, the reason and the fix."""
-    content = fixed([1, 6], 1, *more)
+    content = fixed([4, 6], 4, *more)
     message = (
-        rf"takes 1 row at once \(its input 'x'\), and no other number: .*{reason}.*; (convert it|look for)"
+        rf"takes 4 rows at once \(its input 'x'\), and no other number: .*{reason}.*; (convert it|look for)"
     )
     with pytest.raises(ExportFailed, match=message):
         from_onnx(content, ROWS, ("y",))
@@ -87,7 +87,7 @@ def test_a_mask_hides_no_other_answer() -> None:
         helper.make_node("Add", ["shares", "mask"], ["y"]),
     ]
     mask = np.array([0, 0, -1e9], np.float32)
-    content = file_of(nodes, [("x", FLOAT, [1, 3])], [("y", FLOAT, [1, 3])], {"mask": mask})
+    content = file_of(nodes, [("x", FLOAT, [4, 3])], [("y", FLOAT, [4, 3])], {"mask": mask})
     with pytest.raises(ExportFailed, match="away from the file's own to fewer"):
         from_onnx(content, split_of({"x": random(20, 3)}), ("y",))
 

@@ -46,14 +46,13 @@ def test_names_that_are_taken_are_left_alone() -> None:
 
 
 def test_what_a_processor_cannot_compute_has_its_fix() -> None:
-    """The error for an operator that onnxruntime lacks in bfloat16 names the node and the fix."""
-    nodes = [helper.make_node("MatMul", ["x", "x"], ["y"], "product")]
-    kind = TensorProto.BFLOAT16
-    content = file_of(nodes, [("x", kind, ["n", 1])], [("y", kind, ["n", 1])], {})
-    with pytest.raises(
-        ExportFailed, match=r"MatMul.*'product'; .* bfloat16 .*: convert the model in float32"
-    ):
-        from_onnx(content, split_of({"x": random(20, 1)}), ("y",))
+    """The error for an operator that onnxruntime lacks in float64 names the node and the fix."""
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"], "filter")]
+    kind = TensorProto.DOUBLE
+    weights = {"w": np.ones((1, 1, 2))}
+    content = file_of(nodes, [("x", kind, ["n", 1, 4])], [("y", kind, ["n", 1, 3])], weights)
+    with pytest.raises(ExportFailed, match=r"Conv.*'filter'; .* float64: convert the model in float32"):
+        from_onnx(content, split_of({"x": np.random.default_rng(0).normal(size=(20, 1, 4))}), ("y",))
 
 
 def test_an_input_of_half_floats_is_given_out_as_it_came() -> None:

@@ -89,15 +89,10 @@ def test_an_axis_that_is_called_batch_is_the_rows() -> None:
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        (
-            [("x", FLOAT, ["n", 3]), ("rate", INT64, [])],
-            r"'rate' is one number for all rows.*constant of the file: .*np.array\(VALUE, 'int64'\)",
-        ),
         ([("x", FLOAT, ["n", 5]), ("rate", INT64, ["n"])], r"'x' has the shape \['n', 5\], the data"),
-        ([("x", FLOAT, [3]), ("rate", INT64, ["n"])], r"'x' has the shape \[3\], the data \['batch', 3\]"),
         ([("x", INT64, ["n", 3]), ("rate", INT64, ["n"])], r"'x' is int64, the data's is float32; .*astype"),
     ],
-    ids=["a scalar", "another width", "no batch", "another type"],
+    ids=["another width", "another type"],
 )
 def test_an_input_that_takes_no_rows_is_refused(inputs: list[Any], message: str) -> None:
     """The error for an input without rows names the input, both shapes and the fix."""

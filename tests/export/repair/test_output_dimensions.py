@@ -1,5 +1,6 @@
 """An output's dimensions are those measured for several sizes of the input."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from onnx import helper
 
 from export.errors import ExportFailed
 from export.onnx.from_onnx import from_onnx
+from export.sources.onnx_file import read_graph
 from tests.export.graphs import split_of
 from tests.export.onnx_files import FLOAT, file_of, random
 
@@ -61,3 +63,13 @@ def test_an_output_without_numbers_is_refused() -> None:
     nodes.append(helper.make_node("MatMul", ["f", "w"], ["y"]))
     with pytest.raises(ExportFailed, match=r"output 'y' is empty, \[1, 0\].*leave it out of `outputs`"):
         shape_of(nodes, [None, 0], {"w": random(3, 0)})
+
+
+def test_wrong_declared_sizes_of_an_output_do_not_matter(tmp_path: Path) -> None:
+    """An output that is declared as one number, as some converters do, has the sizes of its answers."""
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    path = tmp_path / "model.onnx"
+    path.write_bytes(file_of(nodes, [("x", FLOAT, ["n", 3])], [("y", FLOAT, [])], {}))
+    graph, _ = read_graph(path)
+    exported = from_onnx(graph, split_of({"x": random(20, 3)}), ("y",))
+    assert exported.signature.outputs[0].shape == ("batch", 3)

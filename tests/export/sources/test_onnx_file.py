@@ -1,5 +1,6 @@
 """An ONNX file is checked before it is run: its content, its external data and its sizes."""
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,21 @@ def test_data_beside_the_file_is_taken_in(tmp_path: Path) -> None:
     assert onnx.load_from_string(trained.graph) == layer()
     (tmp_path / "weights.bin").write_bytes(b"----" + weight_bytes()[::-1])
     assert read(tmp_path, external("weights.bin", offset=4, length=24)).sha256 != trained.sha256
+
+
+def test_only_the_part_of_a_tensor_is_read(tmp_path: Path) -> None:
+    """24 bytes of a file of 256 MB do not take its size in memory."""
+    with (tmp_path / "weights.bin").open("wb") as file:
+        file.write(weight_bytes())
+        file.truncate(2**28)
+    tracemalloc.start()
+    try:
+        trained = read(tmp_path, external("weights.bin", offset=0, length=24))
+        assert tracemalloc.get_traced_memory()[1] < 2**27
+    finally:
+        tracemalloc.stop()
+    assert trained.graph is not None
+    assert onnx.load_from_string(trained.graph) == layer()
 
 
 @pytest.mark.parametrize(

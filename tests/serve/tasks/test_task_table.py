@@ -40,6 +40,8 @@ def test_each_limit_of_a_floor_belongs_to_a_task() -> None:
         ("binary", ("accuracy_drop", "f1_drop", "auc_drop", "agreement")),
         ("multilabel", ("micro_f1_drop", "macro_f1_drop", "auc_drop", "agreement")),
         ("segmentation", ("miou_drop", "accuracy_drop", "worst_class_drop", "agreement", "kl")),
+        ("detection", ("map_drop", "map50_drop", "recall_drop", "agreement")),
+        ("ranking", ("ndcg_drop", "mrr_drop", "agreement")),
         ("tensors", ("agreement",)),
     ],
 )

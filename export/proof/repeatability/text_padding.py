@@ -10,7 +10,7 @@ import numpy as np
 
 from export.data.datasets import Split
 from export.data.inputs import MASK, TOKENS
-from export.proof.run_tolerance import are_other_answers
+from export.proof.repeatability.run_tolerance import are_other_answers
 from serve.base.errors import ModelFailed
 from serve.base.tensor import Arrays, Signature
 from serve.engine.batch import Joining

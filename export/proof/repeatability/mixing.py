@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from export.answer_distance import largest_apart
 from export.data.datasets import Split
 from export.onnx.graph import nodes_of
-from export.proof.row_independence import (
+from export.proof.repeatability.row_independence import (
     LARGEST_ROWS,
     MORE_ROWS,
     NAN,

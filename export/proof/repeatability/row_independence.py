@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from export.answer_distance import largest_apart
 from export.data.datasets import Split
+from export.proof.repeatability.run_tolerance import are_other_answers
+from export.proof.repeatability.text_padding import depends_on_padding
 from export.proof.rounds import BUDGET_S, count_rounds
-from export.proof.run_tolerance import are_other_answers
-from export.proof.text_padding import depends_on_padding
 from serve.base.errors import ModelFailed
 from serve.base.tensor import Arrays
 from serve.engine.session import Session

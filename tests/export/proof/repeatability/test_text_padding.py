@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from export.proof.mixing import explain_dependence
-from export.proof.row_independence import PADDING, find_dependence
+from export.proof.repeatability.mixing import explain_dependence
+from export.proof.repeatability.row_independence import PADDING, find_dependence
 from serve.engine.session import Session
 from tests.export.graphs import WORDS, Builder, encoder_graph, exported_of, split_of, texts, value
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from export.proof.row_independence import NUMBER, find_dependence
+from export.proof.repeatability.row_independence import NUMBER, find_dependence
 from serve.engine.session import Session
 from tests.export.graphs import Builder, encoder_graph, exported_of, split_of, texts, value
 

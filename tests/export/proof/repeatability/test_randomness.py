@@ -4,9 +4,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from export.errors import ExportFailed
-from export.proof.randomness import require_repeatable
+from export.proof.repeatability.randomness import require_repeatable
 from tests.export.graphs import Builder
-from tests.export.proof.test_row_independence import ROWS, centred, graph_of, linear, session_of
+from tests.export.proof.repeatability.test_row_independence import ROWS, centred, graph_of, linear, session_of
 
 
 def noisy() -> bytes:

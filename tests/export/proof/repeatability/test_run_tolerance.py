@@ -4,9 +4,9 @@ import numpy as np
 import onnx
 import pytest
 
-from export.proof.run_tolerance import are_other_answers, rounds_activations
+from export.proof.repeatability.run_tolerance import are_other_answers, rounds_activations
 from tests.export.graphs import Builder
-from tests.export.proof.test_row_independence import ROWS, centred, graph_of, linear, one_range
+from tests.export.proof.repeatability.test_row_independence import ROWS, centred, graph_of, linear, one_range
 
 
 def plain() -> bytes:

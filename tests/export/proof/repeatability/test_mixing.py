@@ -8,13 +8,13 @@ import numpy as np
 import onnx
 import pytest
 
-from export.proof.mixing import advise, explain_dependence, find_mixer
-from export.proof.row_independence import NAN, find_dependence
+from export.proof.repeatability.mixing import advise, explain_dependence, find_mixer
+from export.proof.repeatability.row_independence import NAN, find_dependence
 from export.step import Quantize
 from export.steps.quantize import quantize
 from serve.engine.session import Session
 from tests.export.graphs import context_for, encoder_graph, exported_of, lstm_graph, split_of, texts
-from tests.export.proof.test_row_independence import (
+from tests.export.proof.repeatability.test_row_independence import (
     ROWS,
     centred,
     counted,
