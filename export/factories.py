@@ -18,6 +18,8 @@ from serve.bundles.bundle import sha256
 _ROOM = Path(__file__).parent
 # Folders that do not count for the digest; a shipped recipe counts if it is a factory.
 _UNDECISIVE = ("recipes", "bench")
+# The folders of `serve` that decide how answers are computed and compared.
+_DECISIVE = ("bundles", "engine", "tasks")
 
 
 @contextmanager
@@ -58,13 +60,11 @@ def import_function(kind: str, name: str) -> Callable[..., Any]:
 def digest_code(factories: Iterable[str], folders: Sequence[Path]) -> str:
     """Return the SHA-256 of the code that determines a result.
 
-    It covers the factories' modules, their imports from `folders`, and this package. Installed packages count
-    by their versions."""
+    It covers the factories' modules, their imports from `folders`, this package, and what it uses of `serve`.
+    Installed packages count by their versions."""
     files = _find_files(factories, folders)
-    for path in _ROOM.rglob("*.py"):
-        place = path.relative_to(_ROOM)
-        if place.parts[0] not in _UNDECISIVE:
-            files[f"export/{place.as_posix()}"] = path
+    for path in _list_own_code():
+        files[path.relative_to(_ROOM.parent).as_posix()] = path
     return _digest(files)
 
 
@@ -95,6 +95,14 @@ def _find_files(functions: Iterable[str], folders: Sequence[Path]) -> dict[str, 
 
 def _digest(files: Mapping[str, Path]) -> str:
     return sha256("".join(f"{name} {sha256(files[name].read_bytes())}\n" for name in sorted(files)).encode())
+
+
+def _list_own_code() -> Iterator[Path]:
+    for path in _ROOM.rglob("*.py"):
+        if path.relative_to(_ROOM).parts[0] not in _UNDECISIVE:
+            yield path
+    for folder in _DECISIVE:
+        yield from (_ROOM.parent / "serve" / folder).rglob("*.py")
 
 
 class _Finder(ModuleFinder):

@@ -8,7 +8,7 @@ from serve.base.errors import InvalidBundle
 from serve.bundles.bundle import MODEL, Bundle, read_bundle, write_manifest
 
 OUTDATED = (
-    "it was made from another trained model, data, task or floor than the baseline in this folder; "
+    "it was made from another trained model, data, task, rules or floor than the baseline in this folder; "
     "export it again, or remove its folder and add it again"
 )
 
@@ -54,4 +54,4 @@ def _facts(bundle: Bundle) -> tuple[object, ...]:
 
 def _origin(bundle: Bundle) -> tuple[object, ...]:
     made = bundle.provenance
-    return made.trained_sha256, made.data, made.task, made.floor, made.metric
+    return made.trained_sha256, made.data, made.task, made.rules, made.floor, made.metric

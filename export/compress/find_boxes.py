@@ -41,9 +41,10 @@ def find_boxes(answers: Mapping[str, Array], labels: Array | None = None) -> Fou
             continue
         if rule.scores is not None:
             if labels is not None or "box" in name.lower():
-                return FoundBoxes(name, f"the corners of boxes, and {rule.scores} their scores")
+                return FoundBoxes(name, f"the coordinates of boxes, and {rule.scores} has their scores")
         elif labels is not None or _are_pixels(rule, answer):
-            return FoundBoxes(name, "the corners, the score and the class of boxes, or their scores")
+            last = "the score and the class" if rule.layout == "final" else "the scores"
+            return FoundBoxes(name, f"the coordinates of boxes and {last} of each")
     return None
 
 

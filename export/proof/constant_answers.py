@@ -1,14 +1,15 @@
-"""Finds outputs for which a constant answer would pass the floor.
+"""Finds outputs for which an answer that says nothing would pass the floor, such as a constant.
 
 In this case the limited metrics prove nothing, for example the agreement with a baseline that always predicts
 the same class."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from export.data.labels import Labels
+from export.data.labels import IGNORE, Labels
 from export.errors import InvalidData
 from export.proof.floor import judge, judge_output
 from export.proof.held_out import Answers
@@ -25,6 +26,8 @@ from serve.tasks.detections import sum_scores
 Array = NDArray[Any]
 # With fewer rows, a correlation cannot be estimated.
 _ENOUGH_ROWS = 10
+# Columns that are tried one by one; of more, one is hardly ever all that a floor overlooks.
+_MOST_COLUMNS = 64
 
 
 def find_unproven(
@@ -34,21 +37,22 @@ def find_unproven(
     labels: Labels | None,
     metric: PairedMetric | None = None,
 ) -> set[str]:
-    """Return the outputs for which a constant would pass the recipe's floor; `expected` are the baseline's
-    answers, and `metric` is the recipe's own."""
+    """Return the outputs for which a constant, also in one column only, or scores all above the threshold
+    would pass the recipe's floor; `expected` are the baseline's answers, and `metric` is the recipe's own."""
     floor, task, unproven = recipe.floor, recipe.task, set()
     for number, (name, output) in enumerate(expected.items()):
         meaning = meanings[name]
-        if len(output) < _ENOUGH_ROWS or meaning.kind in ("exact", "state"):
+        if len(output) < _ENOUGH_ROWS or meaning.kind == "state":
             continue
-        for constant in _list_constants(meaning, output):
+        for empty in _list_empty(meaning, output, labels if number == 0 else None):
             if number == 0:
-                quality = measure(task, output, constant, labels, recipe.seed, meaning=meaning)
-                refused = _refuse(floor, quality, metric, {**expected, name: constant})
+                quality = measure(task, output, empty, labels, recipe.seed, meaning=meaning)
+                refused = _refuse(floor, quality, metric, {**expected, name: empty})
             else:
-                refused = judge_output(floor, measure_output(task, name, meaning, output, constant))
+                refused = judge_output(floor, measure_output(task, name, meaning, output, empty))
             if refused is None:
                 unproven.add(name)
+                break
     return unproven
 
 
@@ -62,16 +66,45 @@ def _refuse(floor: Floor, quality: Quality, metric: PairedMetric | None, answers
         return str(error)
 
 
-def _list_constants(meaning: Meaning, output: Array) -> list[Array]:
-    """One typical answer for all rows; for maps of classes also one whole map, for boxes the emptiest row."""
+def _list_empty(meaning: Meaning, output: Array, labels: Labels | None) -> Iterator[Array]:
+    """Yield answers that say nothing: one typical answer for all rows, for maps of classes one whole map, for
+    independent columns the same number in one of them, and for labels scores that are all above the
+    threshold; for boxes one typical row, and the emptiest."""
     if meaning.kind == "boxes":
-        return _repeat_boxes(meaning, output)
-    constants = [repeat_typical(meaning, output)]
+        yield from _repeat_boxes(meaning, output)
+        return
+    yield repeat_typical(meaning, output)
     if meaning.kind == "classes" and output.ndim > 2 and np.isfinite(output).all():
         rows = few_rows(output).reshape(len(few_rows(output)), -1).astype(np.float64)
         typical = np.square(rows - rows.mean(axis=0)).sum(axis=1).argmin()
-        constants.append(np.broadcast_to(output[typical], output.shape))
-    return constants
+        yield np.broadcast_to(output[typical], output.shape)
+    if meaning.kind == "labels":
+        yield _hold_all(meaning, output)
+    for column in _list_columns(meaning, output, labels):
+        changed = output.copy()
+        changed[:, column] = repeat_typical(meaning, output[:, [column]])[:, 0]
+        yield changed
+
+
+def _hold_all(meaning: Meaning, scores: Array) -> Array:
+    """Scores in the same order, all of which are above the threshold."""
+    threshold = meaning.threshold or 0
+    if meaning.form == "chances":
+        return np.asarray(threshold + (1 - threshold) * (1 + scores) / 2, scores.dtype)
+    return np.asarray(scores - np.nanmin(scores) + threshold + 1, scores.dtype)
+
+
+def _list_columns(meaning: Meaning, output: Array, labels: Labels | None) -> list[int]:
+    """The columns that a floor may overlook: those of independent numbers that vary, and those of labels of
+    which none counts."""
+    if output.ndim != 2 or not 1 < output.shape[1] <= _MOST_COLUMNS or not np.isfinite(output).all():
+        return []
+    vary = np.ptp(output, axis=0) > 0
+    if meaning.kind == "labels" and labels is not None and labels.shape == output.shape:
+        vary &= (labels == IGNORE).all(axis=0)
+    elif meaning.kind != "numbers":
+        return []
+    return np.flatnonzero(vary).tolist()
 
 
 def _repeat_boxes(meaning: Meaning, output: Array) -> list[Array]:
@@ -86,7 +119,10 @@ def repeat_typical(meaning: Meaning, output: Array) -> Array:
     """Repeat the baseline's answer to one typical row (or token) for all rows.
 
     It is the answer nearest to the mean among those with the most frequent class, so it has the form of the
-    baseline's answers."""
+    baseline's answers. Of integers and strings, it is the most frequent answer."""
+    if meaning.kind == "exact":
+        answers, counts = np.unique(output.reshape(len(output), -1), axis=0, return_counts=True)
+        return np.broadcast_to(answers[counts.argmax()].reshape(output.shape[1:]), output.shape)
     constant = _repeat(meaning, classes_last(meaning, output))
     return constant if meaning.axis == -1 else np.moveaxis(constant, -1, meaning.axis)
 

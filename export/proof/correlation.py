@@ -27,7 +27,7 @@ def correlate(meaning: Meaning, baseline: Array, variant: Array) -> Estimate | N
 
     Args:
         meaning: the kind of output; probabilities are compared by their logarithms, in which small ones count
-            equally
+            equally, and strings by their places in the alphabet
         baseline: the baseline's answers, [rows, ...]
         variant: the variant's answers, [rows, ...]
 
@@ -35,6 +35,8 @@ def correlate(meaning: Meaning, baseline: Array, variant: Array) -> Estimate | N
         The correlation with Fisher's interval for this number of rows; None if the baseline's answers are
         constant.
     """
+    if baseline.dtype.kind not in "fiub":
+        baseline, variant = _number_strings(baseline, variant)
     before, after = (_numbers(meaning, few_rows(each)) for each in (baseline, variant))
     if meaning.kind == "boxes":
         # The classes of the detections may differ.
@@ -69,6 +71,14 @@ def add_correlations(
         else item
         for item in outputs
     )
+
+
+def _number_strings(baseline: Array, variant: Array) -> tuple[Array, Array]:
+    """Return the place of each string among all, in alphabetical order; the same array twice stays so."""
+    _, places = np.unique(np.concatenate([baseline.ravel(), variant.ravel()]), return_inverse=True)
+    before, after = np.split(places.ravel(), [baseline.size])
+    before = before.reshape(baseline.shape)
+    return before, before if variant is baseline else after.reshape(variant.shape)
 
 
 def _numbers(meaning: Meaning, output: Array) -> Floats:

@@ -19,10 +19,11 @@ _RISES = {f"{name}_rise": name for name, figure in FIGURES.items() if figure.lim
 _LEAST = tuple(name for name, figure in FIGURES.items() if figure.limit == "least")
 # The agreement required of outputs after the first if the floor does not set it.
 _OTHERS = 0.9
-# The R2 required of scores that are not known to be class scores.
+# The R2 required of scores that are not known to be class scores, and of numbers where a constant would pass.
 _EXPLAINS = 0.5
 # The correlation with the baseline that is required where a constant would pass the floor.
 _FOLLOWS = 0.5
+_EMPTY = "answers that say nothing, such as a constant, would pass the floor on these held-out rows"
 _WITHOUT_CLASSES = {"numbers": "numbers that are not class scores", "exact": "no scores of classes"}
 _WITHOUT_SHARES = {"chances": "probabilities that do not sum to one"}
 
@@ -78,11 +79,13 @@ def judge(floor: Floor, quality: Quality, classes: Sequence[str] = ()) -> str | 
     None if it passes.
 
     Outputs after the first are held to `agreement`, or to 0.9. Outputs with a correlation (those for which a
-    constant would pass otherwise) are held to 0.5, and scores that may be plain numbers to an R2 of 0.5."""
+    constant would pass otherwise) are held to 0.5 and to the same agreement, and those that hold numbers, or
+    scores that may be numbers, to an R2 of 0.5."""
     reasons = [_judge_drop(floor, quality, limit, name, classes) for limit, name in _DROPS.items()]
     reasons += [_judge_rise(floor, quality, limit, name) for limit, name in _RISES.items()]
     reasons += [_judge_least(floor, quality, name) for name in _LEAST]
     reasons.append(_judge_divergence(floor, quality))
+    reasons.append(_judge_unlimited(floor, quality))
     reasons += [judge_output(floor, output) for output in quality.outputs[1:]]
     reasons += [_judge_following(output) for output in quality.outputs]
     reasons += [_judge_numbers(output) for output in quality.outputs]
@@ -147,29 +150,51 @@ def judge_output(floor: Floor, output: OutputFigures) -> str | None:
     )
 
 
+def _judge_unlimited(floor: Floor, quality: Quality) -> str | None:
+    """Hold the first output to an agreement that the floor does not limit, where its limits prove nothing."""
+    if floor.agreement is not None or quality.agreement is None or not quality.outputs:
+        return None
+    first = quality.outputs[0]
+    if first.correlation is None or first.agreement.low >= _OTHERS - _ROUNDING:
+        return None
+    return (
+        f"agreement with the baseline is {first.agreement.value:.4f}, with {CONFIDENCE:.0%} confidence at "
+        f"least {first.agreement.low:.4f}; at least {_OTHERS} is required, because {_EMPTY}: `agreement` in "
+        "the floor sets another limit"
+    )
+
+
 def _judge_following(output: OutputFigures) -> str | None:
     figure = output.correlation
     if figure is None or figure.low >= _FOLLOWS:
         return None
     return (
-        f"the numbers of `{output.name}` do not follow the baseline's from row to row: they correlate by "
+        f"the answers in `{output.name}` do not follow the baseline's from row to row: they correlate by "
         f"{figure.value:.4f}, with {CONFIDENCE:.0%} confidence by at least {figure.low:.4f}; at least "
-        f"{_FOLLOWS} is required, because a constant would pass the floor on these held-out rows"
+        f"{_FOLLOWS} is required, because {_EMPTY}"
     )
 
 
 def _judge_numbers(output: OutputFigures) -> str | None:
-    doubtful = output.meaning.kind == "classes" and bool(output.meaning.spread)
-    if not doubtful or output.r2 is None:
+    meaning = output.meaning
+    doubtful = meaning.kind == "classes" and bool(meaning.spread)
+    # A tolerance that the recipe sets is the whole rule.
+    declared = meaning.abs is not None or meaning.rel is not None
+    unproven = meaning.kind == "numbers" and output.correlation is not None and not declared
+    if not (doubtful or unproven) or output.r2 is None:
         return None
     low = output.r2 if output.r2_low is None else output.r2_low
     if low >= _EXPLAINS:
         return None
-    return (
-        f"the numbers of `{output.name}` differ from the baseline's: R2 is {output.r2:.4f} in the worst "
-        f"column, with {CONFIDENCE:.0%} confidence at least {low:.4f}; at least {_EXPLAINS} is required "
+    why = (
         "unless they are known to be class scores: give labels, or the names of the classes "
         "(`source.labels`), or write `task: regression`"
+        if doubtful
+        else f"because {_EMPTY}"
+    )
+    return (
+        f"the numbers of `{output.name}` differ from the baseline's: R2 is {output.r2:.4f} in the worst "
+        f"column, with {CONFIDENCE:.0%} confidence at least {low:.4f}; at least {_EXPLAINS} is required {why}"
     )
 
 

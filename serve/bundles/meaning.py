@@ -85,6 +85,7 @@ class Meaning(Rule):
     # because the recipe does not call them classes.
     spread: tuple[Tolerance, ...] = ()
     # The dimension of the output that `spread` has the places of; older bundles have those of the last one.
+    # 0: it has one value for each number of a row.
     spread_axis: int = -1
     # The mean over the rows of embeddings that share most of their direction, which is subtracted from both
     # before they are compared. Empty if they share little, or in older bundles.

@@ -121,10 +121,12 @@ def _sigmoid(numbers: NDArray[Any]) -> NDArray[Any]:
 
 def _suppress(found: Detections, limit: float) -> NDArray[np.int64]:
     """The places of the detections that remain (non-maximum suppression in each class)."""
-    same = found.classes[:, None] == found.classes
-    over = same & (overlap(found.boxes, found.boxes) > limit)
-    kept = np.ones(len(found), np.bool_)
-    for place in range(len(found)):
-        if kept[place]:
-            kept[place + 1 :] &= ~over[place, place + 1 :]
-    return np.flatnonzero(kept)
+    kept: list[int] = []
+    left = np.arange(len(found))
+    # One row of overlaps for each that remains is much less than all pairs.
+    while len(left) and len(kept) < _DETECTIONS:
+        best, others = left[0], left[1:]
+        kept.append(int(best))
+        over = overlap(found.boxes[best, None], found.boxes[others])[0] > limit
+        left = others[~(over & (found.classes[others] == found.classes[best]))]
+    return np.array(kept, np.int64)

@@ -13,6 +13,9 @@ Floats = NDArray[np.float64]
 _MOST_VARIANCE = 1e300
 # With more places in every dimension, one spread is used for all.
 _MOST_SPREADS = 4096
+# With more numbers in a row, they share the spreads of one dimension: some of them hardly ever vary, and have
+# none of their own that means anything, such as those behind a Relu.
+_MOST_NUMBERS = 64
 # Places of another dimension than the last must differ in scale by more than this factor.
 _UNEQUAL = 3.0
 # A place that varies by less than this share of its mean is constant: this is rounding in 32 bits.
@@ -21,7 +24,8 @@ _CONSTANT = float(np.finfo(np.float32).eps)
 
 def measure_spread(answers: NDArray[np.generic]) -> tuple[tuple[float, ...], int]:
     """The spread of the numbers of `answers`, [rows, ...], and the dimension that it belongs to: one value
-    per place of the dimension whose places differ most in scale, or one for all."""
+    per place of the dimension whose places differ most in scale, one for each number of a row (0) if they
+    differ in several dimensions at once, or one for all (-1)."""
     numbers = answers.astype(np.float64)
     if numbers.ndim < 2:
         numbers = numbers[:, None]
@@ -33,6 +37,10 @@ def measure_spread(answers: NDArray[np.generic]) -> tuple[tuple[float, ...], int
     unequal = {axis: _ratio(spread) for axis, spread in spreads.items()}
     # The first of equals is the last dimension.
     axis = max(fitting, key=unequal.__getitem__)
+    if last > 1 and numbers[0].size <= _MOST_NUMBERS:
+        each = _spread_of(*_moments(numbers.reshape(len(numbers), -1), 1))
+        if _ratio(each) > _UNEQUAL * unequal[axis]:
+            return tuple(each.tolist()), 0
     if unequal[axis] <= _UNEQUAL:
         axis = fitting[0]
     return tuple(spreads[axis].tolist()), -1 if axis == last else axis
@@ -43,7 +51,9 @@ def scale_of(meaning: Meaning, shape: tuple[int, ...]) -> Floats:
     spread, axis = np.asarray(meaning.spread), meaning.spread_axis
     if len(spread) < 2:
         return spread
-    if len(shape) < 2 or not -len(shape) < axis < len(shape) or shape[axis] != len(spread):
+    if axis == 0 and len(spread) == np.prod(shape[1:]):
+        return spread.reshape(shape[1:])
+    if len(shape) < 2 or not axis or not -len(shape) < axis < len(shape) or shape[axis] != len(spread):
         # The size of the dimension depends on the request.
         return np.asarray([np.sqrt(np.square(spread).mean())])
     return spread.reshape(-1, *(1,) * (len(shape) - 1 - axis % len(shape)))
@@ -51,7 +61,7 @@ def scale_of(meaning: Meaning, shape: tuple[int, ...]) -> Floats:
 
 def by_place(scale: Floats, numbers: NDArray[Any]) -> NDArray[Any]:
     """The numbers, [rows, ...], as [rows, numbers of a place, places], with the places of a `scale_of`."""
-    if scale.size > 1:
+    if 1 < scale.size < numbers[0].size:
         numbers = np.moveaxis(numbers, -scale.ndim, -1)
     return numbers.reshape(len(numbers), -1, max(1, scale.size))
 

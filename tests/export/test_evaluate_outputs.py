@@ -120,7 +120,7 @@ def test_a_baseline_of_one_class_is_no_proof(
     assert bundle.figures.quality.agreement.value == 1
     assert (bundle.rejected is not None) == rejected
     if rejected:
-        assert "the numbers of `scores` do not follow the baseline's" in str(bundle.rejected)
+        assert "the answers in `scores` do not follow the baseline's" in str(bundle.rejected)
 
 
 def test_a_figure_that_means_nothing_ends_the_export(tmp_path: Path) -> None:

@@ -187,3 +187,25 @@ def test_names_of_other_classes_are_refused(tmp_path: Path) -> None:
     """A wrong number of class names is refused with both numbers."""
     with pytest.raises(ExportFailed, match="2 classes have a name, from bad to good, and the output scores"):
         export_texts(tmp_path, 40, '["bad", "good"]')
+
+
+def test_rows_in_another_order_are_compared_row_by_row(tmp_path: Path) -> None:
+    """A data factory may return the same rows in another order for a later export: the baseline answers them
+    again, and a variant of it agrees."""
+    build = Builder()
+    build.add("MatMul", "shuffled", build.weight("w", 6, 3), output="scores")
+    graph = build.finish(
+        [value("shuffled", TensorProto.FLOAT, "batch", 6)], [value("scores", TensorProto.FLOAT, "batch", 3)]
+    )
+    (tmp_path / "shuffled_data.py").write_text(
+        _DATA.format(shape=(6,), name="shuffled").replace("rows[60:]", "rows[60:][::STEP]")
+        + "\nfrom pathlib import Path\nSTEP = 1\n_same = make\ndef make():\n    global STEP\n"
+        + "    STEP = int((Path(__file__).parent / 'step').read_text())\n    return _same()\n"
+    )
+    for step, steps in ((1, []), (-1, [{"step": "quantize", "method": "weights"}])):
+        (tmp_path / "step").write_text(str(step))
+        outcome = export(tmp_path, graph, "shuffled", (6,), list(steps))
+    assert outcome.status == {"fp32": "unchanged", "small": "built"}
+    agreement = outcome.model.bundles["small"].figures.quality.agreement
+    assert agreement is not None
+    assert agreement.value > 0.9

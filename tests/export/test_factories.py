@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import export.factories
 from export.errors import InvalidSource
 from export.factories import call_factory, digest_code, importable
 from export.recipe import FactorySource
@@ -74,6 +75,19 @@ def test_digest_covers_folders_that_are_no_packages(tmp_path: Path) -> None:
     before = digest_code(["plain.factory:make"], [tmp_path])
     (tmp_path / "plain" / "inner" / "helper.py").write_text("def make(): return 2\n")
     assert digest_code(["plain.factory:make"], [tmp_path]) != before
+
+
+def test_digest_covers_how_answers_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change in `serve/tasks`, which compares the answers, changes the digest; one in the API does not."""
+    for folder in ("export", "serve/tasks", "serve/http"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "code.py").write_text("A = 1\n")
+    monkeypatch.setattr(export.factories, "_ROOM", tmp_path / "export")
+    before = digest_code([], [])
+    (tmp_path / "serve" / "http" / "code.py").write_text("A = 2\n")
+    assert digest_code([], []) == before
+    (tmp_path / "serve" / "tasks" / "code.py").write_text("A = 2\n")
+    assert digest_code([], []) != before
 
 
 def test_digest_does_not_depend_on_the_current_folder(tmp_path: Path) -> None:

@@ -36,10 +36,11 @@ def home(repository: Path, make_bundle: MakeBundle) -> Path:
         {"trained_sha256": sha256(b"another")},
         {"data": {"held_out": DataSplit(rows=10, sha256=sha256(b"others"))}},
         {"task": "embedding"},
+        {"rules": {"y": {"kind": "numbers", "abs": 2.0}}},
         {"floor": {"agreement": 0.9}},
         {"metric": {"function": "m:f", "better": "lower", "code_sha256": "0" * 64}},
     ],
-    ids=["trained model", "data", "task", "floor", "metric"],
+    ids=["trained model", "data", "task", "rules", "floor", "metric"],
 )
 def test_another_baseline_rejects_what_was_compared_with_the_old_one(
     home: Path, update: dict[str, Any]
@@ -98,7 +99,8 @@ def models(tiny: ExportOutcome, tmp_path: Path) -> Path:
 
 def retrained(write_recipe: RecipeWriter, **keys: Any) -> Path:
     """A recipe with the same names beside other weights."""
-    recipe = write_recipe(floor={"accuracy_drop": 1}, variants={"fp32": [], "int8": [QUANTIZE | keys]})
+    floor = {"accuracy_drop": 1, "agreement": 0}
+    recipe = write_recipe(floor=floor, variants={"fp32": [], "int8": [QUANTIZE | keys]})
     checkpoint = recipe.parent / "tiny.safetensors"
     weights = safetensors.torch.load(checkpoint.read_bytes())
     turned = {name: value * 1.01 if value.is_floating_point() else value for name, value in weights.items()}

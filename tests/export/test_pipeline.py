@@ -212,7 +212,7 @@ def test_a_bundle_that_this_recipe_would_not_make_is_named(
     """With `only`, bundles that the recipe would not make are listed as stale."""
     shutil.copytree(tiny.model.folder, tmp_path / "tiny")
     changed = write_recipe(
-        floor={"accuracy_drop": 1},
+        floor={"accuracy_drop": 1, "agreement": 0},
         variants={"fp32": [], "int8": [{**QUANTIZE, "per_channel": False}], "slim": [PRUNE, FINETUNE]},
     )
     assert run(changed, tmp_path, only="fp32").stale == ("int8", "slim-int8")

@@ -49,6 +49,17 @@ def test_a_size_that_the_graph_refuses_is_not_taken() -> None:
     assert find_random_rows(_of_graph(content)).inputs["x"].shape == (16,)
 
 
+def test_a_row_that_fits_by_chance_does_not_decide() -> None:
+    """An index of a table of 200 rows is often below 200 if it is drawn from 0..255, but not 16 times."""
+    nodes = [
+        helper.make_node("Add", ["id", "zero"], ["sum"]),
+        helper.make_node("Gather", ["words", "sum"], ["y"]),
+    ]
+    weights = {"words": random(200, 3), "zero": np.int64(0)}
+    content = file_of(nodes, [("id", INT64, ["batch"])], [("y", FLOAT, ["batch", 3])], weights)
+    assert find_random_rows(_of_graph(content)).inputs["id"].high == 9
+
+
 def test_numbers_with_a_root_are_positive() -> None:
     """NaN is no answer, so the numbers lie in 0..1 where normal ones have no root."""
     nodes = [helper.make_node("Sqrt", ["x"], ["y"])]

@@ -141,7 +141,7 @@ def one_hot(labels: Any) -> Any:
         ("segmentation", MAPS, one_hot(MAPS), {"miou_drop": 0.1}, False),
         ("segmentation", PICTURE, one_hot(PICTURE), {"miou_drop": 0.1}, True),
         ("regression", FREE[:, 0], FREE[:, :1] * 1.1, {"mae_rise": 0.5}, False),
-        ("tensors", None, RARE, {"agreement": 0.1}, False),
+        ("tensors", None, RARE, {"agreement": 0.1}, True),
     ],
 )
 def test_each_task_finds_a_constant_that_passes(
@@ -149,6 +149,38 @@ def test_each_task_finds_a_constant_that_passes(
 ) -> None:
     """A figure that counts the rare label tells the two apart; where all maps are alike, one map passes."""
     assert unproven(floor, labels, task, scores=scores) == ({"scores"} if passes else set())
+
+
+# One in twenty rows has the flag.
+FLAG = FEW[:, None]
+NAMES = np.where(FEW == 1, "alarm", "calm").astype("S")
+COLUMNS = (FREE * [1, 100, 100]).astype(np.float32)
+UNKNOWN = np.where(np.arange(3) == 1, -100, FREE > 0).astype(np.int64)
+CHANCES = (1 / (1 + np.exp(-FREE[:, 0]))).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "outputs", "floor", "expected"),
+    [
+        ("tensors", None, {"flag": FLAG}, {"agreement": 0.9}, {"flag"}),
+        ("classification", None, {"name": NAMES}, {"agreement": 0.9}, {"name"}),
+        ("classification", None, {"name": NAMES}, {"agreement": 0.97}, set()),
+        ("classification", None, {"scores": FREE, "flag": FLAG}, {"agreement": 0.9}, {"flag"}),
+        ("regression", COLUMNS * 1.1, {"sizes": COLUMNS}, {"mae_rise": 0.5}, {"sizes"}),
+        ("regression", COLUMNS * 1.1, {"sizes": COLUMNS}, {"agreement": 0.9}, set()),
+        ("multilabel", UNKNOWN, {"scores": FREE}, {"micro_f1_drop": 0.1}, {"scores"}),
+        ("multilabel", (FREE > 0).astype(np.int64), {"scores": FREE}, {"micro_f1_drop": 0.1}, set()),
+        ("binary", (FREE[:, 0] > 0).astype(np.int64), {"score": FREE[:, 0]}, {"auc_drop": 0.1}, {"score"}),
+        ("binary", (CHANCES > 0.5).astype(np.int64), {"score": CHANCES}, {"auc_drop": 0.1}, {"score"}),
+        ("binary", (CHANCES > 0.5).astype(np.int64), {"score": CHANCES}, {"accuracy_drop": 0.1}, set()),
+    ],
+)
+def test_answers_that_say_nothing_are_found(
+    task: str, labels: Any, outputs: dict[str, Any], floor: dict[str, float], expected: set[str]
+) -> None:
+    """A floor is found that a constant passes in whole numbers, in strings, in one small column or in one
+    without labels, or that scores pass which are all above the threshold."""
+    assert unproven(floor, labels, task, **outputs) == expected
 
 
 def boxes_of(rows: Any) -> Any:

@@ -84,3 +84,11 @@ def test_padding_counts_for_nothing() -> None:
     baseline = RANDOM.normal(size=(60, 4, 3))
     baseline[:30, 2:] = np.nan
     assert value(baseline + 1, baseline) == pytest.approx(1)
+
+
+def test_strings_are_followed_row_by_row() -> None:
+    """Equal strings correlate by 1, and one string for all rows by 0."""
+    names = np.where(np.arange(60) % 20 == 0, "alarm", "calm").astype("S")
+    exact = Meaning(kind="exact")
+    assert value(names.copy(), names, exact) == pytest.approx(1)
+    assert value(np.full(60, "calm", "S"), names, exact) == 0

@@ -191,3 +191,46 @@ def test_scores_that_may_be_numbers_are_held_to_them(
         assert "give labels, or the names of the classes (`source.labels`), or write `task: reg" in str(
             reason
         )
+
+
+def unproven_numbers(agreement: float, r2: float, correlation: float = 1.0, **meaning: Any) -> Quality:
+    """A regression of whose floor a constant would pass the limits."""
+    share = Estimate(value=agreement, low=agreement, high=agreement)
+    followed = Estimate(value=correlation, low=correlation, high=correlation)
+    output = OutputFigures(
+        name="y",
+        meaning=Meaning(kind="numbers", form="plain", spread=(1.0,), **meaning),
+        low=0,
+        high=1,
+        agreement=share,
+        correlation=followed,
+        r2=r2,
+        r2_low=r2,
+    )
+    rise = Compared(value=1, change=0, low=0, high=0)
+    return Quality(task="regression", rows=300, agreement=share, mae=rise, outputs=(output,))
+
+
+@pytest.mark.parametrize(
+    ("floor", "quality", "reason"),
+    [
+        ({"mae_rise": 0.1}, unproven_numbers(0.95, 0.9), None),
+        ({"mae_rise": 0.1}, unproven_numbers(0.6, 0.9), "agreement with the baseline is 0.6000"),
+        ({"mae_rise": 0.1, "agreement": 0.5}, unproven_numbers(0.6, 0.9), None),
+        ({"agreement": 0.9}, unproven_numbers(0.96, -0.02), "the numbers of `y` differ from the baseline's"),
+        ({"agreement": 0.9}, unproven_numbers(0.96, -0.02, abs=5), None),
+        (
+            {"agreement": 0.9},
+            unproven_numbers(0.96, 0.9, correlation=0.2),
+            "the answers in `y` do not follow",
+        ),
+    ],
+    ids=["alike", "unlimited", "limited", "spikes", "declared", "unrelated"],
+)
+def test_numbers_that_a_constant_would_replace_must_agree(
+    floor: dict[str, float], quality: Quality, reason: str | None
+) -> None:
+    """They need an agreement of 0.9 if the floor limits none, and an R2 of 0.5 unless the recipe sets a
+    tolerance."""
+    found = judge(Floor(**floor), quality)
+    assert found is None if reason is None else str(found).startswith(reason)

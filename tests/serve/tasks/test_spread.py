@@ -127,3 +127,24 @@ def test_a_dimension_of_another_size_has_one_scale() -> None:
     assert scale_of(meaning, (9, 2, 3)).tolist() == [[1], [7]]
     assert scale_of(meaning, (9, 1, 3)).tolist() == [5]
     assert scale_of(meaning, (9,)).tolist() == [5]
+
+
+CROSSED = np.array([[1, 1000], [1000, 1]])
+
+
+@pytest.mark.parametrize("scales", [CROSSED, np.outer([1, 100], [1, 100])], ids=["crossed", "product"])
+def test_scales_that_differ_in_two_dimensions_belong_to_each_number(scales: NDArray[Any]) -> None:
+    """Each number of a row has its own spread, so that a small one that is lost differs in all rows."""
+    numbers = RANDOM.normal(size=(60, 2, 2)) * scales
+    spread, axis = measure_spread(numbers)
+    assert axis == 0
+    assert np.reshape(spread, (2, 2)) == pytest.approx(scales, rel=0.3)
+    lost = numbers * np.array([[0, 1], [1, 1]])
+    assert np.mean(differing(numbers, lost)) > 0.8
+    assert not any(differing(numbers, numbers + 0.01 * scales))
+
+
+def test_numbers_behind_a_relu_share_the_spread_of_their_channel() -> None:
+    """More than 64 numbers share it, because some of them hardly ever vary."""
+    numbers = np.maximum(RANDOM.normal(size=(60, 4, 5, 5)) - RANDOM.uniform(0, 3, (4, 5, 5)), 0)
+    assert measure_spread(numbers)[1] != 0

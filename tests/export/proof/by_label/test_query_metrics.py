@@ -10,6 +10,8 @@ from export.data.datasets import read_data
 from export.errors import ExportFailed, InvalidData
 from export.proof.by_label.label_fit import require_relevance_fits
 from export.proof.by_label.query_metrics import compare_rankings, measure_queries
+from export.proof.output_quality import read_meanings
+from export.proof.quality import measure
 from serve.base.tensor import TensorSpec
 
 RANDOM = np.random.default_rng(0)
@@ -62,6 +64,21 @@ def test_rows_of_one_item_are_gathered_by_their_query() -> None:
     for name, figure in found.items():
         assert figure.value == pytest.approx(expected[name].value)
         assert figure.change == pytest.approx(expected[name].change)
+
+
+def test_a_score_per_row_is_compared_as_a_number() -> None:
+    """The labels say which rows are one query, and the figures are of queries."""
+    pairs = np.column_stack([LABELS.ravel(), np.repeat(np.arange(80), 12)])
+    before = SCORES.reshape(-1, 1).astype(np.float32)
+    after = before + RANDOM.normal(0, 0.1, before.shape).astype(np.float32)
+    meaning = read_meanings("ranking", {"y": before}, labelled=True)["y"]
+    assert meaning.kind == "numbers"
+    quality = measure("ranking", before, after, pairs, 0, meaning=meaning)
+    assert quality.ndcg
+    assert quality.mrr
+    assert quality.agreement
+    assert quality.ndcg.value == pytest.approx(ndcg_score(LABELS, after.reshape(LABELS.shape), k=10))
+    assert quality.agreement.value > 0.95
 
 
 def test_no_change_is_not_certain() -> None:
