@@ -46,7 +46,6 @@ class Matching:
         self._rows = context.data.require_train("distill")
         self._labels = _require_labels(self._rows) if "labels" in settings.match else None
         self._rule = label_rule(context)
-        self._rule = label_rule(context)
         self._answers = teacher_answers(context, self._rows)
         search = context.data.search
         self._meaning = read_baseline(context, teacher_answers(context, search), search)

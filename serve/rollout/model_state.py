@@ -211,7 +211,7 @@ class ModelState:
             self.quantile_limits_ms, self.limited = NO_LIMITS, (-1, 0.0)
             self.disagreements.clear()
         if change.judged is not None:
-            self.weighed = weight_of(change.judged.evidence)
+            self.weighed = change.judged.evidence.size
             self.judged = change.judged.verdict, change.at_s
         rollout = change.rollout
         if rollout is not None and rollout.accepted and rollout.plan.candidate in self.digests:
@@ -245,9 +245,4 @@ class ModelState:
 
     def notable(self, evidence: Evidence) -> bool:
         """Whether a verdict on this evidence is written although it changes nothing."""
-        return weight_of(evidence) >= max(_GROWTH * self.weighed, 1)
-
-
-def weight_of(evidence: Evidence) -> int:
-    """The number of requests and pairs in the evidence."""
-    return evidence.shadow.pairs + sum(segment.requests.both for segment in evidence.segments)
+        return evidence.size >= max(_GROWTH * self.weighed, 1)

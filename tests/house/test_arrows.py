@@ -41,7 +41,7 @@ WINGS = (
     ("http",),
     ("openapi",),
     ("control",),
-    ("control/http", "control/cli"),
+    ("control/cli",),
     ("app",),
 )
 FLOORS = {f"serve/{wing}": floor for floor, wings in enumerate(WINGS) for wing in wings}

@@ -110,6 +110,11 @@ class Evidence(Record):
             )
         return self
 
+    @property
+    def size(self) -> int:
+        """The number of requests and pairs."""
+        return self.shadow.pairs + sum(segment.requests.both for segment in self.segments)
+
     def with_tick(self, tick: Segment, replicas: int = 1) -> "Evidence":
         """Add the counts of `tick`, for variants with this number of replicas each."""
         segments = {segment.key: segment for segment in self.segments}
