@@ -1,7 +1,7 @@
 """Measures variants beside the baseline in one run, and writes their bundles."""
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -121,23 +121,33 @@ class Evaluator:
         if not self._loaded:
             return
         baseline = self._recipe.baseline
-        graph, session, expected = self._baseline()
-        meanings = self._meanings(expected)
-        expected = join_outputs(meanings, expected)
-        sessions = {baseline: session} | {name: item[1] for name, item in self._loaded.items()}
+        graph, session, _ = self._baseline()
+        sessions = {baseline: session} | self.sessions
         graphs = {baseline: graph} | {name: item[0].graph for name, item in self._loaded.items()}
         speed = measure_speed(sessions, graphs, self._data.calibration, announce)
+        longest = find_max_length(session, self._data.calibration)
+        for variant, quality in self.qualities():
+            announce(f"{variant}: measure and write")
+            self._write(variant, quality, speed[variant], provenance[variant], longest)
+
+    @property
+    def sessions(self) -> dict[str, Session]:
+        """Return the session of each loaded variant."""
+        return {name: session for name, (_, session) in self._loaded.items()}
+
+    def qualities(self) -> Iterator[tuple[str, Quality]]:
+        """Yield each loaded variant with the quality of its answers to the held-out rows."""
+        expected = self._baseline()[2]
+        meanings = self._meanings(expected)
+        expected = join_outputs(meanings, expected)
         labels = self._data.held_out.labels
         unproven = find_unproven(self._recipe, meanings, expected, labels, self._metric)
-        longest = find_max_length(session, self._data.calibration)
-        for variant, (exported, its_session) in self._loaded.items():
-            announce(f"{variant}: measure and write")
+        for variant, (exported, session) in self._loaded.items():
             actual = expected
-            if variant != baseline:
-                actual = join_outputs(meanings, self._answers(its_session, exported.graph))
+            if variant != self._recipe.baseline:
+                actual = join_outputs(meanings, self._answers(session, exported.graph))
             quality = self._measure(meanings, expected, actual, unproven)
-            quality = quality.model_copy(update={"metric": self._rated.get(variant)})
-            self._write(variant, quality, speed[variant], provenance[variant], longest)
+            yield variant, quality.model_copy(update={"metric": self._rated.get(variant)})
 
     def _measure(
         self, meanings: Meanings, expected: Answers, actual: Answers, unproven: Collection[str]

@@ -59,6 +59,17 @@ class Split:
             for name, array in self.inputs.items()
         }
 
+    def first(self, rows: int) -> "Split":
+        """Return the first rows, or the split itself if it has no more."""
+        if rows >= len(self):
+            return self
+        return Split(
+            inputs={name: array[:rows] for name, array in self.inputs.items()},
+            labels=None if self.labels is None else self.labels[:rows],
+            lengths=None if self.lengths is None else self.lengths[:rows],
+            row_hashes=self.row_hashes[:rows],
+        )
+
     @property
     def dims(self) -> dict[str, tuple[str | int, ...]]:
         """Return the dimension names of each input: "batch" first, "tokens" for the padded one, otherwise the

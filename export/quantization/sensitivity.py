@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from export.artifacts import Context, Note
-from export.data.datasets import Split
 from export.errors import StepFailed
 from export.quantization.layers import Layer, group
 from export.training.answers import Answers, graph_answers
@@ -57,7 +56,7 @@ def find_sensitive(
         The layers to keep. Raises StepFailed if the agreement is not reached with all blocks but one in
         float.
     """
-    rows = _first_rows(context.data.search)
+    rows = context.data.search.first(_MOST_ROWS)
     expected = graph_answers(graph, rows)
 
     def answers(blocks: Iterable[_Block]) -> Answers:
@@ -114,13 +113,3 @@ def _rank(multiply_adds: Mapping[Layer, int], gain: Callable[[_Block], float]) -
     ]
     measured = [replace(block, gain=gain(block)) for block in blocks]
     return sorted(measured, key=lambda block: (-block.gain / block.multiply_adds, block.name))
-
-
-def _first_rows(split: Split) -> Split:
-    few = slice(min(len(split), _MOST_ROWS))
-    return Split(
-        inputs={name: array[few] for name, array in split.inputs.items()},
-        labels=None if split.labels is None else split.labels[few],
-        lengths=None if split.lengths is None else split.lengths[few],
-        row_hashes=split.row_hashes[few],
-    )
