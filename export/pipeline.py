@@ -1,10 +1,7 @@
 """Runs an export: a recipe becomes bundles. Only this module knows the order of the work."""
 
-import contextlib
-import fcntl
-import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,6 +10,7 @@ from export.cache import Cache
 from export.errors import ExportFailed
 from export.factories import importable
 from export.model_and_data import read_model_and_data
+from export.model_lock import locked
 from export.outdated import OUTDATED, added, reject_outdated
 from export.progress import progress
 from export.provenance import describe_origin, describe_variants, digest_origin
@@ -23,7 +21,7 @@ from serve.base.record import nearest
 from serve.bundles.bundle import Bundle, Provenance, read_bundle, read_file, read_labels, write_manifest
 from serve.bundles.repository import StoredModel, read_model
 
-SHELF = ".work"
+CACHE_FOLDER = ".work"
 REPORT = "report.html"
 Status = Literal["built", "unchanged", "failed"]
 
@@ -82,7 +80,7 @@ def _run(recipe: Recipe, folder: Path, out: Path, selected: list[str], force: bo
             from export.evaluator import Evaluator
             from export.variant_builder import VariantBuilder
 
-            cache = Cache(home / SHELF, digest_origin(origin))
+            cache = Cache(home / CACHE_FOLDER, digest_origin(origin))
             builder = VariantBuilder(recipe, trained, data, cache, say)
             evaluator = Evaluator(recipe, trained, data, cache, home)
             for variant in due:
@@ -123,33 +121,13 @@ def _choose(recipe: Recipe, only: str | None) -> list[str]:
     return [recipe.baseline, *(name for name in others if name != recipe.baseline)]
 
 
-@contextlib.contextmanager
-def locked(home: Path) -> Iterator[Path]:
-    """Lock the model's folder, so that only one export runs at a time; removes the folder if it stays
-    empty."""
-    missing = [folder for folder in (home, *home.parents) if not folder.exists()]
-    home.mkdir(parents=True, exist_ok=True)
-    handle = os.open(home, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ExportFailed(f"another export is writing to {home}; wait for it to end") from None
-        yield home
-    finally:
-        for folder in missing:
-            with contextlib.suppress(OSError):  # it holds bundles
-                folder.rmdir()
-        os.close(handle)
-
-
 def _remove_leftovers(home: Path, recipe: Recipe, force: bool) -> None:
     """Remove what an interrupted export has left while writing."""
     for variant in recipe.variants:
         for leftover in home.glob(f".{variant}.*"):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     if force:
-        shutil.rmtree(home / SHELF, ignore_errors=True)
+        shutil.rmtree(home / CACHE_FOLDER, ignore_errors=True)
 
 
 def _arrange(model: StoredModel, recipe: Recipe) -> StoredModel:

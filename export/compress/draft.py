@@ -27,7 +27,7 @@ from export.data.files.row_file import read_rows
 from export.data.files.row_form import RowForm
 from export.data.random.random_rows import SHARES, make_rows
 from export.errors import ExportFailed, InvalidData
-from export.pipeline import locked
+from export.model_lock import locked
 from export.progress import Say
 from export.proof.held_out import Answers
 from export.recipe import Recipe, Source

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from export.errors import ExportFailed
-from export.pipeline import locked
+from export.model_lock import locked
 from export.progress import Say, progress
 from export.recipe import load_recipe
 from export.sandbox.isolation import Result, export_in_sandbox

@@ -8,7 +8,7 @@ from pathlib import Path
 from export.cache import Cache
 from export.evaluator import Evaluator
 from export.model_and_data import read_model_and_data
-from export.pipeline import SHELF
+from export.pipeline import CACHE_FOLDER
 from export.proof.floor import judge
 from export.proof.speed import measure_batch
 from export.provenance import describe_origin, digest_origin
@@ -103,7 +103,7 @@ class TrialEvaluator:
     def _open_cache(self, recipe: Recipe) -> Cache:
         """Return the cache that an export of this variant would use."""
         origin = describe_origin(recipe, self._folder, self._trained, self._data)
-        return Cache(self._home / SHELF, digest_origin(origin))
+        return Cache(self._home / CACHE_FOLDER, digest_origin(origin))
 
 
 def _shorten(quality: Quality) -> Quality:
