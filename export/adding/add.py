@@ -6,6 +6,7 @@ an export does."""
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 from export.adding.candidate import Candidate, read_candidate
 from export.adding.fit import inputs_of, require_fit
@@ -76,7 +77,7 @@ def add_unproven(stored: StoredModel, variant: str, path: Path) -> Bundle:
         baseline=stored.baseline,
         rejected=None,
         unproven=True,
-        rows=(candidate.bundle or baseline).rows,
+        rows=_choose_rows(candidate),
         files=tuple(describe_file(name, content) for name, content in sorted(contents.items())),
         signature=baseline.signature,
         sizes=baseline.sizes,
@@ -93,6 +94,12 @@ def add_unproven(stored: StoredModel, variant: str, path: Path) -> Bundle:
 def _assets(bundle: Bundle) -> list[BundleFile]:
     """Return the files beside the graph: tokenizer and labels."""
     return [file for file in bundle.files if file.path != MODEL]
+
+
+def _choose_rows(candidate: Candidate) -> Literal["together", "alone"]:
+    """Return "together" only for a bundle whose export has proven that its rows do not affect each other."""
+    bundle = candidate.bundle
+    return "alone" if bundle is None or bundle.unproven else bundle.rows
 
 
 def _counted_backwards(baseline: Bundle) -> set[str]:

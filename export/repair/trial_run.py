@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.data.datasets import Split
+from export.data.missing_values import blame_missing
 from export.errors import ExportFailed, reason_of
 from export.onnx.last_bits import measure_rounding
 from export.onnx.probe_rows import PROBES, probe
@@ -44,8 +45,10 @@ class Runner:
         outputs = dict(zip(self._names, answers, strict=True))
         for name, answer in outputs.items():
             if np.issubdtype(answer.dtype, np.floating) and np.isnan(answer).any():
+                missing = blame_missing(inputs, np.arange(count(inputs)), "calibration")
                 raise ExportFailed(
-                    f"the output {name!r} is NaN on real rows; the model overflows, or is broken"
+                    f"the output {name!r} is NaN on real rows: "
+                    + (missing or "the model overflows, or is broken")
                 )
         return outputs
 
