@@ -3,20 +3,20 @@
 from collections import Counter
 from math import prod
 
-import onnx
-
 from export.compress.propose_variants import GraphProfile
 from export.data.datasets import Split
+from export.onnx.model_proto import load
 from export.proof.graph_cost import count_by_output
 from export.proof.graph_stats import longest_row
 from export.steps.fuse import count_attentions
+from serve.bundles.onnx_graph import Graph
 
 _PRODUCTS = ("Gemm", "MatMul")
 
 
-def profile_graph(graph: bytes, rows: Split) -> GraphProfile:
+def profile_graph(graph: Graph, rows: Split) -> GraphProfile:
     """Return the profile of an ONNX graph for the longest of these rows."""
-    model = onnx.load_from_string(graph)
+    model = load(graph)
     makers = {name: node.op_type for node in model.graph.node for name in node.output}
     multiply_adds: Counter[str] = Counter()
     for output, count in count_by_output(model, longest_row(rows)).items():

@@ -14,13 +14,14 @@ from export.errors import StepFailed
 from export.quantization.layers import Layer, group
 from export.training.answers import Answers, graph_answers
 from export.training.scores import distance, likeness, read_baseline
+from serve.bundles.onnx_graph import Graph
 
 # Each block needs one quantization of the graph and one pass over the rows.
 _MOST_BLOCKS = 24
 _MOST_ROWS = 256
 
 
-Make = Callable[[Collection[Layer]], bytes]
+Make = Callable[[Collection[Layer]], Graph]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class _Block:
 
 
 def find_sensitive(
-    graph: bytes, multiply_adds: Mapping[Layer, int], make: Make, faithful: float, context: Context
+    graph: Graph, multiply_adds: Mapping[Layer, int], make: Make, faithful: float, context: Context
 ) -> SensitiveLayers:
     """Return the blocks that must stay in float to reach the agreement `faithful`, by divergence gained per
     multiply-add.
