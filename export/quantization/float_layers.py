@@ -10,8 +10,8 @@ from export.quantization.layers import Layer
 from export.quantization.operator_trial import Miss, TrialPlan, find_misses
 
 # A layer that becomes float changes what its neighbours read and write, so that they may be wrong next. After
-# these trials, neighbours of a wrong layer stay in float, too: twice as many in each further trial, so that few
-# trials are left.
+# these trials, neighbours of a wrong layer stay in float, too: twice as many in each further trial, so that
+# few are left.
 _EXACT_TRIALS = 3
 
 
