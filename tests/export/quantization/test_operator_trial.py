@@ -194,7 +194,8 @@ def chain(count: int) -> bytes:
     for number in range(count):
         last = build.add("Relu", build.add("MatMul", last, build.weight(f"w{number}", 8, 8)))
     build.add("MatMul", last, build.weight("w", 8, 8), output="y")
-    return build.finish(*([value(name, TensorProto.FLOAT, "batch", 8)] for name in ("x", "y")))
+    x, y = (value(name, TensorProto.FLOAT, "batch", 8) for name in ("x", "y"))
+    return build.finish([x], [y])
 
 
 def test_a_fault_that_moves_on_ends_after_few_trials() -> None:
