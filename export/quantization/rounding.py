@@ -43,14 +43,14 @@ def move(array: Floats, step: Floats | float, signs: Signs, limits: Limits = UNL
     """
     # In 32 bits, as there may be many values.
     steps = np.asarray(step, np.float32)
-    inside = np.clip(array, *map(np.float32, limits))
+    inside = np.clip(array, np.float32(limits[0]), np.float32(limits[1]))
     least = np.broadcast_to(steps * np.float32(_SPREAD), array.shape)
     if signs is None:
         divisor = np.where(steps > 0, steps, np.float32(1))
         way = np.rint(inside / divisor) * divisor - array
         way = np.where(np.abs(way) < least, np.copysign(least, way), way)
     else:
-        up = signs.integers(0, 2, array.shape, np.int8, endpoint=False).astype(bool)
+        up = signs.integers(0, 2, array.shape, np.int8).astype(np.bool_)
         way = inside - array + np.where(up, least, -least)
     return np.where(array == 0, 0, array + way).astype(np.float32)
 
