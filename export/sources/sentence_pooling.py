@@ -42,7 +42,7 @@ def pool(name: str, graph: bytes, *, first_token: bool, normalize: bool) -> byte
 
 
 def _find_vectors(name: str, graph: Any) -> str:
-    outputs = {item.name: read_shape(item) for item in graph.output}
+    outputs = {str(item.name): read_shape(item) for item in graph.output}
     if EMBEDDING in outputs:
         raise InvalidSource(f"{name} has an output {EMBEDDING!r} already; remove `source.pooling`")
     fitting = [output for output, shape in outputs.items() if len(shape) == _DIMENSIONS]
