@@ -93,7 +93,7 @@ def find_sensitive(
 class _SensitivityTrial:
     """Runs the graph with some blocks in float on rows of the search split."""
 
-    def __init__(self, graph: bytes, multiply_adds: int, make: Make, context: Context) -> None:
+    def __init__(self, graph: Graph, multiply_adds: int, make: Make, context: Context) -> None:
         self.say = context.say
         self._make = make
         self._context = context
