@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.data.inputs import TOKENS, Lengths, hash_rows, name_dims, read_inputs
-from export.data.labels import Labels, read_labels
+from export.data.labels import IGNORE, Labels, read_labels
 from export.data.tokenizer import Tokenizer
 from export.errors import InvalidData
 from serve.base.record import nearest
@@ -184,8 +184,13 @@ def require_labels_below(data: Data, classes: int) -> None:
         raise InvalidData(
             f"split {name}: {len(wrong)} labels are out of range, first {split.labels[tuple(wrong[0])]} in "
             f"row {wrong[0][0]}; the model's first output has {classes} classes: labels are 0 to "
-            f"{classes - 1}"
+            f"{classes - 1}{_count_from_one(split.labels, classes)}"
         )
+
+
+def _count_from_one(labels: Labels, classes: int) -> str:
+    counted = labels[labels != IGNORE]
+    return "; these begin at 1: subtract 1" if (counted.min(), counted.max()) == (1, classes) else ""
 
 
 def read_split(

@@ -15,13 +15,14 @@ from export.search.plan import Plans
 from export.search.propose_plans import Changeable, propose_plans
 from export.search.search_request import Method, Search
 from export.step import Training
+from serve.bundles.onnx_graph import Graph
 
 _METHODS: tuple[Method, ...] = ("static", "dynamic", "weights", "channels", "drop_layers")
 _LISTED_OPERATORS = 5
 
 
 def analyse(
-    recipe: Recipe, search: Search, trained: Trained, data: Data, graph: bytes
+    recipe: Recipe, search: Search, trained: Trained, data: Data, graph: Graph
 ) -> tuple[Plans | None, tuple[str, ...]]:
     """Return the plans of a search, None if nothing can pay, and what was found, one sentence each.
 

@@ -2,28 +2,24 @@
 
 import json
 from collections import Counter
-
-import onnxruntime
+from pathlib import Path
 
 from export.scratch_folder import scratch_folder
 from serve.base.tensor import Arrays
+from serve.bundles.graph_session import open_graph
+from serve.bundles.onnx_graph import Graph
 
 # The first run allocates memory; its times do not count.
 _RUNS = 3
 
 
-def measure_operators(graph: bytes, inputs: Arrays) -> dict[str, float]:
+def measure_operators(graph: Graph, inputs: Arrays) -> dict[str, float]:
     """Return each operator's share of the time of a run on one thread, the largest first."""
     with scratch_folder() as folder:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.enable_profiling = True
-        options.profile_file_prefix = str(folder / "profile")
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        session = open_graph(graph, profiled_to=folder / "run")
         for _ in range(_RUNS):
             session.run(None, dict(inputs))
-        with open(session.end_profiling(), encoding="utf-8") as file:
-            events = json.load(file)
+        events = json.loads(Path(session.end_profiling()).read_text())
     times: Counter[str] = Counter()
     kernels = [
         event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")

@@ -22,8 +22,8 @@ from export.search.violation import measure_violation
 from export.step import Steps
 from export.variant_builder import VariantBuilder
 from serve.base.errors import CounterweightError
-from serve.bundles.bundle import sha256
 from serve.bundles.figures import Quality
+from serve.bundles.onnx_graph import digest_graph
 
 
 class TrialEvaluator:
@@ -68,7 +68,7 @@ class TrialEvaluator:
         cache = self._open_cache(recipe)
         builder = VariantBuilder(recipe, self._trained, self._data, cache, self._announce)
         exported = {variant: builder.make(variant) for variant in recipe.variants}
-        digest = sha256(exported[name].graph)
+        digest = digest_graph(exported[name].graph)
         result = TrialResult(outcome="failed", steps=request.steps, digest=digest)
         for rows in request.rungs:
             self._announce(f"{name}: measuring on {rows} rows")

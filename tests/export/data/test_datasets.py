@@ -269,6 +269,14 @@ def test_labels_must_be_classes_of_the_model(data: Data) -> None:
         require_labels_below(data, 9)
 
 
+def test_labels_that_begin_at_1_are_told_so() -> None:
+    """Labels of 1 to 3 for 3 classes come with the advice to subtract 1."""
+    splits = raw()
+    shifted = {name: (inputs, None if y is None else y + 1) for name, (inputs, y) in splits.items()}
+    with pytest.raises(InvalidData, match="begin at 1: subtract 1"):
+        require_labels_below(read_data(shifted, "make"), 3)
+
+
 def test_labels_must_be_of_the_tasks_kind() -> None:
     """Labels per row are refused for embeddings and for tokens."""
     data = read_data(raw(), "make")

@@ -49,15 +49,20 @@ def test_tokens_that_a_row_does_not_have_are_no_answers() -> None:
     np.testing.assert_array_equal((~np.isnan(came[:, :, 0])).sum(axis=1), lengths_of(split))
 
 
-def test_answers_that_are_no_numbers_are_refused() -> None:
-    """A NaN among the answers is refused."""
+@pytest.mark.parametrize(
+    ("value_of_row", "reason"),
+    [(-1, "the held-out rows 3: the model overflows"), (np.nan, "input 'x' of held-out row 3 holds NaN")],
+    ids=["of the model", "of the input"],
+)
+def test_answers_that_are_no_numbers_are_refused(value_of_row: float, reason: str) -> None:
+    """A NaN among the answers is refused, and the error tells whether the input of the row holds one."""
     build = Builder()
     build.add("Sqrt", "x", output="y")
     numbers = [value(name, TensorProto.FLOAT, "batch", 2) for name in ("x", "y")]
     session = session_of(build.finish(numbers[:1], numbers[1:]))
     rows = np.ones((5, 2), np.float32)
-    rows[3] = -1
-    with pytest.raises(ExportFailed, match=r"tiny/fp32 gives NaN.*0, 1, 2, 3, 4"):
+    rows[3] = value_of_row
+    with pytest.raises(ExportFailed, match=rf"tiny/fp32 gives NaN.*{reason}"):
         answers(session, split_of({"x": rows}))
 
 
