@@ -135,6 +135,8 @@ class Recipe(Record):
     opset: Annotated[int, Field(ge=18, le=23)] = 20
     # A function of the user that rates the answers, measured on the held-out rows beside the task's figures.
     metric: Metric | None = None
+    # Whether explanations are compared with the baseline's; they are in any case if the floor limits them.
+    explanations: bool = False
     floor: Floor
     variants: Annotated[dict[Name, Steps], Field(min_length=1)]
 
@@ -212,6 +214,12 @@ class Recipe(Record):
     def first_rule(self) -> Rule | None:
         """The rule of the first output, if the recipe has one."""
         return self.rules.get(next(iter(self.outputs)))
+
+    @property
+    def explains(self) -> bool:
+        """Whether explanations are compared: it asks for them, or its floor limits them."""
+        limits = self.floor.explanation_overlap, self.floor.explanation_rank
+        return self.explanations or any(limit is not None for limit in limits)
 
     @property
     def named_outputs(self) -> dict[str, str]:
