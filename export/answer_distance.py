@@ -89,6 +89,9 @@ def _largest(sizes: Floats, axis: int | None) -> Floats:
 
 def _find_masks(sizes: Floats) -> float:
     """From which size on numbers are masks."""
+    if not sizes.size or sizes.max() < _LEAST_MASK:
+        # Sorting all numbers takes long.
+        return np.inf
     rising = np.unique(sizes[sizes > 0])
     masks = (rising[1:] >= _LEAST_MASK) & (rising[1:] >= _LEAST_GAP * rising[:-1])
     return float(rising[1:][masks.argmax()]) if masks.any() else np.inf

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from export.data.datasets import Data
 from export.data.tokenizer import Tokenizer
+from export.progress import Say, keep_silent
 from serve.base.tensor import Signature
 from serve.bundles.bundle import LABELS
 from serve.bundles.figures import Parity
@@ -83,6 +84,8 @@ class Context:
     logs: Path
     # The recipe's rule of the first output; None: the task and the answers decide.
     rule: Rule | None = None
+    # Receives what is being done.
+    say: Say = keep_silent
 
     @property
     def kind(self) -> Kind | None:

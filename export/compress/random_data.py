@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from export.artifacts import Trained
 from export.compress.random_inputs import DeclaredInput, find_row_axis, have_rows, propose_inputs
-from export.data.random.random_form import FEWEST_ROWS, RandomForm, RandomInput
+from export.data.random.random_form import RandomForm, RandomInput
 from export.data.random.random_rows import make_rows
 from export.errors import ExportFailed, InvalidData, reason_of
 from export.forward import forward, to_tensors
@@ -24,8 +24,9 @@ from serve.bundles.graph_session import open_graph
 
 Array = NDArray[Any]
 Run = Callable[[Mapping[str, Array]], Sequence[Any]]
-# Enough for an interval; fewer for large or slow models.
-_MOST_ROWS = 400
+# Enough for an interval; fewer for large or slow models. The calibration split, a fourth of them, needs 19
+# (export/quantization/calibration.py).
+_MOST_ROWS, _FEWEST_ROWS = 400, 80
 _MOST_BYTES = 256 * 2**20
 # CPU time of one run of each row; the export runs them dozens of times.
 _BUDGET_S = 8.0
@@ -155,4 +156,4 @@ def _is_answer(answer: Any) -> bool:
 
 def _count_rows(row_s: float, row_bytes: int) -> int:
     affordable = min(_BUDGET_S / max(row_s, 1e-9), _MOST_BYTES / max(row_bytes, 1))
-    return int(min(max(affordable, 2 * FEWEST_ROWS), _MOST_ROWS))
+    return int(min(max(affordable, _FEWEST_ROWS), _MOST_ROWS))

@@ -41,14 +41,17 @@ def move(array: Floats, step: Floats | float, signs: Signs, limits: Limits = UNL
         signs: a random generator; every value then moves by the average amount, up or down at random
         limits: values beyond these limits are clipped
     """
-    inside = np.clip(array, *limits)
-    divisor = np.where(np.asarray(step) > 0, step, 1)
-    least = np.broadcast_to(np.asarray(step) * _SPREAD, array.shape)
+    # In 32 bits, as there may be many values.
+    steps = np.asarray(step, np.float32)
+    inside = np.clip(array, np.float32(limits[0]), np.float32(limits[1]))
+    least = np.broadcast_to(steps * np.float32(_SPREAD), array.shape)
     if signs is None:
+        divisor = np.where(steps > 0, steps, np.float32(1))
         way = np.rint(inside / divisor) * divisor - array
         way = np.where(np.abs(way) < least, np.copysign(least, way), way)
     else:
-        way = inside - array + least * signs.choice([-1.0, 1.0], array.shape)
+        up = signs.integers(0, 2, array.shape, np.int8).astype(np.bool_)
+        way = inside - array + np.where(up, least, -least)
     return np.where(array == 0, 0, array + way).astype(np.float32)
 
 

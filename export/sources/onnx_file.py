@@ -36,8 +36,11 @@ def read_onnx(source: OnnxSource, folder: Path, task: Task) -> Trained:
     # Reading only a graph does not need torch.
     from export.artifacts import Trained
     from export.sources.companion_files import complete, read_labels, read_tokenizer
+    from export.sources.sentence_pooling import pool
 
     graph, digest = read_graph(folder / source.onnx)
+    if source.pooling is not None:
+        graph = pool(source.onnx, graph, first_token=source.pooling == "cls", normalize=source.normalize)
     tokenizer = read_tokenizer(source, folder, _whole_inputs(graph))
     trained = Trained(name=source.onnx, sha256=digest, graph=graph, assets={})
     return complete(trained, tokenizer, read_labels(source, folder, task))

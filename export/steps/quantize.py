@@ -50,7 +50,7 @@ def quantize(exported: Exported, settings: Quantize, context: Context) -> Export
     reasons = {layer.node: "`keep_float`" for layer in layers if layer not in chosen}
     plan, note = _plan(model, chosen, settings, context)
     note |= levelled
-    if untrue := find_untrue(plan, chosen, context.data.calibration):
+    if untrue := find_untrue(plan, chosen, context.data.calibration, context.say):
         paths = {layer.node: layer.path for layer in layers}
         note |= {"left_float": {paths.get(name, name): reason for name, reason in untrue.items()}}
         reasons |= dict.fromkeys(untrue, "its quantized answers differ by more than rounding explains")

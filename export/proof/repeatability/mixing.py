@@ -29,6 +29,8 @@ from export.quantization.calibration import TensorWatch
 _DYNAMIC = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM")
 # Tolerance relative to the largest number of a value: runs of other sizes round differently.
 _NOTICED = 0.01
+# Of all inner values of a run. Only the name of a node depends on these runs, so larger ones are left out.
+_MOST_BYTES = 2**30
 # Other rows do not change the answer, so that nothing takes a mean or statistics over them.
 _NAN_ADVICE = (
     "only NaN in one row reaches another: replace NaN before a clamp, maximum, pooling or a product with "
@@ -90,9 +92,11 @@ def _changes(model: Any, split: Split, beside: str) -> Iterator[set[str]]:
     rows = first_rows(split)
     together, alone = watch.look(rows), watch.look({name: array[:1] for name, array in rows.items()})
     axes = _find_axes(together, alone)
+    row_bytes = sum(getattr(value, "nbytes", 0) for value in together.values()) / ROWS
+    most = _MOST_BYTES / max(1, row_bytes)
     if beside == NUMBER:
-        yield from _find_placed(watch, split, axes)
-    for trial in (*trials(split), *(large_trial(split, count) for count in LARGEST_ROWS)):
+        yield from _find_placed(watch, split, axes, most)
+    for trial in (*trials(split), *(large_trial(split, count) for count in LARGEST_ROWS if count <= most)):
         if trial.beside == beside:
             before, after = watch.look(trial.before), watch.look(trial.after)
             count = len(next(iter(trial.before.values())))
@@ -103,9 +107,14 @@ def _changes(model: Any, split: Split, beside: str) -> Iterator[set[str]]:
             }
 
 
-def _find_placed(watch: TensorWatch, split: Split, axes: Mapping[str, int]) -> Iterator[set[str]]:
-    """Yield the inner values that differ between a row in its own run and in a larger run, size by size."""
+def _find_placed(
+    watch: TensorWatch, split: Split, axes: Mapping[str, int], most: float
+) -> Iterator[set[str]]:
+    """Yield the inner values that differ between a row in its own run and in a run of at most `most` rows,
+    size by size."""
     for count in (ROWS, MORE_ROWS, *reversed(LARGEST_ROWS)):
+        if count > max(ROWS, most):
+            return
         rows = take_rows(split, count)
         together = watch.look(rows)
         changed: set[str] = set()

@@ -10,6 +10,8 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from export.data.datasets import Split
+from export.errors import StepFailed
+from export.progress import keep_silent
 from export.quantization.calibration import calibrate
 from export.quantization.dynamic import make_dynamic
 from export.quantization.float_layers import find_untrue
@@ -180,9 +182,42 @@ def test_a_layer_that_misses_stays_in_float_by_name() -> None:
     broken = TrialPlan(
         model=plan.model, settings=plan.settings, ranges=plan.ranges, others=plan.others, make=faulty
     )
-    untrue = find_untrue(broken, layers, rows)
+    untrue = find_untrue(broken, layers, rows, keep_silent)
     assert list(untrue) == ["node_conv_2"]
     assert "times as far off as rounding explains in 'relu_3'" in untrue["node_conv_2"]
+
+
+def chain(count: int) -> bytes:
+    """So many layers, one after the other."""
+    build = Builder()
+    last = "x"
+    for number in range(count):
+        last = build.add("Relu", build.add("MatMul", last, build.weight(f"w{number}", 8, 8)))
+    build.add("MatMul", last, build.weight("w", 8, 8), output="y")
+    x, y = (value(name, TensorProto.FLOAT, "batch", 8) for name in ("x", "y"))
+    return build.finish([x], [y])
+
+
+def test_a_fault_that_moves_on_ends_after_few_trials() -> None:
+    """If each layer that becomes float spoils the next one, its neighbours become float, too, so that 20
+    layers need 7 trials; what was right before is not tried again."""
+    rows = split_of({"x": np.random.default_rng(0).normal(0, 1, (24, 8)).astype(np.float32)})
+    plan, layers, _ = free_case(chain(20), rows, "weights")
+    tried: list[int] = []
+
+    def faulty(chosen: Any, left: Any) -> Any:
+        tried.append(len(chosen))
+        made = plan.make(chosen, left)
+        first = next(layer.weights[0] for layer in chosen)
+        for constant in made.graph.initializer:
+            if constant.name.startswith(f"{first}_") and constant.data_type == TensorProto.FLOAT:
+                constant.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(constant) * 2, constant.name))
+        return made
+
+    broken = TrialPlan(model=plan.model, settings=plan.settings, ranges={}, others=frozenset(), make=faulty)
+    with pytest.raises(StepFailed, match="no layer answers in integers"):
+        find_untrue(broken, layers, rows, keep_silent)
+    assert tried == [21, 20, 19, 18, 15, 10, 1]
 
 
 def test_what_rounding_ruins_stays_in_float(tmp_path: Path) -> None:
