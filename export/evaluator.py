@@ -19,7 +19,7 @@ from export.outdated import reject_outdated
 from export.proof.by_label.label_fit import require_maps_fit
 from export.proof.constant_answers import find_unproven
 from export.proof.correlation import add_correlations
-from export.proof.explanations import PairedExplanations, require_score
+from export.proof.explanations import PairedExplanations, are_wanted, require_score
 from export.proof.floor import judge, require_meaningful
 from export.proof.graph_stats import describe_graph
 from export.proof.held_out import Answers, answers
@@ -87,7 +87,7 @@ class Evaluator:
         else:
             first, meaning = next(iter(meanings.items()))
             require_meaningful(self._recipe.floor, self._recipe.task, first, meaning, self._labelled)
-            if self._recipe.explains:
+            if are_wanted(self._recipe):
                 require_score(first, meaning)
         self._rate(variant, next(iter(meanings.values())), expected, actual)
         self._loaded[variant] = exported, session
@@ -147,7 +147,7 @@ class Evaluator:
 
     def _explain(self, session: Session, graph: bytes, meaning: Meaning) -> PairedExplanations | None:
         """Explain the baseline's answers, if the recipe asks for it."""
-        if not self._recipe.explains:
+        if not are_wanted(self._recipe):
             return None
         recipe, data = self._recipe, self._data
         rows = choose_rows(graph, data.held_out, recipe.seed)

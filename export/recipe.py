@@ -227,12 +227,6 @@ class Recipe(Record):
         return self.rules.get(next(iter(self.outputs)))
 
     @property
-    def explains(self) -> bool:
-        """Whether explanations are compared: it asks for them, or its floor limits them."""
-        limits = self.floor.explanation_overlap, self.floor.explanation_rank
-        return self.explanations or any(limit is not None for limit in limits)
-
-    @property
     def named_outputs(self) -> dict[str, str]:
         """Name for clients -> name in the file, in the order of the outputs."""
         if isinstance(self.outputs, Mapping):

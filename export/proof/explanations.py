@@ -2,7 +2,7 @@
 
 At most 512 held-out rows are explained by occlusion: production's own session runs each row as it is and
 without each of its features (serve/tasks/occlusion.py), and what the score of the baseline's answer loses is
-the feature's effect (serve/tasks/explanation.py). A feature is replaced by the mean of the calibration rows,
+the feature's effect (serve/tasks/effects.py). A feature is replaced by the mean of the calibration rows,
 or, if it has no mean, by their median; a token of a text by the mask token, or the padding.
 
 The A/A floor: which value replaces a feature is an estimate, and a model may react to it. So two equal
@@ -22,15 +22,22 @@ from numpy.typing import NDArray
 
 from export.errors import InvalidData
 from export.proof.bootstrap import Floats, Interval, mean_intervals
+from export.recipe import Recipe
 from serve.base.tensor import Arrays
 from serve.bundles.figures import Estimate, Explained
 from serve.bundles.meaning import Meaning
 from serve.engine.session import Session
-from serve.tasks.explanation import EXPLAINED, compare_effects, count_top, find_effects, settle
+from serve.tasks.effects import EXPLAINED, compare_effects, count_top, find_effects, settle
 from serve.tasks.occlusion import Occlusion
 
 _REMOVE = "remove `explanations` from the recipe, and its limits from the floor"
 _SAME = Estimate(value=1, low=1, high=1)
+
+
+def are_wanted(recipe: Recipe) -> bool:
+    """Whether the recipe asks for explanations."""
+    limits = recipe.floor.explanation_overlap, recipe.floor.explanation_rank
+    return recipe.explanations or any(limit is not None for limit in limits)
 
 
 def require_score(output: str, meaning: Meaning) -> None:

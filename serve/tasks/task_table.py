@@ -60,7 +60,7 @@ FIGURES: Mapping[str, QualityFigure] = {
     ),
     "explanation_rank": QualityFigure(heading="explanation rank", column="expl. rank", limit="least"),
 }
-# Of every task whose answer has a score (serve/tasks/explanation.py).
+# Of every task whose answer has a score (serve/tasks/effects.py).
 _EXPLANATIONS = ("explanation_overlap", "explanation_rank")
 
 

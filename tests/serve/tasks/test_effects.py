@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from serve.bundles.meaning import Meaning
-from serve.tasks.explanation import compare_effects, count_top, find_effects, settle
+from serve.tasks.effects import compare_effects, count_top, find_effects, settle
 
 RANDOM = np.random.default_rng(0)
 EFFECTS = RANDOM.normal(size=40)
