@@ -146,7 +146,7 @@ class Evaluator:
             quality = quality.model_copy(update={"metric": self._rated.get(variant), **found})
             self._write(variant, quality, speed[variant], provenance[variant], longest)
 
-    def _explain(self, session: Session, graph: bytes, meaning: Meaning) -> PairedExplanations | None:
+    def _explain(self, session: Session, graph: Graph, meaning: Meaning) -> PairedExplanations | None:
         """Explain the baseline's answers, if the recipe asks for it."""
         if not are_wanted(self._recipe):
             return None

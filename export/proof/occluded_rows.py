@@ -3,15 +3,16 @@
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from export.data.datasets import Split
 from export.data.inputs import MASK, TOKENS
 from export.data.tokenizer import NEEDED, Tokenizer
+from export.onnx.model_proto import load
 from export.proof.graph_cost import count_multiply_adds
 from export.proof.graph_stats import longest_row
 from serve.base.tensor import Arrays
+from serve.bundles.onnx_graph import Graph
 from serve.tasks.occlusion import MOST_FEATURES, Occlusion
 
 _MOST_ROWS = 512
@@ -20,11 +21,11 @@ _FEWEST_ROWS = 16
 _BUDGET = 1e12
 
 
-def choose_rows(graph: bytes, split: Split, seed: int) -> list[Arrays]:
+def choose_rows(graph: Graph, split: Split, seed: int) -> list[Arrays]:
     """Return at most 512 rows, [1, ...] each, in their order; down to 16 if the model is large."""
     # A row is run without each of its features, with two replacements.
     runs = 2 * (1 + MOST_FEATURES)
-    cost = runs * count_multiply_adds(onnx.load_from_string(graph), longest_row(split))
+    cost = runs * count_multiply_adds(load(graph), longest_row(split))
     most = int(min(max(_BUDGET // max(cost, 1), _FEWEST_ROWS), _MOST_ROWS, len(split)))
     chosen = np.sort(np.random.default_rng(seed).choice(len(split), most, replace=False))
     return [split.take(np.array([row], np.int64)) for row in chosen]
