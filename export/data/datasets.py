@@ -77,6 +77,11 @@ class Split:
         return name_dims(self.inputs, self.lengths)
 
     @property
+    def counted_backwards(self) -> set[str]:
+        """Return the inputs of whole numbers that have negative ones in these rows."""
+        return {name for name, array in self.inputs.items() if array.dtype.kind == "i" and np.any(array < 0)}  # type: ignore[operator] # numbers
+
+    @property
     def fingerprint(self) -> DataSplit:
         """Return a digest of the rows and labels that does not depend on their order."""
         lines = sorted(f"{digest} {self._label(row)}" for row, digest in enumerate(self.row_hashes))

@@ -33,8 +33,8 @@ def open_graph(
         threads: threads for one operator; 0: one for each core
         level: how far onnxruntime optimizes the graph
         written_to: where onnxruntime writes the optimized graph; large weights of a split one beside it
-        profiled_to: start of the path of a profile, written when the profiling is ended; without optimization, it has all
-            shapes
+        profiled_to: start of the path of a profile, written when the profiling is ended; it has all shapes if
+            the graph is not optimized
 
     Raises a dozen unrelated classes of onnxruntime's if it refuses the graph.
     """
