@@ -5,7 +5,6 @@ from collections import Counter
 from math import prod
 from typing import Any
 
-import numpy as np
 import onnx
 
 from export.compress.propose_variants import GraphProfile
@@ -55,7 +54,7 @@ def _measure_run(graph: bytes, rows: Split) -> tuple[int, float]:
 
 
 def _time_run(session: Any, rows: Split, count: int) -> float:
-    inputs = dict(rows.take(np.arange(count, dtype=np.int64) % len(rows)))
+    inputs = dict(rows.take_like(count))
     start = time.process_time()
     session.run(None, inputs)
     return time.process_time() - start
