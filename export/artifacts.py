@@ -14,6 +14,7 @@ from serve.base.tensor import Signature
 from serve.bundles.bundle import LABELS
 from serve.bundles.figures import Parity
 from serve.bundles.meaning import Kind, Rule, Task
+from serve.bundles.onnx_graph import Graph
 from serve.tasks.task_table import TASKS
 
 Note = dict[str, JsonValue]
@@ -33,7 +34,7 @@ class Trained:
     # fits.
     build_with: Callable[[Note], torch.nn.Module] | None = None
     # A checked ONNX model; steps on torch modules are not possible.
-    graph: bytes | None = None
+    graph: Graph | None = None
     # The module is a recorded program (.pt2): its weights may change, its layers cannot.
     frozen: bool = False
     tokenizer: Tokenizer | None = None
@@ -63,7 +64,7 @@ class Made:
 class Exported:
     """A graph with its signature and its difference from the torch model."""
 
-    graph: bytes
+    graph: Graph
     signature: Signature
     # None if the model came as a graph.
     parity: Parity | None

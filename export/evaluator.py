@@ -31,9 +31,10 @@ from export.proof.repeatability.row_independence import find_dependence
 from export.proof.speed import measure_speed
 from export.proof.task import require_rules, require_task
 from export.recipe import Recipe
-from serve.bundles.bundle import LABELS, MODEL, Bundle, Provenance, describe_file, write_bundle
+from serve.bundles.bundle import LABELS, Bundle, Provenance, describe_file, read_bundle, write_bundle
 from serve.bundles.figures import Figures, MetricFigure, Quality, Speed
 from serve.bundles.meaning import Meaning, Rule
+from serve.bundles.onnx_graph import Graph, count_bytes, digest_graph, files_of, read_graph
 from serve.engine.session import Session, open_session
 from serve.tasks.join_outputs import join_outputs
 from serve.tasks.state_outputs import find_states
@@ -172,11 +173,11 @@ class Evaluator:
         self, variant: str, quality: Quality, speed: Speed, provenance: Provenance, longest: Mapping[str, int]
     ) -> None:
         exported, session = self._loaded[variant]
-        contents = {MODEL: exported.graph, **self._trained.assets}
+        contents = {**files_of(exported.graph), **self._trained.assets}
         graph_stats = describe_graph(exported.graph, self._data.held_out)
         figures = Figures(
             **graph_stats.model_dump(),
-            model_size_bytes=len(exported.graph),
+            model_size_bytes=count_bytes(exported.graph),
             parity=exported.parity,
             quality=quality,
             speed=speed,
@@ -204,19 +205,19 @@ class Evaluator:
             reject_outdated(self._home, bundle)
         write_bundle(self._home / variant, bundle, contents)
 
-    def _baseline(self) -> tuple[bytes, Session, Answers]:
+    def _baseline(self) -> tuple[Graph, Session, Answers]:
         """Return the baseline's graph, session and answers, from this run or from its unchanged bundle."""
         name = self._recipe.baseline
         if name in self._loaded:
             exported, session = self._loaded[name]
             return exported.graph, session, self._answers(session, exported.graph)
         session = open_session(self._home / name)
-        graph = (self._home / name / MODEL).read_bytes()
+        graph = read_graph(self._home / name, read_bundle(self._home / name))
         return graph, session, self._answers(session, graph)
 
-    def _answers(self, session: Session, graph: bytes) -> Answers:
+    def _answers(self, session: Session, graph: Graph) -> Answers:
         # The origin does not depend on the order of the rows, which a factory may change from run to run.
-        key = self._cache.key("answers", describe_file(MODEL, graph).sha256, self._data.held_out.row_hashes)
+        key = self._cache.key("answers", digest_graph(graph), self._data.held_out.row_hashes)
         actual = self._cache.load_answers(key)
         if actual is None:
             actual = answers(session, self._data.held_out)

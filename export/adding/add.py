@@ -19,6 +19,7 @@ from export.proof.graph_stats import describe_graph_row
 from serve.base.record import Record
 from serve.bundles.bundle import (
     MODEL,
+    WEIGHTS,
     Bundle,
     BundleFile,
     Name,
@@ -29,6 +30,7 @@ from serve.bundles.bundle import (
     write_bundle,
 )
 from serve.bundles.figures import Figures, Quality, Speed
+from serve.bundles.onnx_graph import Graph, count_bytes, files_of
 from serve.bundles.repository import StoredModel
 from serve.engine.session import Session, open_session
 
@@ -69,8 +71,10 @@ def add_unproven(stored: StoredModel, variant: str, path: Path) -> Bundle:
     candidate = read_fitting(stored, path)
     baseline = stored.bundles[stored.baseline]
     folder = stored.folder / stored.baseline
-    contents = {file.path: read_file(folder, baseline, file.path) for file in _assets(baseline)}
-    contents[MODEL] = candidate.graph
+    contents: dict[str, bytes | Path] = {
+        file.path: read_file(folder, baseline, file.path) for file in _assets(baseline)
+    }
+    contents |= files_of(candidate.graph)
     bundle = Bundle(
         model=stored.name,
         variant=variant,
@@ -93,7 +97,7 @@ def add_unproven(stored: StoredModel, variant: str, path: Path) -> Bundle:
 
 def _assets(bundle: Bundle) -> list[BundleFile]:
     """Return the files beside the graph: tokenizer and labels."""
-    return [file for file in bundle.files if file.path != MODEL]
+    return [file for file in bundle.files if file.path not in (MODEL, WEIGHTS)]
 
 
 def _choose_rows(candidate: Candidate) -> Literal["together", "alone"]:
@@ -109,13 +113,13 @@ def _counted_backwards(baseline: Bundle) -> set[str]:
     return {name for name in names if baseline.ranges.get(name, (-1, 0))[0] < 0}
 
 
-def _figures(graph: bytes, baseline: Bundle) -> Figures:
+def _figures(graph: Graph, baseline: Bundle) -> Figures:
     """Return the figures that the graph alone determines; the best batch size is the baseline's."""
     graph_stats = describe_graph_row(graph, inputs_of(baseline.signature, 1, baseline.sizes))
     speed = baseline.figures.speed
     return Figures(
         **graph_stats.model_dump(),
-        model_size_bytes=len(graph),
+        model_size_bytes=count_bytes(graph),
         parity=None,
         quality=Quality(task=baseline.figures.quality.task, rows=0),
         speed=Speed(

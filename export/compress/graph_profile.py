@@ -5,14 +5,14 @@ from collections import Counter
 from math import prod
 from typing import Any
 
-import onnx
-
 from export.compress.propose_variants import GraphProfile
 from export.data.datasets import Split
+from export.onnx.model_proto import load
 from export.proof.graph_cost import count_by_output
 from export.proof.graph_stats import longest_row
 from export.steps.fuse import count_attentions
 from serve.bundles.graph_session import open_graph
+from serve.bundles.onnx_graph import Graph
 
 _PRODUCTS = ("Gemm", "MatMul")
 # The rows of the larger run, if one row takes less than a time.
@@ -22,9 +22,9 @@ _SLOW_S = 0.01
 _TIMES = 5
 
 
-def profile_graph(graph: bytes, rows: Split) -> GraphProfile:
+def profile_graph(graph: Graph, rows: Split) -> GraphProfile:
     """Return the profile of an ONNX graph for the longest of these rows."""
-    model = onnx.load_from_string(graph)
+    model = load(graph)
     makers = {name: node.op_type for node in model.graph.node for name in node.output}
     multiply_adds: Counter[str] = Counter()
     for output, count in count_by_output(model, longest_row(rows)).items():
@@ -43,7 +43,7 @@ def profile_graph(graph: bytes, rows: Split) -> GraphProfile:
     )
 
 
-def _measure_run(graph: bytes, rows: Split) -> tuple[int, float]:
+def _measure_run(graph: Graph, rows: Split) -> tuple[int, float]:
     """Return a number of rows and the least CPU time of a run with them: many rows, in which products weigh
     most, unless the model is slow."""
     session = open_graph(graph)

@@ -6,7 +6,6 @@ from math import prod
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 
@@ -16,11 +15,12 @@ from export.data.random.random_form import RandomForm, RandomInput
 from export.data.random.random_rows import make_rows
 from export.errors import ExportFailed, InvalidData, reason_of
 from export.forward import forward, to_tensors
+from export.onnx.model_proto import load, open_model
 from export.onnx.probe_rows import BATCH
 from export.onnx.ranges import find_ranges
 from export.repair.input_axes import read_dtype, read_shape
 from export.repair.opset import lower_format
-from serve.bundles.graph_session import open_graph
+from serve.bundles.onnx_graph import Graph
 
 Array = NDArray[Any]
 Run = Callable[[Mapping[str, Array]], Sequence[Any]]
@@ -57,9 +57,9 @@ def find_random_rows(trained: Trained) -> RandomForm:
     return _search(trained.name, _read_recorded(module), run)
 
 
-def _read_declared(graph: bytes) -> dict[str, DeclaredInput]:
+def _read_declared(graph: Graph) -> dict[str, DeclaredInput]:
     """Return the inputs of an ONNX graph."""
-    model = onnx.load_from_string(graph)
+    model = load(graph)
     weights = {item.name for item in model.graph.initializer}
     items = [item for item in model.graph.input if item.name not in weights]
     shapes = {item.name: read_shape(item) for item in items}
@@ -88,11 +88,11 @@ def _read_recorded(module: Any) -> dict[str, DeclaredInput]:
     }
 
 
-def _open(name: str, graph: bytes) -> Run:
-    model = onnx.load_from_string(graph)
+def _open(name: str, graph: Graph) -> Run:
+    model = load(graph)
     lower_format(model)
     try:
-        session = open_graph(model.SerializeToString())
+        session = open_model(model)
     except Exception as error:  # onnxruntime raises a dozen unrelated classes
         raise ExportFailed(f"onnxruntime refuses {name}: {reason_of(error)}") from error
     return lambda feed: list(session.run(None, dict(feed)))

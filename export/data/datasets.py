@@ -1,13 +1,13 @@
 """Validates and fingerprints the splits of a recipe's data, and proves that they are disjoint.
 
-A data factory returns {"train" | "calibration" | "search" | "held_out": (inputs, labels)}; only train may be
-missing. `inputs` maps each of the model's inputs to an array of rows (a list of arrays if they have several
-shapes), or is {"text": [str, ...]} if the model has a tokenizer. `labels` is one class index per row; for token_classification it is one per token, -100 for
-tokens that do not count (for text, a list for each row, special tokens included). For other tasks it is an
-array: for regression of the output's shape, NaN for numbers that do not count; for segmentation of classes,
--100 for places that do not count; for binary and multilabel of 1 and 0; for detection [rows, boxes, 5] of
-corners and classes (box_labels.py); for ranking of the relevance of each item (relevance_labels.py). None
-means unlabelled."""
+A data factory returns {"train" | "calibration" | "search" | "held_out": (inputs, labels)}; only train may
+be missing. `inputs` maps each of the model's inputs to an array of rows (a list of arrays if they have
+several shapes), or is {"text": [str, ...]} if the model has a tokenizer. `labels` is one class index per
+row; for token_classification it is one per token, -100 for tokens that do not count (for text, a list for
+each row, special tokens included). For other tasks it is an array: for regression of the output's shape,
+NaN for numbers that do not count; for segmentation of classes, -100 for places that do not count; for
+binary and multilabel of 1 and 0; for detection [rows, boxes, 5] of corners and classes (box_labels.py); for
+ranking of the relevance of each item (relevance_labels.py). None means unlabelled."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -12,8 +12,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from export.onnx.model_proto import load, make_graph
+from export.onnx.stored_tensor import read_array
 from serve.base.tensor import Arrays
 from serve.bundles.graph_session import open_graph
+from serve.bundles.onnx_graph import Graph
 
 # A separate operator adds a bias after many products.
 _SUMS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN", "Attention", "Add")
@@ -24,7 +27,7 @@ _OFF, _OFF_INTEGERS = 4, 16
 _TIMES = 8
 
 
-def measure_rounding(graph: bytes, inputs: Arrays) -> list[NDArray[np.float64]]:
+def measure_rounding(graph: Graph, inputs: Arrays) -> list[NDArray[np.float64]]:
     """Return, for each output in the graph's order, how far each number moves at most on these rows: infinity
     for an integer, a flag or a string that becomes another."""
     answers = _ask(graph, inputs)
@@ -52,25 +55,27 @@ def _measure_moves(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.floa
     return np.where(np.isfinite(off), off, 0.0)
 
 
-def _spoil(graph: bytes, offs: tuple[int, ...]) -> Iterator[bytes]:
-    model = onnx.load_from_string(graph)
-    read = {name for node in model.graph.node if node.op_type in _SUMS for name in node.input}
-    weights = [
-        (item, numpy_helper.to_array(item))
-        for item in model.graph.initializer
-        if item.name in read and item.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
-    ]
+def _spoil(graph: Graph, offs: tuple[int, ...]) -> Iterator[Graph]:
     random = np.random.default_rng(0)
     for _ in range(_TIMES):
-        draws = [np.finfo(array.dtype).eps * random.uniform(-1, 1, array.shape) for _, array in weights]
+        state = random.bit_generator.state
         for off in offs:
-            for (item, array), draw in zip(weights, draws, strict=True):
-                item.CopyFrom(
-                    numpy_helper.from_array((array * (1 + off * draw)).astype(array.dtype), item.name)
-                )
-            yield bytes(model.SerializeToString())
+            # The same draws for each direction.
+            random.bit_generator.state = state
+            yield _move(graph, off, random)
 
 
-def _ask(graph: bytes, inputs: Arrays) -> list[NDArray[Any]]:
+def _move(graph: Graph, off: int, random: np.random.Generator) -> Graph:
+    model = load(graph)
+    read = {name for node in model.graph.node if node.op_type in _SUMS for name in node.input}
+    for item in model.graph.initializer:
+        if item.name in read and item.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE):
+            array = read_array(item)
+            draw = np.finfo(array.dtype).eps * random.uniform(-1, 1, array.shape)
+            item.CopyFrom(numpy_helper.from_array((array * (1 + off * draw)).astype(array.dtype), item.name))
+    return make_graph(model)
+
+
+def _ask(graph: Graph, inputs: Arrays) -> list[NDArray[Any]]:
     answers: list[NDArray[Any]] = open_graph(graph).run(None, dict(inputs))
     return answers

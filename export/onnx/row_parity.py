@@ -15,6 +15,7 @@ from export.data.datasets import Split
 from export.onnx.last_bits import measure_rounding
 from export.onnx.probe_rows import distance
 from serve.base.tensor import Arrays
+from serve.bundles.onnx_graph import Graph
 
 # Returns each output of the graph with torch's, of the same shape, for these inputs.
 Ask = Callable[[Arrays], list[tuple[NDArray[Any], NDArray[Any]]]]
@@ -37,7 +38,7 @@ class RowDifference:
     share: float
 
 
-def compare_rows(ask: Ask, graph: bytes, split: Split) -> tuple[float, RowDifference | None]:
+def compare_rows(ask: Ask, graph: Graph, split: Split) -> tuple[float, RowDifference | None]:
     """Return the largest absolute difference between the answers to the rows of `split`, and the first output
     that differs by more than rounding explains; None if none does. Of more than 1,024 rows, it compares 1,024
     from all over the split."""
@@ -67,7 +68,7 @@ def _in_row(apart: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _judge(
-    ask: Ask, graph: bytes, split: Split, place: int, suspects: NDArray[np.int64]
+    ask: Ask, graph: Graph, split: Split, place: int, suspects: NDArray[np.int64]
 ) -> RowDifference | None:
     """Return the difference unless rounding explains it, which takes many runs, only for the rows that
     differ."""

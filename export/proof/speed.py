@@ -14,6 +14,7 @@ from export.proof.rounds import BUDGET_S, ENOUGH_S, MOST_ROUNDS, count_rounds
 from export.proof.session_memory import measure_session_bytes
 from serve.base.tensor import Arrays
 from serve.bundles.figures import Estimate, Speed, SpeedPoint
+from serve.bundles.onnx_graph import Graph
 from serve.engine.session import Session
 
 Announce = Callable[[str], object]
@@ -35,7 +36,7 @@ class _Samples:
 
 
 def measure_speed(
-    sessions: Mapping[str, Session], graphs: Mapping[str, bytes], split: Split, announce: Announce
+    sessions: Mapping[str, Session], graphs: Mapping[str, Graph], split: Split, announce: Announce
 ) -> dict[str, Speed]:
     """Measure each variant; the first is the baseline. `sessions` run with one thread each, and `graphs` are
     their sources.

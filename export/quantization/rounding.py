@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from export.onnx.model_proto import copy_model
+from export.onnx.stored_tensor import read_array
 from export.quantization.graph_cut import FRESH
 from export.quantization.layers import WEIGHTS, Layer
 from export.rewrites.wiring import read_attribute
@@ -77,15 +79,14 @@ def move_inputs(values: Arrays, free: Mapping[str, str], ranges: Ranges, signs: 
 
 def move_weights(model: Any, layers: Iterable[Layer], settings: Quantize, signs: Signs) -> Any:
     """Return a copy of the float model in which each of these layers reads its own rounded weights."""
-    made = type(model)()
-    made.CopyFrom(model)
+    made = copy_model(model)
     constants = {item.name: item for item in model.graph.initializer}
     known = {layer.node: layer for layer in layers}
     for node in made.graph.node:
         if node.name not in known:
             continue
         for index in WEIGHTS[node.op_type]:
-            array = numpy_helper.to_array(constants[node.input[index]])
+            array = read_array(constants[node.input[index]])
             node.input[index] += f"{FRESH}of {node.name}"
             moved = _move_weight(array, node, settings, signs)
             made.graph.initializer.append(numpy_helper.from_array(moved, node.input[index]))

@@ -16,6 +16,7 @@ from export.errors import StepFailed
 from export.quantization.layers import Layer, group
 from export.training.answers import Answers, graph_answers
 from export.training.scores import distance, likeness, read_baseline
+from serve.bundles.onnx_graph import Graph
 
 # Each block needs one quantization of the graph and one pass over the rows. The rows are as many as these
 # multiply-adds allow, some minutes on one core; a number that does not depend on how busy the machine is.
@@ -24,7 +25,7 @@ _MOST_MULTIPLY_ADDS = 1e13
 _MOST_ROWS, _FEWEST_ROWS = 256, 32
 
 
-Make = Callable[[Collection[Layer]], bytes]
+Make = Callable[[Collection[Layer]], Graph]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class _Block:
 
 
 def find_sensitive(
-    graph: bytes, multiply_adds: Mapping[Layer, int], make: Make, faithful: float, context: Context
+    graph: Graph, multiply_adds: Mapping[Layer, int], make: Make, faithful: float, context: Context
 ) -> SensitiveLayers:
     """Return the blocks that must stay in float to reach the agreement `faithful`, by divergence gained per
     multiply-add.
@@ -92,7 +93,7 @@ def find_sensitive(
 class _SensitivityTrial:
     """Runs the graph with some blocks in float on rows of the search split."""
 
-    def __init__(self, graph: bytes, multiply_adds: int, make: Make, context: Context) -> None:
+    def __init__(self, graph: Graph, multiply_adds: int, make: Make, context: Context) -> None:
         self.say = context.say
         self._make = make
         self._context = context

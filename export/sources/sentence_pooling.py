@@ -3,13 +3,14 @@
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import helper, numpy_helper
 
 from export.data.inputs import MASK
 from export.errors import InvalidSource
 from export.onnx.graph import free_name, free_node_name, values_of
+from export.onnx.model_proto import load, make_graph
 from export.repair.input_axes import read_shape
+from serve.bundles.onnx_graph import Graph
 
 EMBEDDING = "sentence_embedding"
 # The names of the vectors of tokens in the files of optimum and sentence-transformers.
@@ -18,13 +19,13 @@ _VECTORS = ("last_hidden_state", "token_embeddings")
 _DIMENSIONS = 3
 
 
-def pool(name: str, graph: bytes, *, first_token: bool, normalize: bool) -> bytes:
+def pool(name: str, graph: Graph, *, first_token: bool, normalize: bool) -> Graph:
     """Return the graph of the file `name` with the output `sentence_embedding`, [batch, width]: of the first
     token, or the mean of the tokens that the attention mask counts; with `normalize`, of length 1.
 
     The operators are the same in all operator sets. Raises InvalidSource if there is no output with the
     vectors of the tokens, or no mask."""
-    model = onnx.load_from_string(graph)
+    model = load(graph)
     builder = _Builder(model.graph)
     tokens = _find_vectors(name, model.graph)
     if first_token:
@@ -38,7 +39,7 @@ def pool(name: str, graph: bytes, *, first_token: bool, normalize: bool) -> byte
     )
     kind = next(item for item in model.graph.output if item.name == tokens).type.tensor_type.elem_type
     builder.graph.output.append(helper.make_tensor_value_info(EMBEDDING, kind, ["batch", "width"]))
-    return bytes(model.SerializeToString())
+    return make_graph(model)
 
 
 def _find_vectors(name: str, graph: Any) -> str:

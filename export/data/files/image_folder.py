@@ -97,9 +97,8 @@ def _read_image(file: Path, form: ImageForm) -> NDArray[np.float32]:
     """Read an image as the model takes it, [channels, height, width] or with the channels last."""
     channels = len(form.mean)
     image = _open(file, _MODES[channels], form.size)
-    values = (image.reshape(*image.shape[:2], channels) - np.array(form.mean, np.float32)) / np.array(
-        form.scale, np.float32
-    )
+    mean, scale = np.array(form.mean, np.float32), np.array(form.scale, np.float32)
+    values: NDArray[np.float32] = (image.reshape(*image.shape[:2], channels) - mean) / scale
     return values.transpose(2, 0, 1) if form.layout == "NCHW" else values
 
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from export.answer_distance import largest_apart
 from export.data.datasets import Split
 from export.onnx.graph import nodes_of
+from export.onnx.model_proto import load
 from export.proof.repeatability.row_independence import (
     LARGEST_ROWS,
     MORE_ROWS,
@@ -24,6 +24,7 @@ from export.proof.repeatability.row_independence import (
     trials,
 )
 from export.quantization.calibration import TensorWatch
+from serve.bundles.onnx_graph import Graph
 
 # These operators quantize by the range of the whole batch.
 _DYNAMIC = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM")
@@ -39,10 +40,10 @@ _NAN_ADVICE = (
 Values = Mapping[str, Any]
 
 
-def find_mixer(graph: bytes, split: Split, beside: str) -> str | None:
+def find_mixer(graph: Graph, split: Split, beside: str) -> str | None:
     """Return the first node, in the graph's order, whose value for a row changes when `beside` changes, such
     as "ReduceMean 'mean'"; None if no inner value shows it."""
-    model = onnx.load_from_string(graph)
+    model = load(graph)
     try:
         for changed in _changes(model, split, beside):
             for node in model.graph.node:
@@ -53,7 +54,7 @@ def find_mixer(graph: bytes, split: Split, beside: str) -> str | None:
     return None
 
 
-def explain_dependence(name: str, graph: bytes, beside: str, mixer: str | None) -> str:
+def explain_dependence(name: str, graph: Graph, beside: str, mixer: str | None) -> str:
     """Explain why the baseline `name` is refused: `beside` changes the answers, first in the node `mixer`."""
     if beside == PADDING:
         return (
@@ -67,7 +68,7 @@ def explain_dependence(name: str, graph: bytes, beside: str, mixer: str | None) 
     return (
         f"{name}: the answer to a row depends on the other rows in a run ({beside} {verb} the "
         f"answer{where}), and the server combines rows of different clients in one run; "
-        + (_NAN_ADVICE if beside == NAN else advise(onnx.load_from_string(graph).graph))
+        + (_NAN_ADVICE if beside == NAN else advise(load(graph).graph))
     )
 
 

@@ -17,7 +17,7 @@ from export.quantization.dynamic import make_dynamic
 from export.quantization.float_layers import find_untrue
 from export.quantization.layers import Layer, find_layers
 from export.quantization.operator_trial import TrialPlan, find_misses
-from export.quantization.prepare import prepare, split_gemms
+from export.quantization.prepare import split_gemms
 from export.quantization.static import activations, find_pairs, make_static
 from export.quantization.weight_only import make_weights
 from export.step import Quantize
@@ -30,6 +30,7 @@ from tests.export.graphs import (
     exported_of,
     images,
     lstm_graph,
+    prepared,
     split_of,
     texts,
     value,
@@ -41,7 +42,7 @@ Case = tuple[TrialPlan, tuple[Layer, ...], Split]
 def static_case(graph: bytes, rows: Split, operators: tuple[str, ...]) -> Case:
     """A plan with ranges from these rows."""
     settings = Quantize(step="quantize", method="static")
-    model = prepare(graph) if operators != ("MatMul",) else split_gemms(prepare(graph))
+    model = prepared(graph) if operators != ("MatMul",) else split_gemms(prepared(graph))
     layers = find_layers(model, operators)
     names = [layer.node for layer in layers]
     ranges = calibrate(model, activations(model, names), rows, settings).ranges
@@ -56,7 +57,7 @@ def static_case(graph: bytes, rows: Split, operators: tuple[str, ...]) -> Case:
 def free_case(graph: bytes, rows: Split, method: str) -> Case:
     """A plan in which each input comes with its own range."""
     settings = Quantize.model_validate({"step": "quantize", "method": method})
-    model = split_gemms(prepare(graph))
+    model = split_gemms(prepared(graph))
     layers = find_layers(model, ("MatMul", "LSTM") if method == "dynamic" else ("MatMul",))
 
     def make(chosen: Any, left: Any) -> Any:
