@@ -19,9 +19,11 @@ from export.outdated import reject_outdated
 from export.proof.by_label.label_fit import require_maps_fit
 from export.proof.constant_answers import find_unproven
 from export.proof.correlation import add_correlations
+from export.proof.explanations import PairedExplanations, are_wanted, require_score
 from export.proof.floor import judge, require_meaningful
 from export.proof.graph_stats import describe_graph
 from export.proof.held_out import Answers, answers
+from export.proof.occluded_rows import choose_rows, read_occlusions
 from export.proof.output_quality import Meanings, find_changes, measure_outputs, measure_whole, read_meanings
 from export.proof.own_metric import PairedMetric
 from export.proof.quality import measure
@@ -86,6 +88,8 @@ class Evaluator:
         else:
             first, meaning = next(iter(meanings.items()))
             require_meaningful(self._recipe.floor, self._recipe.task, first, meaning, self._labelled)
+            if are_wanted(self._recipe):
+                require_score(first, meaning)
         self._rate(variant, next(iter(meanings.values())), expected, actual)
         self._loaded[variant] = exported, session
 
@@ -131,14 +135,25 @@ class Evaluator:
         labels = self._data.held_out.labels
         unproven = find_unproven(self._recipe, meanings, expected, labels, self._metric)
         longest = find_max_length(session, self._data.calibration)
+        explanations = self._explain(session, graph, next(iter(meanings.values())))
         for variant, (exported, its_session) in self._loaded.items():
             announce(f"{variant}: measure and write")
             actual = expected
             if variant != baseline:
                 actual = join_outputs(meanings, self._answers(its_session, exported.graph))
             quality = self._measure(meanings, expected, actual, unproven)
-            quality = quality.model_copy(update={"metric": self._rated.get(variant)})
+            found = {} if explanations is None else explanations.measure(its_session)
+            quality = quality.model_copy(update={"metric": self._rated.get(variant), **found})
             self._write(variant, quality, speed[variant], provenance[variant], longest)
+
+    def _explain(self, session: Session, graph: Graph, meaning: Meaning) -> PairedExplanations | None:
+        """Explain the baseline's answers, if the recipe asks for it."""
+        if not are_wanted(self._recipe):
+            return None
+        recipe, data = self._recipe, self._data
+        rows = choose_rows(graph, data.held_out, recipe.seed)
+        occlusions = read_occlusions(data.calibration, self._trained.tokenizer, recipe.seed)
+        return PairedExplanations(session, meaning, rows, occlusions, recipe.seed)
 
     def _measure(
         self, meanings: Meanings, expected: Answers, actual: Answers, unproven: Collection[str]

@@ -146,6 +146,8 @@ class Recipe(Record):
     opset: Annotated[int, Field(ge=18, le=23)] = 20
     # A function of the user that rates the answers, measured on the held-out rows beside the task's figures.
     metric: Metric | None = None
+    # Whether explanations are compared with the baseline's; they are in any case if the floor limits them.
+    explanations: bool = False
     floor: Floor
     variants: Annotated[dict[Name, Steps], Field(min_length=1)]
 
