@@ -28,7 +28,7 @@ _TEXT_KINDS = "OUT"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inputs:
+class PaddedInputs:
     """The input arrays of a model, and what of them is padding."""
 
     # Read-only, [rows, ...] by name.
@@ -41,7 +41,7 @@ class Inputs:
 
 def read_inputs(
     place: str, raw: Mapping[str, Any], tokenizer: Tokenizer | None, *, of_file: bool = False
-) -> Inputs:
+) -> PaddedInputs:
     """Return the inputs of a model. Rows of several shapes, given as a list of arrays, are padded with zeros.
 
     A model `of_file` (one that came as a graph) may also take strings, as objects of type str, and NaN for
@@ -55,7 +55,7 @@ def read_inputs(
     inputs = {
         name: _check(f"{place}: input {name}", array, rows, of_file) for name, array in converted.items()
     }
-    return Inputs(
+    return PaddedInputs(
         arrays=inputs,
         lengths=_read_lengths(f"{place}: input {MASK}", inputs),
         sizes={name: sizes for name, (_, sizes) in padded.items() if sizes is not None},
@@ -72,7 +72,7 @@ def name_dims(inputs: Arrays, lengths: Lengths | None) -> dict[str, tuple[str | 
     }
 
 
-def hash_rows(inputs: Inputs) -> tuple[str, ...]:
+def hash_rows(inputs: PaddedInputs) -> tuple[str, ...]:
     """Return the SHA-256 of each row over all its inputs, without padding."""
     arrays, lengths = inputs.arrays, inputs.lengths
     dims = name_dims(arrays, lengths)
