@@ -10,12 +10,12 @@ from export.cache import Cache
 from export.errors import ExportFailed
 from export.factories import importable
 from export.model_and_data import read_model_and_data
-from export.model_lock import locked
 from export.outdated import OUTDATED, added, reject_outdated
 from export.progress import progress
 from export.provenance import describe_origin, describe_variants, digest_origin
 from export.recipe import Recipe, load_recipe
 from export.reproducible import reproducible
+from export.sandbox.model_lock import locked
 from serve.base.errors import CounterweightError, InvalidBundle, UnknownVariant
 from serve.base.record import nearest
 from serve.bundles.bundle import Bundle, Provenance, read_bundle, verify_file, write_manifest

@@ -9,13 +9,13 @@ from export.errors import InvalidSource
 from export.evaluator import Evaluator
 from export.factories import importable
 from export.model_and_data import read_model_and_data
-from export.model_lock import locked
 from export.onnx.from_onnx import from_onnx
 from export.pipeline import CACHE_FOLDER
 from export.progress import progress
 from export.provenance import describe_origin, describe_variants, digest_origin
 from export.recipe import Recipe, load_recipe
 from export.reproducible import reproducible
+from export.sandbox.model_lock import locked
 from serve.bundles.bundle import Provenance
 from serve.bundles.repository import StoredModel, read_model
 

@@ -1,6 +1,5 @@
 """Finds out what can make a model lighter, before anything is tried."""
 
-import numpy as np
 import torch
 
 from export.artifacts import Trained
@@ -34,7 +33,7 @@ def analyse(
         graph: the baseline's ONNX graph
     """
     cpu = read_cpu()
-    batch = data.calibration.take(np.arange(search.goal.cpu_ms.rows, dtype=np.int64) % len(data.calibration))
+    batch = data.calibration.take_like(search.goal.cpu_ms.rows)
     shares = list(measure_operators(graph, batch).items())[:_LISTED_OPERATORS]
     spent = ", ".join(f"{name} {share:.0%}" for name, share in shares)
     findings = (f"time by operator: {spent}", f"processor: {', '.join(cpu.flags) or 'no 8-bit instructions'}")

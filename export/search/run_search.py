@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from export.errors import ExportFailed
-from export.model_lock import locked
 from export.progress import Say, progress
 from export.recipe import load_recipe
 from export.sandbox.isolation import Result, export_in_sandbox
+from export.sandbox.model_lock import locked
 from export.search.describe_search import describe_trial, tell_story
 from export.search.found_recipe import name_variant, write_found
 from export.search.race import list_rungs
