@@ -28,6 +28,8 @@ LINES = (
         "export/test_file_data.py",
     ),
     ("export/test_guide.py",),
+    ("export/search/test_run_search.py",),
+    ("export/recipes/test_minilm.py",),
     ("export/property/test_bench.py",),
     ("export/property/test_graphs.py",),
     ("export/tasks/test_label_sets_export.py",),
