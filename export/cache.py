@@ -2,12 +2,14 @@
 
 An entry is a folder that is renamed into place when it is complete. Unreadable entries are ignored."""
 
+import fcntl
 import io
 import json
+import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from zipfile import BadZipFile
@@ -127,6 +129,18 @@ class Cache:
         folder.mkdir(exist_ok=True)
         return folder
 
+    @contextmanager
+    def alone(self, key: str) -> Iterator[None]:
+        """Wait until no other process works on `key`, and keep others waiting."""
+        handle = os.open(self.scratch(key), os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            # The process before may have finished and removed it.
+            self.scratch(key)
+            yield
+        finally:
+            os.close(handle)
+
     def logs(self, name: str) -> Path:
         """Return a folder for the TensorBoard events of one training."""
         return self._folder / _LOGS / name
@@ -143,7 +157,12 @@ class Cache:
         try:
             write(new)
             shutil.rmtree(self._folder / key, ignore_errors=True)
-            new.rename(self._folder / key)
+            try:
+                new.rename(self._folder / key)
+            except OSError:
+                # Another process has saved the same meanwhile.
+                if not (self._folder / key).is_dir():
+                    raise
         finally:
             shutil.rmtree(new, ignore_errors=True)
 

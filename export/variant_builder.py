@@ -97,15 +97,17 @@ class VariantBuilder:
     def _model(self, variant: str, steps: Steps) -> Made:
         if not steps:
             return Made(module=self._build())
-        context = self._context(variant, steps)
         key = self._key("torch", steps)
-        made = self._cache.load_made(key, lambda surgery: replay(self._build(), surgery, context))
-        if made is None:
-            before = self._model(variant, steps[:-1])
-            with self._at(variant, steps):
-                seed_everything(self._recipe.seed)
-                made = _work_on_torch(before, steps[-1], context)
-            self._cache.save_made(key, made)
+        # Two trials of a search may need the same model at the same time.
+        with self._cache.alone(key):
+            context = self._context(variant, steps)
+            made = self._cache.load_made(key, lambda surgery: replay(self._build(), surgery, context))
+            if made is None:
+                before = self._model(variant, steps[:-1])
+                with self._at(variant, steps):
+                    seed_everything(self._recipe.seed)
+                    made = _work_on_torch(before, steps[-1], context)
+                self._cache.save_made(key, made)
         return made
 
     def _build(self) -> torch.nn.Module:

@@ -19,7 +19,11 @@ def search(arguments: list[str]) -> int:
     from export.search.describe_search import describe_outcome, list_lines
     from export.search.run_search import run_search
 
-    outcome = run_search(options.recipe, options.out, options.budget, options.workers)
+    try:
+        outcome = run_search(options.recipe, options.out, options.budget, options.workers)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; the same command goes on from here\n")
+        raise
     if options.json:
         sys.stdout.write(json.dumps(describe_outcome(outcome), indent=2) + "\n")
     else:

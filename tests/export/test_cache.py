@@ -1,5 +1,6 @@
 """A finished entry is kept whole, and an incomplete one counts as absent."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -90,3 +91,31 @@ def test_sweeping_keeps_what_is_named_and_the_logs(cache: Cache, tmp_path: Path)
     cache.scratch("unfinished")
     cache.sweep(["kept"])
     assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["kept", "logs"]
+
+
+def test_one_process_at_a_time_works_on_a_key(cache: Cache) -> None:
+    """Whoever comes second waits, and finds the model of the first."""
+    found: list[Made | None] = []
+
+    def second() -> None:
+        with cache.alone("key"):
+            found.append(cache.load_made("key", linear))
+
+    with cache.alone("key"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        cache.save_made("key", Made(module=linear()))
+    thread.join()
+    assert found[0] is not None
+
+
+def test_an_entry_that_another_process_has_saved_is_kept(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry that appears while the same is being saved stays as it is."""
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)
+    cache.save_answers("key", {"y": np.zeros(2)})
+    cache.save_answers("key", {"y": np.ones(2)})
+    kept = cache.load_answers("key")
+    assert kept is not None
+    assert kept["y"].tolist() == [0, 0]

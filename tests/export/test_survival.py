@@ -50,7 +50,7 @@ def export_elsewhere(recipe: Path, out: Path, last_words: str | None) -> None:
         assert process.stdin is not None
         assert process.stderr is not None
         process.stdin.write(json.dumps(["export", request]) + "\n")
-        process.stdin.flush()
+        process.stdin.close()
         if last_words is None:
             process.stderr.read()
             assert process.wait() == 0
