@@ -92,7 +92,7 @@ def _take(split: Split, rows: int, tokens: int | None) -> Arrays:
     """Return this number of rows, repeated if needed; for text, from the rows that are long enough, cut to
     this length."""
     if split.lengths is None or tokens is None:
-        return split.take(np.arange(rows, dtype=np.int64) % len(split))
+        return split.take_like(rows)
     enough = np.flatnonzero(split.lengths >= tokens)
     arrays = split.take(np.resize(enough, rows))
     return {

@@ -135,9 +135,11 @@ def _rank(multiply_adds: Mapping[Layer, int], trial: _SensitivityTrial) -> tuple
 
 def _first_rows(split: Split, most: int) -> Split:
     few = slice(min(len(split), most))
-    return Split(
+    return replace(
+        split,
         inputs={name: array[few] for name, array in split.inputs.items()},
         labels=None if split.labels is None else split.labels[few],
         lengths=None if split.lengths is None else split.lengths[few],
         row_hashes=split.row_hashes[few],
+        sizes={name: sizes[few] for name, sizes in split.sizes.items()},
     )
