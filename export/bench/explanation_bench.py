@@ -15,7 +15,7 @@ from tabulate import tabulate
 
 from export.bench.published import Repeated, is_same, list_pairs, repeat
 from export.bench.report import BenchTarget
-from export.bench.shortcut import FLOOR, ROWS, Trial, run_seed
+from export.bench.shortcut import FLOOR, ROWS, JudgedVariant, run_seed
 from export.cpu import read_cpu
 from export.proof.bootstrap import share_interval
 from export.scratch_folder import scratch_folder
@@ -26,11 +26,11 @@ _SEEDS = 100
 Positive = Annotated[int, Field(ge=1)]
 
 
-class VariantCounts(Record):
+class RejectionCounts(Record):
     """One kind of variant over all seeds."""
 
     variant: str
-    trials: Positive
+    judged: Positive
     # How often the floor of explanations rejects it, with the interval of the share, and the usual floor.
     rejected: int
     rejected_low: float
@@ -52,7 +52,7 @@ class ExplanationReport(Record):
     cpu: Cpu
     rows: Positive
     explanation_overlap: float | None
-    shortcut: tuple[VariantCounts, ...]
+    shortcut: tuple[RejectionCounts, ...]
     published: tuple[Repeated, ...]
     targets: tuple[BenchTarget, ...]
 
@@ -61,9 +61,9 @@ def bench(seeds: int) -> ExplanationReport:
     """Run this many seeds, and repeat the published figures."""
     torch.set_num_threads(1)
     with scratch_folder() as scratch:
-        trials = [trial for seed in range(seeds) for trial in run_seed(seed, scratch)]
-    names = dict.fromkeys(trial.variant for trial in trials)
-    counts = tuple(_count([trial for trial in trials if trial.variant == name]) for name in names)
+        judged = [each for seed in range(seeds) for each in run_seed(seed, scratch)]
+    names = dict.fromkeys(each.variant for each in judged)
+    counts = tuple(_count([each for each in judged if each.variant == name]) for name in names)
     published = tuple(figure for pair in list_pairs() for figure in repeat(pair))
     return ExplanationReport(
         cpu=read_cpu(),
@@ -75,23 +75,25 @@ def bench(seeds: int) -> ExplanationReport:
     )
 
 
-def judge_targets(counts: Sequence[VariantCounts], published: Sequence[Repeated]) -> tuple[BenchTarget, ...]:
+def judge_targets(
+    counts: Sequence[RejectionCounts], published: Sequence[Repeated]
+) -> tuple[BenchTarget, ...]:
     """Judge each target."""
     found = next(each for each in counts if each.variant == "shortcut")
     harmless = [each for each in counts if each.variant != "shortcut"]
-    alarms, trials = sum(each.rejected for each in harmless), sum(each.trials for each in harmless)
+    alarms, judged = sum(each.rejected for each in harmless), sum(each.judged for each in harmless)
     cosmetic = next(each for each in counts if each.variant == "equivalent")
     other = [each for each in published if not is_same(each)]
     return (
         BenchTarget(
             asked="at least 95 % of the shortcuts rejected",
-            got=f"{found.rejected} of {found.trials}, and {found.usually_rejected} by accuracy and agreement",
-            met=found.rejected >= 0.95 * found.trials,
+            got=f"{found.rejected} of {found.judged}, and {found.usually_rejected} by accuracy and agreement",
+            met=found.rejected >= 0.95 * found.judged,
         ),
         BenchTarget(
             asked="at most 1 % of the harmless variants rejected",
-            got=f"{alarms} of {trials}",
-            met=alarms <= 0.01 * trials,
+            got=f"{alarms} of {judged}",
+            met=alarms <= 0.01 * judged,
         ),
         BenchTarget(
             asked="an equivalent graph has overlap 1 and rank 1",
@@ -111,7 +113,7 @@ def show(report: ExplanationReport) -> str:
     shortcut = [
         [
             each.variant,
-            f"{each.rejected} of {each.trials} [{each.rejected_low:.3f}, {each.rejected_high:.3f}]",
+            f"{each.rejected} of {each.judged} [{each.rejected_low:.3f}, {each.rejected_high:.3f}]",
             each.usually_rejected,
             f"{each.accuracy_change:+.4f}",
             *(f"{value:.4f}" for value in (each.agreement, each.overlap, each.worst_overlap, each.rank)),
@@ -132,19 +134,19 @@ def show(report: ExplanationReport) -> str:
     return "\n\n".join(tabulate(rows, names, disable_numparse=True) for rows, names in tables)
 
 
-def _count(trials: Sequence[Trial]) -> VariantCounts:
-    hits = np.array([trial.rejected for trial in trials], np.float64)
+def _count(judged: Sequence[JudgedVariant]) -> RejectionCounts:
+    hits = np.array([each.rejected for each in judged], np.float64)
     low, high = share_interval(hits, np.ones(len(hits)))
-    qualities = [trial.quality for trial in trials]
+    qualities = [each.quality for each in judged]
     overlaps = [each.explanation_overlap.value for each in qualities if each.explanation_overlap]
-    worst = max if trials[0].variant == "shortcut" else min
-    return VariantCounts(
-        variant=trials[0].variant,
-        trials=len(trials),
+    worst = max if judged[0].variant == "shortcut" else min
+    return RejectionCounts(
+        variant=judged[0].variant,
+        judged=len(judged),
         rejected=int(hits.sum()),
         rejected_low=low,
         rejected_high=high,
-        usually_rejected=sum(trial.usually_rejected for trial in trials),
+        usually_rejected=sum(each.usually_rejected for each in judged),
         accuracy_change=_mean([each.accuracy.change for each in qualities if each.accuracy]),
         agreement=_mean([each.agreement.value for each in qualities if each.agreement]),
         overlap=_mean(overlaps),

@@ -40,7 +40,7 @@ _DATA: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class ModelPair:
     """Two models of one data set, and what was published of them."""
 
     data: str
@@ -66,7 +66,7 @@ def is_same(repeated: Repeated) -> bool:
     return abs(repeated.ours - repeated.published) <= allowed
 
 
-def list_pairs() -> list[Pair]:
+def list_pairs() -> list[ModelPair]:
     """Return the pairs that the paper's summary names: three cosmetic changes, and two that are not."""
     same: Mapping[Figure, float] = {"overlap": 1.0, "conservation": 0.0}
     scale, auto = SVC(gamma="scale"), SVC(gamma="auto")
@@ -76,23 +76,23 @@ def list_pairs() -> list[Pair]:
     neighbours = [KNeighborsClassifier(algorithm=rule) for rule in ("auto", "ball_tree")]
     gamma = "SVC: gamma scale, auto"
     return [
-        Pair(data="Breast Cancer", change=gamma, before=scale, after=auto, figures=same),
-        Pair(data="Wine", change=gamma, before=scale, after=auto, figures=same),
-        Pair(
+        ModelPair(data="Breast Cancer", change=gamma, before=scale, after=auto, figures=same),
+        ModelPair(data="Wine", change=gamma, before=scale, after=auto, figures=same),
+        ModelPair(
             data="Digits",
             change="k-NN: search auto, ball tree",
             before=neighbours[0],
             after=neighbours[1],
             figures=same,
         ),
-        Pair(
+        ModelPair(
             data="Breast Cancer",
             change="SVC: kernel poly, rbf",
             before=SVC(kernel="poly"),
             after=scale,
             figures={"overlap": 0.5416, "conservation": 6.613, "coupling": 0.9977},
         ),
-        Pair(
+        ModelPair(
             data="Digits",
             change="forest: features sqrt, log2",
             before=forests[0],
@@ -102,7 +102,7 @@ def list_pairs() -> list[Pair]:
     ]
 
 
-def repeat(pair: Pair) -> list[Repeated]:
+def repeat(pair: ModelPair) -> list[Repeated]:
     """Train both models, explain them, and return the published figures beside ours."""
     x, y = _DATA[pair.data](return_X_y=True)
     train, test, labels, _ = train_test_split(x, y, test_size=0.2, random_state=_SEED, stratify=y)

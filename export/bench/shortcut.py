@@ -43,7 +43,7 @@ _SIGNATURE = Signature(
 _MEANING = Meaning(kind="classes", form="plain")
 
 
-class Trial(Record):
+class JudgedVariant(Record):
     """One variant of one seed."""
 
     seed: int
@@ -55,7 +55,7 @@ class Trial(Record):
     usually_rejected: bool
 
 
-def run_seed(seed: int, scratch: Path) -> list[Trial]:
+def run_seed(seed: int, scratch: Path) -> list[JudgedVariant]:
     """Train both networks of this seed, and compare explanations of the candidate and of harmless variants
     with the baseline's."""
     random = np.random.default_rng(seed)
@@ -84,17 +84,17 @@ def run_seed(seed: int, scratch: Path) -> list[Trial]:
         read_occlusions(data.calibration, None, seed),
         seed,
     )
-    trials = []
+    judged = []
     for name, content in graphs.items():
         variant = Session(content, _SIGNATURE, f"shortcut/{name}")
         actual = answers(variant, data.held_out)["y"]
         quality = measure("classification", expected, actual, data.held_out.labels, seed, meaning=_MEANING)
         quality = quality.model_copy(update=explanations.measure(variant))
         rejected, usual = (judge(floor, quality) is not None for floor in (FLOOR, USUAL))
-        trials.append(
-            Trial(seed=seed, variant=name, quality=quality, rejected=rejected, usually_rejected=usual)
+        judged.append(
+            JudgedVariant(seed=seed, variant=name, quality=quality, rejected=rejected, usually_rejected=usual)
         )
-    return trials
+    return judged
 
 
 def _draw(

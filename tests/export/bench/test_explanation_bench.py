@@ -1,13 +1,13 @@
 """How the benchmark of explanations judges its targets."""
 
-from export.bench.explanation_bench import VariantCounts, judge_targets
+from export.bench.explanation_bench import RejectionCounts, judge_targets
 
 
-def counts(variant: str, rejected: int, overlap: float = 1.0) -> VariantCounts:
+def counts(variant: str, rejected: int, overlap: float = 1.0) -> RejectionCounts:
     """A variant of 100 seeds."""
-    return VariantCounts(
+    return RejectionCounts(
         variant=variant,
-        trials=100,
+        judged=100,
         rejected=rejected,
         rejected_low=0,
         rejected_high=1,

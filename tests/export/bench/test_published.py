@@ -2,13 +2,13 @@
 
 import pytest
 
-from export.bench.published import Pair, Repeated, is_same, list_pairs, repeat
+from export.bench.published import ModelPair, Repeated, is_same, list_pairs, repeat
 
 
 @pytest.mark.parametrize(
     "pair", [pair for pair in list_pairs() if "SVC" in pair.change], ids=lambda pair: pair.change + pair.data
 )
-def test_figures_of_support_vectors(pair: Pair) -> None:
+def test_figures_of_support_vectors(pair: ModelPair) -> None:
     """They do not depend on the version of scikit-learn, so they are the published ones."""
     assert all(map(is_same, repeat(pair)))
 
