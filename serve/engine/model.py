@@ -46,6 +46,7 @@ class ServedModel:
     ) -> None:
         """The model starts without variants; `serve` sets them."""
         self.name = routes.model
+        self.task = task
         self.signature = signature
         self.routes = routes
         self.text = text
@@ -192,7 +193,7 @@ class ServedModel:
         if ticket.counter is None:
             with Recalled(self.past, self._bucket_at_baseline(ticket)):
                 return (await respond(self, admitted, parameters, encode))[1]
-        with Admission(ticket.counter, ticket, start) as admission:
+        with Admission(ticket.counter, ticket, start, self.shadows.top_class) as admission:
             admission.answer, content = await respond(self, admitted, parameters, encode)
         return content
 

@@ -22,6 +22,7 @@ from serve.counting.shadow_results import Drop, ShadowResults, add_copies
 from serve.engine.batch import Outputs
 from serve.engine.pairing import Paired, pair, require_whole
 from serve.engine.shadow_copy import Copy, match_classes
+from serve.engine.top_class import top_class
 from serve.engine.variant import ServedVariant
 from serve.tasks.compare_outputs import worst
 from serve.tasks.describe_answer import describe
@@ -145,7 +146,7 @@ class Shadow:
         )
         if self.counter is not None and self.counter.watch.feedback:
             for copy, answer in zip(batch, answers, strict=True):
-                match_classes(copies, copy, answer)
+                match_classes(copies, copy, answer, self._task, self.meanings)
         shown: list[Disagreement] = []
         start = 0
         for copy in batch:
@@ -240,6 +241,11 @@ class Shadows:
             self._shadows[name].classes = self.classes
             self._shadows[name].share = share
             self._shadows[name].counter = counter if watched else None
+
+    def top_class(self, outputs: Outputs) -> int | None:
+        """The class that an answer names; None if it names none."""
+        found = top_class(outputs, self._task, self.meanings)
+        return None if found is None else found[0]
 
     def offer(self, copy: Copy, backlog_rows: int) -> None:
         """Offer a copy to every shadow."""

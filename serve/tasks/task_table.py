@@ -99,6 +99,11 @@ class TaskTraits:
         return self.label_type not in ("boxes", "relevance")
 
     @property
+    def names_one_class(self) -> bool:
+        """Whether an answer to one row names one class, which a client's label can be compared with."""
+        return self.label_dims == ("rows",)
+
+    @property
     def names_classes(self) -> bool:
         """Whether the output tells classes apart, which may have names."""
         return self.rule in ("classes", "labels", "boxes")
