@@ -83,6 +83,11 @@ def _explain_metric(figure: MetricFigure) -> str:
 
 def _explain_agreement(quality: Quality) -> str:
     what = TASKS[quality.task].item
+    if quality.task == "binary" and len(quality.outputs) == 1:
+        threshold = quality.outputs[0].meaning.threshold or 0.0
+        return (
+            f"agreement: the share of rows whose score is on the same side of {threshold:g} as the baseline's"
+        )
     if len(quality.outputs) == 1:
         return f"agreement: the share of {what} with {_explain(quality.outputs[0].meaning)}"
     groups: dict[str, list[str]] = {}
