@@ -58,7 +58,7 @@ def _describe_labels(meaning: Meaning, scores: NDArray[np.generic], classes: Seq
     """The labels that hold, with their scores; of a single one whether it does."""
     held = np.flatnonzero(scores.astype(np.float64) > (meaning.threshold or 0))
     if scores.size == 1:
-        return f"{len(held)} ({scores[0]:.3g})"
+        return f"{classes[len(held)] if len(classes) == 2 else len(held)} ({scores[0]:.3g})"
     names = [name[:_LONGEST_NAME] for name in classes] if len(classes) == scores.size else None
     shown = ", ".join(
         f"{label if names is None else names[label]} ({scores[label]:.2f})" for label in held[:4]
