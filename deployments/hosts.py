@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 from deployments.server_plan import ServerPlan
 from deployments.variant_replica import host_of
 from serve.base.errors import CounterweightError, InvalidBundle
-from serve.bundles.bundle import MANIFEST, Bundle, read_file
+from serve.bundles.bundle import MANIFEST, Bundle, verify_file
 from serve.bundles.repository import StoredModel
 from serve.engine.catalog import LoadedModel, LoadedVariant
 from serve.engine.session import open_session
@@ -148,9 +148,9 @@ def _copy(folder: Path, bundle: Bundle, copy: Path) -> None:
     copy.mkdir(parents=True)
     shutil.copyfile(folder / MANIFEST, copy / MANIFEST)
     for file in bundle.files:
-        (copy / file.path).write_bytes(read_file(folder, bundle, file.path))
+        shutil.copyfile(verify_file(folder, bundle, file.path), copy / file.path)
 
 
 def _verify(folder: Path, bundle: Bundle) -> None:
     for file in bundle.files:
-        read_file(folder, bundle, file.path)
+        verify_file(folder, bundle, file.path)

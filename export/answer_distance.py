@@ -31,7 +31,8 @@ def largest_apart(
 ) -> float:
     """How far the number that is farthest off is from the wanted one, as a share of what is usual in its
     place: of the largest with the same index in one of the dimensions behind the batch, whichever has the
-    least of them. Infinite: another shape, a missing number, or, of what are no floats, any difference.
+    least of them. Infinite: another shape, a missing number, or, of what are no floats, any difference that
+    `rounding` does not explain.
 
     `coarse`: it was rounded to few bits, and is off alike in all places: the largest of all is the scale.
     `rounding`: how far each number moves when the weights are off in their last bits (onnx/last_bits.py); a
@@ -50,7 +51,8 @@ def shares_apart(
 ) -> Floats:
     """Return how far each number is off, as `largest_apart` measures it; both arrays have one shape."""
     if expected.dtype.kind != "f":
-        return np.where(actual == expected, 0.0, np.inf)
+        explained = np.zeros(expected.shape) if rounding is None else rounding
+        return np.where((actual == expected) | (explained > 0), 0.0, np.inf)
     one, other = actual.astype(np.float64), expected.astype(np.float64)
     alike = one == other
     off = np.abs(np.subtract(one, other, out=np.zeros(one.shape), where=~alike))
@@ -87,6 +89,9 @@ def _largest(sizes: Floats, axis: int | None) -> Floats:
 
 def _find_masks(sizes: Floats) -> float:
     """From which size on numbers are masks."""
+    if not sizes.size or sizes.max() < _LEAST_MASK:
+        # Sorting all numbers takes long.
+        return np.inf
     rising = np.unique(sizes[sizes > 0])
     masks = (rising[1:] >= _LEAST_MASK) & (rising[1:] >= _LEAST_GAP * rising[:-1])
     return float(rising[1:][masks.argmax()]) if masks.any() else np.inf

@@ -9,10 +9,12 @@ from pydantic import JsonValue
 
 from export.data.datasets import Data
 from export.data.tokenizer import Tokenizer
+from export.progress import Say, keep_silent
 from serve.base.tensor import Signature
 from serve.bundles.bundle import LABELS
 from serve.bundles.figures import Parity
 from serve.bundles.meaning import Kind, Rule, Task
+from serve.bundles.onnx_graph import Graph
 from serve.tasks.task_table import TASKS
 
 Note = dict[str, JsonValue]
@@ -32,7 +34,7 @@ class Trained:
     # fits.
     build_with: Callable[[Note], torch.nn.Module] | None = None
     # A checked ONNX model; steps on torch modules are not possible.
-    graph: bytes | None = None
+    graph: Graph | None = None
     # The module is a recorded program (.pt2): its weights may change, its layers cannot.
     frozen: bool = False
     tokenizer: Tokenizer | None = None
@@ -62,7 +64,7 @@ class Made:
 class Exported:
     """A graph with its signature and its difference from the torch model."""
 
-    graph: bytes
+    graph: Graph
     signature: Signature
     # None if the model came as a graph.
     parity: Parity | None
@@ -83,6 +85,8 @@ class Context:
     logs: Path
     # The recipe's rule of the first output; None: the task and the answers decide.
     rule: Rule | None = None
+    # Receives what is being done.
+    say: Say = keep_silent
 
     @property
     def kind(self) -> Kind | None:

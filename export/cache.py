@@ -20,8 +20,9 @@ import torch
 from export.artifacts import Exported, Made, Note
 from export.proof.held_out import Answers
 from serve.base.tensor import Signature
-from serve.bundles.bundle import sha256
+from serve.bundles.bundle import MODEL, sha256
 from serve.bundles.figures import Parity
+from serve.bundles.onnx_graph import read_written, write_graph
 
 _Entry = TypeVar("_Entry")
 
@@ -82,7 +83,7 @@ class Cache:
                 "notes": exported.notes,
             }
             (folder / "exported.json").write_text(json.dumps(facts))
-            (folder / "model.onnx").write_bytes(exported.graph)
+            write_graph(exported.graph, folder / MODEL)
 
         self._save(key, write)
 
@@ -92,7 +93,7 @@ class Cache:
         def read(folder: Path) -> Exported:
             facts = json.loads((folder / "exported.json").read_text())
             return Exported(
-                graph=(folder / "model.onnx").read_bytes(),
+                graph=read_written(folder / MODEL),
                 signature=Signature.model_validate(facts["signature"]),
                 parity=facts["parity"] and Parity.model_validate(facts["parity"]),
                 notes=tuple(facts["notes"]),

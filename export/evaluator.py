@@ -19,9 +19,11 @@ from export.outdated import reject_outdated
 from export.proof.by_label.label_fit import require_maps_fit
 from export.proof.constant_answers import find_unproven
 from export.proof.correlation import add_correlations
+from export.proof.explanations import PairedExplanations, are_wanted, require_score
 from export.proof.floor import judge, require_meaningful
 from export.proof.graph_stats import describe_graph
 from export.proof.held_out import Answers, answers
+from export.proof.occluded_rows import choose_rows, read_occlusions
 from export.proof.output_quality import Meanings, find_changes, measure_outputs, measure_whole, read_meanings
 from export.proof.own_metric import PairedMetric
 from export.proof.quality import measure
@@ -31,9 +33,10 @@ from export.proof.repeatability.row_independence import find_dependence
 from export.proof.speed import measure_speed
 from export.proof.task import require_rules, require_task
 from export.recipe import Recipe
-from serve.bundles.bundle import LABELS, MODEL, Bundle, Provenance, describe_file, write_bundle
+from serve.bundles.bundle import LABELS, Bundle, Provenance, describe_file, read_bundle, write_bundle
 from serve.bundles.figures import Figures, MetricFigure, Quality, Speed
 from serve.bundles.meaning import Meaning, Rule
+from serve.bundles.onnx_graph import Graph, count_bytes, digest_graph, files_of, read_graph
 from serve.engine.session import Session, open_session
 from serve.tasks.join_outputs import join_outputs
 from serve.tasks.state_outputs import find_states
@@ -85,6 +88,8 @@ class Evaluator:
         else:
             first, meaning = next(iter(meanings.items()))
             require_meaningful(self._recipe.floor, self._recipe.task, first, meaning, self._labelled)
+            if are_wanted(self._recipe):
+                require_score(first, meaning)
         self._rate(variant, next(iter(meanings.values())), expected, actual)
         self._loaded[variant] = exported, session
 
@@ -130,14 +135,25 @@ class Evaluator:
         labels = self._data.held_out.labels
         unproven = find_unproven(self._recipe, meanings, expected, labels, self._metric)
         longest = find_max_length(session, self._data.calibration)
+        explanations = self._explain(session, graph, next(iter(meanings.values())))
         for variant, (exported, its_session) in self._loaded.items():
             announce(f"{variant}: measure and write")
             actual = expected
             if variant != baseline:
                 actual = join_outputs(meanings, self._answers(its_session, exported.graph))
             quality = self._measure(meanings, expected, actual, unproven)
-            quality = quality.model_copy(update={"metric": self._rated.get(variant)})
+            found = {} if explanations is None else explanations.measure(its_session)
+            quality = quality.model_copy(update={"metric": self._rated.get(variant), **found})
             self._write(variant, quality, speed[variant], provenance[variant], longest)
+
+    def _explain(self, session: Session, graph: Graph, meaning: Meaning) -> PairedExplanations | None:
+        """Explain the baseline's answers, if the recipe asks for it."""
+        if not are_wanted(self._recipe):
+            return None
+        recipe, data = self._recipe, self._data
+        rows = choose_rows(graph, data.held_out, recipe.seed)
+        occlusions = read_occlusions(data.calibration, self._trained.tokenizer, recipe.seed)
+        return PairedExplanations(session, meaning, rows, occlusions, recipe.seed)
 
     def _measure(
         self, meanings: Meanings, expected: Answers, actual: Answers, unproven: Collection[str]
@@ -172,11 +188,11 @@ class Evaluator:
         self, variant: str, quality: Quality, speed: Speed, provenance: Provenance, longest: Mapping[str, int]
     ) -> None:
         exported, session = self._loaded[variant]
-        contents = {MODEL: exported.graph, **self._trained.assets}
+        contents = {**files_of(exported.graph), **self._trained.assets}
         graph_stats = describe_graph(exported.graph, self._data.held_out)
         figures = Figures(
             **graph_stats.model_dump(),
-            model_size_bytes=len(exported.graph),
+            model_size_bytes=count_bytes(exported.graph),
             parity=exported.parity,
             quality=quality,
             speed=speed,
@@ -204,19 +220,19 @@ class Evaluator:
             reject_outdated(self._home, bundle)
         write_bundle(self._home / variant, bundle, contents)
 
-    def _baseline(self) -> tuple[bytes, Session, Answers]:
+    def _baseline(self) -> tuple[Graph, Session, Answers]:
         """Return the baseline's graph, session and answers, from this run or from its unchanged bundle."""
         name = self._recipe.baseline
         if name in self._loaded:
             exported, session = self._loaded[name]
             return exported.graph, session, self._answers(session, exported.graph)
         session = open_session(self._home / name)
-        graph = (self._home / name / MODEL).read_bytes()
+        graph = read_graph(self._home / name, read_bundle(self._home / name))
         return graph, session, self._answers(session, graph)
 
-    def _answers(self, session: Session, graph: bytes) -> Answers:
+    def _answers(self, session: Session, graph: Graph) -> Answers:
         # The origin does not depend on the order of the rows, which a factory may change from run to run.
-        key = self._cache.key("answers", describe_file(MODEL, graph).sha256, self._data.held_out.row_hashes)
+        key = self._cache.key("answers", digest_graph(graph), self._data.held_out.row_hashes)
         actual = self._cache.load_answers(key)
         if actual is None:
             actual = answers(session, self._data.held_out)

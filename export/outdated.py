@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from serve.base.errors import InvalidBundle
-from serve.bundles.bundle import MODEL, Bundle, read_bundle, write_manifest
+from serve.bundles.bundle import MODEL, WEIGHTS, Bundle, read_bundle, write_manifest
 
 OUTDATED = (
     "it was made from another trained model, data, task, rules or floor than the baseline in this folder; "
@@ -49,7 +49,8 @@ def _belongs(bundle: Bundle, baseline: Bundle, before: Bundle | None) -> bool:
 
 def _facts(bundle: Bundle) -> tuple[object, ...]:
     # The graph shows what the origin does not: a factory with other code or arguments.
-    return next(file.sha256 for file in bundle.files if file.path == MODEL), *_origin(bundle)
+    graph = tuple(file.sha256 for file in bundle.files if file.path in (MODEL, WEIGHTS))
+    return graph, *_origin(bundle)
 
 
 def _origin(bundle: Bundle) -> tuple[object, ...]:

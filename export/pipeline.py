@@ -20,7 +20,8 @@ from export.recipe import Recipe, load_recipe
 from export.reproducible import reproducible
 from serve.base.errors import CounterweightError, InvalidBundle, UnknownVariant
 from serve.base.record import nearest
-from serve.bundles.bundle import Bundle, Provenance, read_bundle, read_file, read_labels, write_manifest
+from serve.bundles.bundle import Bundle, Provenance, read_bundle, verify_file, write_manifest
+from serve.bundles.labels_file import read_labels
 from serve.bundles.repository import StoredModel, read_model
 
 SHELF = ".work"
@@ -168,7 +169,7 @@ def _is_unchanged(folder: Path, provenance: Provenance) -> bool:
     try:
         bundle = read_bundle(folder)
         for file in bundle.files:
-            read_file(folder, bundle, file.path)
+            verify_file(folder, bundle, file.path)
     except InvalidBundle:
         return False
     return bundle.provenance.fingerprint == provenance.fingerprint and bundle.rejected != OUTDATED

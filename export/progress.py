@@ -10,6 +10,10 @@ from tqdm import tqdm
 Say = Callable[[str], object]
 
 
+def keep_silent(text: str) -> None:
+    """Show nothing."""
+
+
 @contextmanager
 def progress() -> Iterator[Say]:
     """Show on stderr what is being done, and for how long."""

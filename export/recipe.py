@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
@@ -70,6 +70,17 @@ class OnnxSource(Beside):
 
     # Relative to the recipe's folder.
     onnx: Relative
+    # Adds the output `sentence_embedding`: the mean of the vectors of a text's tokens, without the padding,
+    # or the first token's (`cls`). None: there are only the file's outputs.
+    pooling: Literal["mean", "cls"] | None = None
+    # Whether that embedding is scaled to length 1.
+    normalize: bool = True
+
+    @model_validator(mode="after")
+    def _pooled(self) -> Self:
+        if self.pooling is None and "normalize" in self.model_fields_set:
+            raise ValueError("`normalize` needs a `pooling`, mean or cls; add one")
+        return self
 
 
 # The tasks that a head of transformers answers.
@@ -135,6 +146,8 @@ class Recipe(Record):
     opset: Annotated[int, Field(ge=18, le=23)] = 20
     # A function of the user that rates the answers, measured on the held-out rows beside the task's figures.
     metric: Metric | None = None
+    # Whether explanations are compared with the baseline's; they are in any case if the floor limits them.
+    explanations: bool = False
     floor: Floor
     variants: Annotated[dict[Name, Steps], Field(min_length=1)]
 

@@ -130,6 +130,7 @@ class VariantBuilder:
             seed=self._recipe.seed,
             scratch=self._cache.scratch(self._key("torch", steps)),
             logs=self._cache.logs(f"{variant}/{len(steps)}-{steps[-1].step}"),
+            say=lambda text: self._announce(f"{variant}: {_name(steps)}: {text}"),
         )
 
     def _key(self, kind: str, steps: Steps) -> str:
@@ -140,7 +141,7 @@ class VariantBuilder:
 
     @contextmanager
     def _at(self, variant: str, steps: Steps | None) -> Iterator[None]:
-        place = f"step {len(steps)}, {steps[-1].step}" if steps else "export to ONNX"
+        place = _name(steps) if steps else "export to ONNX"
         self._announce(f"{variant}: {place}")
         try:
             yield
@@ -151,6 +152,11 @@ class VariantBuilder:
         except Exception as error:  # torch and onnxruntime raise dozens of unrelated classes
             reason = f"{type(error).__name__}: {error}"
             raise StepFailed(f"variant {variant!r}, {place}: {reason}") from error
+
+
+def _name(steps: Steps) -> str:
+    """Name the last step."""
+    return f"step {len(steps)}, {steps[-1].step}"
 
 
 def _work_on_torch(made: Made, step: TorchStep | GraphStep, context: Context) -> Made:

@@ -6,6 +6,7 @@ an export does."""
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 from export.adding.candidate import Candidate, read_candidate
 from export.adding.fit import inputs_of, require_fit
@@ -18,6 +19,7 @@ from export.proof.graph_stats import describe_graph_row
 from serve.base.record import Record
 from serve.bundles.bundle import (
     MODEL,
+    WEIGHTS,
     Bundle,
     BundleFile,
     Name,
@@ -28,6 +30,7 @@ from serve.bundles.bundle import (
     write_bundle,
 )
 from serve.bundles.figures import Figures, Quality, Speed
+from serve.bundles.onnx_graph import Graph, count_bytes, files_of
 from serve.bundles.repository import StoredModel
 from serve.engine.session import Session, open_session
 
@@ -68,15 +71,17 @@ def add_unproven(stored: StoredModel, variant: str, path: Path) -> Bundle:
     candidate = read_fitting(stored, path)
     baseline = stored.bundles[stored.baseline]
     folder = stored.folder / stored.baseline
-    contents = {file.path: read_file(folder, baseline, file.path) for file in _assets(baseline)}
-    contents[MODEL] = candidate.graph
+    contents: dict[str, bytes | Path] = {
+        file.path: read_file(folder, baseline, file.path) for file in _assets(baseline)
+    }
+    contents |= files_of(candidate.graph)
     bundle = Bundle(
         model=stored.name,
         variant=variant,
         baseline=stored.baseline,
         rejected=None,
         unproven=True,
-        rows=(candidate.bundle or baseline).rows,
+        rows=_choose_rows(candidate),
         files=tuple(describe_file(name, content) for name, content in sorted(contents.items())),
         signature=baseline.signature,
         sizes=baseline.sizes,
@@ -92,7 +97,13 @@ def add_unproven(stored: StoredModel, variant: str, path: Path) -> Bundle:
 
 def _assets(bundle: Bundle) -> list[BundleFile]:
     """Return the files beside the graph: tokenizer and labels."""
-    return [file for file in bundle.files if file.path != MODEL]
+    return [file for file in bundle.files if file.path not in (MODEL, WEIGHTS)]
+
+
+def _choose_rows(candidate: Candidate) -> Literal["together", "alone"]:
+    """Return "together" only for a bundle whose export has proven that its rows do not affect each other."""
+    bundle = candidate.bundle
+    return "alone" if bundle is None or bundle.unproven else bundle.rows
 
 
 def _counted_backwards(baseline: Bundle) -> set[str]:
@@ -102,13 +113,13 @@ def _counted_backwards(baseline: Bundle) -> set[str]:
     return {name for name in names if baseline.ranges.get(name, (-1, 0))[0] < 0}
 
 
-def _figures(graph: bytes, baseline: Bundle) -> Figures:
+def _figures(graph: Graph, baseline: Bundle) -> Figures:
     """Return the figures that the graph alone determines; the best batch size is the baseline's."""
     graph_stats = describe_graph_row(graph, inputs_of(baseline.signature, 1, baseline.sizes))
     speed = baseline.figures.speed
     return Figures(
         **graph_stats.model_dump(),
-        model_size_bytes=len(graph),
+        model_size_bytes=count_bytes(graph),
         parity=None,
         quality=Quality(task=baseline.figures.quality.task, rows=0),
         speed=Speed(

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
-
 from export.errors import InvalidSource
 from export.onnx.graph import clean
+from export.onnx.model_proto import load
 from export.sources.onnx_file import read_graph
-from serve.bundles.bundle import MANIFEST, MODEL, Bundle, read_bundle, read_file
+from serve.bundles.bundle import MANIFEST, MODEL, WEIGHTS, Bundle, read_bundle, read_file
+from serve.bundles.onnx_graph import Graph
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class Candidate:
 
     # The name in messages: the file's or folder's name without its path.
     name: str
-    graph: bytes
+    graph: Graph
     # Over every byte that it was read from.
     sha256: str
     # The bundle, if the candidate is one.
@@ -39,14 +39,12 @@ def read_candidate(path: Path, assets: dict[str, str]) -> Candidate:
             f"{path} does not exist; give --from an ONNX file, or the folder of a bundle ({MANIFEST})"
         )
     graph, digest = read_graph(path if bundle is None else path / MODEL)
-    return Candidate(
-        name=path.resolve().name, graph=clean(onnx.load_from_string(graph)), sha256=digest, bundle=bundle
-    )
+    return Candidate(name=path.resolve().name, graph=clean(load(graph)), sha256=digest, bundle=bundle)
 
 
 def _require_assets(path: Path, bundle: Bundle, assets: dict[str, str]) -> None:
     """Raise InvalidSource unless it has the baseline's tokenizer and labels, which all variants share."""
-    baseline_assets = {file.path: file.sha256 for file in bundle.files if file.path != MODEL}
+    baseline_assets = {file.path: file.sha256 for file in bundle.files if file.path not in (MODEL, WEIGHTS)}
     for name in sorted({*baseline_assets, *assets}):
         if baseline_assets.get(name) != assets.get(name):
             raise InvalidSource(

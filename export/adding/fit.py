@@ -7,8 +7,10 @@ import numpy as np
 import onnx
 
 from export.errors import InvalidSource
+from export.onnx.model_proto import load
 from serve.base.errors import InvalidBundle, ModelFailed
 from serve.base.tensor import Arrays, Signature, TensorSpec, datatype_of
+from serve.bundles.onnx_graph import Graph
 from serve.engine.session import Session
 
 # Numbers of rows in a request. Without a batch dimension, both are the same request.
@@ -18,12 +20,12 @@ _LENGTH = 16
 
 
 def require_fit(
-    graph: bytes, signature: Signature, baseline: str, name: str, sizes: Mapping[str, int]
+    graph: Graph, signature: Signature, baseline: str, name: str, sizes: Mapping[str, int]
 ) -> None:
     """Raise InvalidSource unless the graph has the baseline's inputs and outputs and answers in every shape.
 
     `name` is its name in messages; `sizes` are the sizes of the baseline's free dimensions."""
-    declared = onnx.load_from_string(graph).graph
+    declared = load(graph).graph
     weights = {item.name for item in declared.initializer}
     inputs = [item for item in declared.input if item.name not in weights]
     for kind, items, specs in (

@@ -34,6 +34,7 @@ def measure_calibration(graph: Path, inputs: Path) -> tuple[Peak, ...]:
 def main(arguments: Sequence[str]) -> int:
     """Calibrate once in this process, and print the memory used."""
     from export.data.datasets import read_data
+    from export.onnx.model_proto import load
     from export.quantization import static
     from export.quantization.calibration import calibrate
     from export.quantization.layers import find_layers
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     # Only the calibration rows are used, but the other splits must exist and have their own rows.
     cut = {name: ({key: value[at] for key, value in rows.items()}, None) for name, at in _SLICES.items()}
     data = read_data(cut, "INPUTS.npz")
-    model = prepare(Path(graph).read_bytes())
+    model = load(prepare(Path(graph).read_bytes()))
     layers = find_layers(model, ("Conv", "Gemm", "MatMul"))
     before = psutil.Process().memory_info().rss
     calibrate(model, static.activations(model, [layer.node for layer in layers]), data.calibration, settings)

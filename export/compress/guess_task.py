@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.compress.find_boxes import find_boxes
+from export.compress.find_class_axis import find_class_axis, find_share_axis
 from export.errors import InvalidData
 from serve.bundles.meaning import Task
 from serve.tasks.answer_form import read_meaning
@@ -64,11 +65,24 @@ def guess_task(answers: Mapping[str, Array], labels: Array | None = None) -> Gue
             output=next(iter(answers)),
             reason="no output is recognizable as classes, embeddings or boxes, so all numbers are compared",
         )
+    _refuse_counts_from_one(answers, labels)
     shapes = ", ".join(f"{name} {list(answer.shape)}" for name, answer in answers.items())
     raise InvalidData(
         f"labels of {labels.dtype} {list(labels.shape)} fit none of the outputs ({shapes}); name the task "
         "with --task, or leave out --labels"
     )
+
+
+def _refuse_counts_from_one(answers: Mapping[str, Array], labels: Array) -> None:
+    """Raise InvalidData if the labels would fit an output if they began at 0."""
+    if labels.dtype.kind not in "iu" or not labels.size or labels.min() != 1:
+        return
+    for name, answer in answers.items():
+        for fit in _fit_labels(answer, labels - 1):
+            raise InvalidData(
+                f"the labels are 1 to {labels.max()}, and would fit as {fit.task} of the output {name} "
+                f"{list(answer.shape)} if they were 0 to {labels.max() - 1}; subtract 1 from the labels"
+            )
 
 
 def _fit_labels(answer: Array, labels: Array) -> Iterator[_Fit]:
@@ -89,14 +103,24 @@ def _fit_labels(answer: Array, labels: Array) -> Iterator[_Fit]:
         if two and len(wide) == 1:
             yield _Fit("multilabel", f"{wide[0]} numbers per row, each with a label of 0 or 1")
         yield _Fit("regression", "a label for each of its numbers")
-    if whole and answer.ndim == 3 and labels.shape[1:] == answer.shape[1:2]:
-        yield _Fit("token_classification", "scores for each step, and each label is the class of a step")
-    if whole and answer.ndim > 3 and labels.shape[1:] == answer.shape[1:-1]:
-        yield _Fit("segmentation", "scores along its last dimension, and each label is the class of a place")
-    if whole and answer.ndim > 2 and labels.shape[1:] == answer.shape[2:]:
-        yield _Fit(
-            "segmentation", "scores along its second dimension, and a label is the class of a place", 1
-        )
+    if whole and answer.ndim > 2:
+        yield from _fit_maps(answer, labels)
+
+
+def _fit_maps(answer: Array, labels: Array) -> Iterator[_Fit]:
+    """Yield the task of an output with scores for each step or place, and the class of each as a label."""
+    found = find_class_axis(answer, labels)
+    if found is None:
+        return
+    if found.axis < answer.ndim - 1:
+        words = f"scores along its second dimension, because {found.reason}"
+        yield _Fit("segmentation", f"{words}; a label is the class of a place", 1)
+        return
+    words = f"scores along its last dimension, because {found.reason}"
+    if answer.ndim == 3:
+        yield _Fit("token_classification", f"{words}; a label is the class of a step")
+    else:
+        yield _Fit("segmentation", f"{words}; a label is the class of a place")
 
 
 def _fit_answers(name: str, answer: Array) -> Iterator[_Fit]:
@@ -113,7 +137,10 @@ def _fit_answers(name: str, answer: Array) -> Iterator[_Fit]:
             yield _Fit("embedding", "the name of an embedding")
         if form == "plain" and _SCORES.search(name):
             yield _Fit("classification", "the name of scores")
-    elif answer.ndim == 3 and read_meaning("token_classification", answer).form in _SHARES:
-        yield _Fit("token_classification", "steps whose numbers are shares of 1")
-    elif answer.ndim > 3 and read_meaning("classification", np.moveaxis(answer, 1, -1)).form in _SHARES:
-        yield _Fit("segmentation", "numbers along its second dimension that are shares of 1", 1)
+    elif (axis := find_share_axis(answer)) is not None:
+        if axis == 1:
+            yield _Fit("segmentation", "numbers along its second dimension that are shares of 1", 1)
+        elif answer.ndim == 3:
+            yield _Fit("token_classification", "steps whose numbers are shares of 1")
+        else:
+            yield _Fit("segmentation", "numbers along its last dimension that are shares of 1")

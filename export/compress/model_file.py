@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
 from export.artifacts import Trained
 from export.compress.match_inputs import ModelInput
 from export.errors import InvalidSource
+from export.onnx.model_proto import load
 from export.repair.input_axes import read_dtype, read_shape
 from serve.bundles.meaning import Task
 
@@ -61,7 +61,7 @@ def read_model_inputs(trained: Trained) -> dict[str, ModelInput]:
         assert trained.build is not None, "a model without a graph is a module"
         parameters = inspect.signature(trained.build().forward).parameters
         return {name: ModelInput(dtype=None, dims=None) for name in parameters}
-    graph = onnx.load_from_string(trained.graph).graph
+    graph = load(trained.graph).graph
     weights = {item.name for item in graph.initializer}
     return {
         item.name: ModelInput(dtype=np.dtype(read_dtype(item)), dims=len(read_shape(item)) or None)

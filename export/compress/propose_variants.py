@@ -14,10 +14,19 @@ _DYNAMIC = frozenset({"Gemm", "MatMul", "Attention", "LSTM"})
 _WEIGHTS = frozenset({"MatMul"})
 # With a smaller share of the multiply-adds, even a method that made them free would save less than a fourth.
 _LEAST_SHARE = 0.25
+# Multiply-adds of one core in a second, which small products do not reach: what a run does beside them is at
+# least the rest.
+_MULTIPLY_ADDS_PER_S = 1e10
 # Smaller weights stay in the processor's cache, so reading them as 4 bits saves no time.
 _LEAST_WEIGHTS = 2_000_000
 # Instructions that multiply and add 8-bit integers without an overflow at 16 bits, on x86 and ARM.
 _EXACT_8_BITS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})
+
+_TREES = (
+    "no variants, because the model is an ensemble of trees, which no step makes smaller; a small network "
+    "can learn its answers instead: write a variant with the step `distill` and a `student` "
+    "(see export/BRING_YOUR_OWN_MODEL.md)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +41,11 @@ class GraphProfile:
     fuses: bool
     # Whether it has layer normalizations, whose outputs have few channels with far larger values.
     normalizes: bool
+    # Whether it has ensembles of trees.
+    trees: bool
+    # The CPU time of a run of `rows` rows.
+    rows: int
+    run_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +61,11 @@ def propose_variants(profile: GraphProfile, cpu: Cpu) -> Proposal:
     """Return the variants that can be cheaper than the float graph.
 
     A graph without multiply-adds in operators that can be quantized, such as an ensemble of trees, gets only
-    the baseline."""
+    the baseline; so does one that is too small, where most of a run is spent on other things."""
+    if profile.trees and _measure_share(profile) < _LEAST_SHARE:
+        return Proposal(variants={BASELINE: ()}, reasons=(_TREES,))
+    if profile.multiply_adds and _measure_share(profile) < _LEAST_SHARE:
+        return Proposal(variants={BASELINE: ()}, reasons=(_explain_small(profile),))
     exact = bool(_EXACT_8_BITS.intersection(cpu.flags))
     narrow: dict[str, Any] = {} if exact else {"reduce_range": True}
     fused: Steps = (Fuse(step="fuse"),) if profile.fuses else ()
@@ -76,6 +94,20 @@ def propose_variants(profile: GraphProfile, cpu: Cpu) -> Proposal:
     if not exact:
         reasons.append("8-bit weights use 7 bits, because this processor has no VNNI and would overflow")
     return Proposal(variants=variants, reasons=tuple(reasons))
+
+
+def _measure_share(profile: GraphProfile) -> float:
+    """Return the largest possible share of the multiply-adds in the time of a run."""
+    products_s = sum(profile.multiply_adds.values()) * profile.rows / _MULTIPLY_ADDS_PER_S
+    return products_s / profile.run_s if profile.run_s > 0 else 1.0
+
+
+def _explain_small(profile: GraphProfile) -> str:
+    return (
+        f"no variants, because the model is too small: its multiply-adds take at most "
+        f"{_measure_share(profile):.1%} of a run of {profile.rows} rows ({profile.run_s * 1e3:.3g} ms), so "
+        "no method that makes them cheaper saves a time that could be measured"
+    )
 
 
 def _ranges(profile: GraphProfile) -> dict[str, Any]:

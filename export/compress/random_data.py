@@ -6,26 +6,27 @@ from math import prod
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 
 from export.artifacts import Trained
 from export.compress.random_inputs import DeclaredInput, find_row_axis, have_rows, propose_inputs
-from export.data.random.random_form import FEWEST_ROWS, RandomForm, RandomInput
+from export.data.random.random_form import RandomForm, RandomInput
 from export.data.random.random_rows import make_rows
 from export.errors import ExportFailed, InvalidData, reason_of
 from export.forward import forward, to_tensors
+from export.onnx.model_proto import load, open_model
 from export.onnx.probe_rows import BATCH
 from export.onnx.ranges import find_ranges
 from export.repair.input_axes import read_dtype, read_shape
 from export.repair.opset import lower_format
-from serve.bundles.graph_session import open_graph
+from serve.bundles.onnx_graph import Graph
 
 Array = NDArray[Any]
 Run = Callable[[Mapping[str, Array]], Sequence[Any]]
-# Enough for an interval; fewer for large or slow models.
-_MOST_ROWS = 400
+# Enough for an interval; fewer for large or slow models. The calibration split, a fourth of them, needs 19
+# (export/quantization/calibration.py).
+_MOST_ROWS, _FEWEST_ROWS = 400, 80
 _MOST_BYTES = 256 * 2**20
 # CPU time of one run of each row; the export runs them dozens of times.
 _BUDGET_S = 8.0
@@ -56,9 +57,9 @@ def find_random_rows(trained: Trained) -> RandomForm:
     return _search(trained.name, _read_recorded(module), run)
 
 
-def _read_declared(graph: bytes) -> dict[str, DeclaredInput]:
+def _read_declared(graph: Graph) -> dict[str, DeclaredInput]:
     """Return the inputs of an ONNX graph."""
-    model = onnx.load_from_string(graph)
+    model = load(graph)
     weights = {item.name for item in model.graph.initializer}
     items = [item for item in model.graph.input if item.name not in weights]
     shapes = {item.name: read_shape(item) for item in items}
@@ -87,11 +88,11 @@ def _read_recorded(module: Any) -> dict[str, DeclaredInput]:
     }
 
 
-def _open(name: str, graph: bytes) -> Run:
-    model = onnx.load_from_string(graph)
+def _open(name: str, graph: Graph) -> Run:
+    model = load(graph)
     lower_format(model)
     try:
-        session = open_graph(model.SerializeToString())
+        session = open_model(model)
     except Exception as error:  # onnxruntime raises a dozen unrelated classes
         raise ExportFailed(f"onnxruntime refuses {name}: {reason_of(error)}") from error
     return lambda feed: list(session.run(None, dict(feed)))
@@ -155,4 +156,4 @@ def _is_answer(answer: Any) -> bool:
 
 def _count_rows(row_s: float, row_bytes: int) -> int:
     affordable = min(_BUDGET_S / max(row_s, 1e-9), _MOST_BYTES / max(row_bytes, 1))
-    return int(min(max(affordable, 2 * FEWEST_ROWS), _MOST_ROWS))
+    return int(min(max(affordable, _FEWEST_ROWS), _MOST_ROWS))

@@ -4,18 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import onnx
-
 from export.artifacts import Exported, Trained
 from export.data.datasets import Split
 from export.errors import ExportFailed, InvalidSource, reason_of
 from export.forward import forward, to_tensors
 from export.onnx.free_sizes import read_free_sizes
 from export.onnx.from_onnx import from_onnx
+from export.onnx.model_proto import load
 from export.onnx.to_onnx import to_onnx
 from export.proof.held_out import Answers, answers
 from serve.bundles.meaning import Task
+from serve.bundles.onnx_graph import Graph
 from serve.engine.session import Session
 from serve.tasks.state_outputs import find_states
 
@@ -27,7 +26,7 @@ _HEAD_OUTPUTS: dict[Task, str] = {"embedding": "sentence_embedding"}
 class TriedModel:
     """A model that has answered some rows."""
 
-    graph: bytes
+    graph: Graph
     # Output -> [rows, ...].
     answers: Answers
     # Outputs that are state for the next request -> their inputs.
@@ -58,9 +57,9 @@ def try_model(trained: Trained, rows: Split, head: Task | None) -> TriedModel:
     )
 
 
-def _read_graph(graph: bytes, rows: Split) -> tuple[Exported, list[str]]:
+def _read_graph(graph: Graph, rows: Split) -> tuple[Exported, list[str]]:
     """Return the graph with the outputs that follow the rows, and a remark on each other one."""
-    names = [item.name for item in onnx.load_from_string(graph).graph.output]
+    names = [item.name for item in load(graph).graph.output]
     try:
         return from_onnx(graph, rows, tuple(names)), []
     except ExportFailed as error:
@@ -75,7 +74,7 @@ def _read_graph(graph: bytes, rows: Split) -> tuple[Exported, list[str]]:
     return from_onnx(graph, rows, kept), remarks
 
 
-def _refusal(graph: bytes, rows: Split, name: str) -> str | None:
+def _refusal(graph: Graph, rows: Split, name: str) -> str | None:
     try:
         from_onnx(graph, rows, (name,))
     except ExportFailed as error:
@@ -86,7 +85,7 @@ def _refusal(graph: bytes, rows: Split, name: str) -> str | None:
 def _name_outputs(module: Any, rows: Split, head: Task | None) -> tuple[str, ...]:
     """Name the outputs of a torch module, which have an order but no names."""
     try:
-        count = len(forward(module, to_tensors(rows.take(np.arange(2)))))
+        count = len(forward(module, to_tensors(rows.take_like(2))))
     except InvalidSource:
         raise
     except Exception as error:  # torch raises dozens of unrelated classes

@@ -10,6 +10,7 @@ from export.artifacts import Exported
 from export.data.datasets import Split
 from export.errors import ExportFailed
 from export.onnx.graph import clean
+from export.onnx.model_proto import copy_model, load
 from export.repair.boundary_operators import turn, widen
 from export.repair.brain_floats import widen_brain_floats
 from export.repair.input_axes import Shape, read_dtype, read_shape
@@ -21,25 +22,26 @@ from export.repair.row_axis import Batch, find_batch
 from export.repair.row_loop import loop_rows, shares_range
 from export.repair.value_types import add_types
 from serve.base.tensor import Signature, TensorSpec, datatype_of
+from serve.bundles.onnx_graph import Graph
 
 # The names on the wire, in order; or each with its name in the file.
 Outputs = tuple[str, ...] | Mapping[str, str]
 _LOOPED = "the graph put into a loop over the rows (Scan), in which it stays as it is, because {}"
 
 
-def from_onnx(graph: bytes, rows: Split, outputs: Outputs) -> Exported:
+def from_onnx(graph: Graph, rows: Split, outputs: Outputs) -> Exported:
     """The part of the graph that makes these outputs, in their order, rows first, tried on real `rows` in
     batches of several sizes. What had to be changed for that is noted, and proven to answer as the file does.
 
     Raises ExportFailed when it takes other inputs, or answers no batch of any size."""
-    model = onnx.load_from_string(graph)
+    model = load(graph)
     requested = outputs if isinstance(outputs, Mapping) else {name: name for name in outputs}
     changes = lower_format(model)
     changes += select_outputs(model.graph, requested, rows.inputs)
     # Sizes in the middle that the file names in its own way.
     del model.graph.value_info[:]
     changes += name_nodes(model.graph) + widen(model.graph) + widen_brain_floats(model)
-    file = onnx.ModelProto.FromString(model.SerializeToString())
+    file = copy_model(model)
     model, raised = raise_opset(model)
     changes += [raised] if raised else []
     (trial, forms, difference), freed = _free_rows(model, file, rows, raised=raised is not None)
@@ -70,7 +72,7 @@ def _free_rows(model: Any, file: Any, rows: Split, *, raised: bool) -> tuple[Bat
     try:
         batch = find_batch(model, file, rows, changed=raised)
     except ExportFailed as error:
-        original, _ = raise_opset(onnx.ModelProto.FromString(file.SerializeToString()))
+        original, _ = raise_opset(copy_model(file))
         return loop_rows(original, rows, error), [_LOOPED.format("it takes one row at a time")]
     fixed = sorted({form.fixed for form in batch[1].values() if form.fixed is not None})
     return batch, [f"a batch fixed to {number} freed" for number in fixed]

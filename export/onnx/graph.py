@@ -7,26 +7,30 @@ from typing import Any
 import onnx
 
 from export.errors import ExportFailed
+from export.onnx.model_proto import check_model, load, make_graph
+from serve.bundles.onnx_graph import Graph
 
 # An operator and its attributes; None: nothing is to be done.
 Step = tuple[str, dict[str, Any]] | None
 
 
-def clean(model: Any) -> bytes:
-    """The model without notes for people: they carry paths of this machine and would change its digest."""
+def clean(model: Any) -> Graph:
+    """The graph of the model, without notes for people: they carry paths of this machine and would change
+    its digest."""
     _strip(model)
     _drop_unused_domains(model)
     # The order of initializers means nothing, and tools that walk a set shuffle it.
     ordered = sorted(model.graph.initializer, key=lambda initializer: str(initializer.name))
     del model.graph.initializer[:]
     model.graph.initializer.extend(ordered)
-    onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString(deterministic=True))
+    graph = make_graph(model)
+    check_model(model, graph)
+    return graph
 
 
-def read_opset(graph: bytes) -> int:
+def read_opset(graph: Graph) -> int:
     """The version of the standard operators that the graph is written in."""
-    return int(next(item.version for item in onnx.load_from_string(graph).opset_import if item.domain == ""))
+    return int(next(item.version for item in load(graph).opset_import if item.domain == ""))
 
 
 def nodes_of(graph: Any) -> Iterator[Any]:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from export.onnx.graph import nodes_of
+from export.onnx.model_proto import copy_model, open_model
 from export.scratch_folder import scratch_folder
 from serve.base.tensor import Arrays
-from serve.bundles.graph_session import Level, open_graph
+from serve.bundles.graph_session import Level
 
 Shape = tuple[int, ...]
 _ENDING = "_kernel_time"
@@ -30,7 +31,7 @@ class InnerRun:
 def find_inner_runs(model: Any, operators: Collection[str], inputs: Arrays) -> Iterator[InnerRun]:
     """Yield the runs of these operators' nodes inside the nodes of the graph, for these inputs. Does not run
     a graph that has none."""
-    named = type(model).FromString(model.SerializeToString())
+    named = copy_model(model)
     inner: dict[str, tuple[Any, str]] = {}
     for number, node in enumerate(nodes_of(named.graph)):
         node.name = f"node_{number}"
@@ -40,7 +41,7 @@ def find_inner_runs(model: Any, operators: Collection[str], inputs: Arrays) -> I
                 inner[child.name] = child, next(filter(None, outer.output))
     if not inner:
         return
-    for event in _profile(named.SerializeToString(), inputs):
+    for event in _profile(named, inputs):
         name, ended, _ = event["name"].partition(_ENDING)
         if ended and name in inner:
             node, outer_output = inner[name]
@@ -59,10 +60,10 @@ def _nodes_inside(node: Any) -> Iterator[Any]:
             yield from nodes_of(graph)
 
 
-def _profile(graph: bytes, inputs: Arrays) -> list[dict[str, Any]]:
-    """Run the graph once, as it is written, and return the profile's events."""
+def _profile(model: Any, inputs: Arrays) -> list[dict[str, Any]]:
+    """Run the model once, as it is written, and return the profile's events."""
     with scratch_folder() as folder:
-        session = open_graph(graph, level=Level.ORT_DISABLE_ALL, profiled_to=folder / "run")
+        session = open_model(model, level=Level.ORT_DISABLE_ALL, profiled_to=folder / "run")
         session.run(None, dict(inputs))
         events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text())
     return events

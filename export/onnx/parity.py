@@ -17,6 +17,7 @@ from export.onnx.row_parity import RowDifference, compare_rows
 from serve.base.tensor import Arrays, Signature, TensorSpec
 from serve.bundles.figures import Parity
 from serve.bundles.graph_session import open_graph
+from serve.bundles.onnx_graph import Graph
 
 _OTHER_MODEL = "the graph differs from the model; does `forward` depend on randomness, batch size or values?"
 _OTHER_VALUES = (
@@ -25,7 +26,7 @@ _OTHER_VALUES = (
 )
 
 
-def prove_parity(model: torch.nn.Module, graph: bytes, rows: Split, signature: Signature) -> Parity:
+def prove_parity(model: torch.nn.Module, graph: Graph, rows: Split, signature: Signature) -> Parity:
     """Return how far the graph's answers are from torch's on `rows`: on a few in runs of several sizes
     and lengths, and on all, up to 1,024.
 
@@ -88,7 +89,7 @@ def _describe(inputs: Arrays) -> str:
     return ", ".join(f"{name} {array.dtype} {list(array.shape)}" for name, array in inputs.items())
 
 
-def _open(graph: bytes) -> Any:
+def _open(graph: Graph) -> Any:
     try:
         return open_graph(graph, threads=0)
     except Exception as error:  # onnxruntime raises a dozen unrelated classes

@@ -2,8 +2,10 @@
 
 from collections.abc import Collection, Iterator
 
-import onnx
 from onnx import ModelProto, NodeProto
+
+from export.onnx.model_proto import load
+from serve.bundles.onnx_graph import Graph
 
 # The attribute with the axis of the lookup, by operator; the table is always the first input.
 _LOOKUPS = {"Gather": "axis", "GatherBlockQuantized": "gather_axis"}
@@ -13,12 +15,12 @@ _SAME_VALUES = {"Identity", "Cast", "Reshape", "Unsqueeze", "Squeeze", "Flatten"
 _SAME_SHAPE = {"Identity", "Cast", "DequantizeLinear"}
 
 
-def find_ranges(graph: bytes, backwards: Collection[str] = ()) -> dict[str, tuple[int, int]]:
+def find_ranges(graph: Graph, backwards: Collection[str] = ()) -> dict[str, tuple[int, int]]:
     """Return the valid range (lowest, highest) of each input whose values are indices of tables.
 
     ONNX counts a negative index from the end of a table. Only the inputs in `backwards` use that; for any
     other input, a negative value is a mistake and must not be answered."""
-    model = onnx.load_model_from_string(graph)
+    model = load(graph)
     ranges = {}
     for spec in model.graph.input:
         if sizes := list(_sizes(model, spec.name)):

@@ -4,7 +4,7 @@ Both may agree on some rows and differ on others: torch and onnxruntime choose d
 numbers, and treat NaN differently."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from export.data.datasets import Split
 from export.onnx.last_bits import measure_rounding
 from export.onnx.probe_rows import distance
 from serve.base.tensor import Arrays
+from serve.bundles.onnx_graph import Graph
 
 # Returns each output of the graph with torch's, of the same shape, for these inputs.
 Ask = Callable[[Arrays], list[tuple[NDArray[Any], NDArray[Any]]]]
@@ -22,8 +23,6 @@ Ask = Callable[[Arrays], list[tuple[NDArray[Any], NDArray[Any]]]]
 _MOST_ROWS = 1024
 # As many as the largest run of `PROBES`, so that no more memory is needed.
 _BATCH_ROWS = 8
-# Share of the integers of an output that may differ: rounding may change which of two numbers is larger.
-_FEW = 1e-3
 _MOST_NAMED = 5
 
 
@@ -39,32 +38,19 @@ class RowDifference:
     share: float
 
 
-@dataclass
-class _Tally:
-    """The differences in one output that rounding may explain."""
-
-    exact: bool
-    values: int = 0
-    apart: int = 0
-    rows: list[int] = field(default_factory=list)
-
-
-def compare_rows(ask: Ask, graph: bytes, split: Split) -> tuple[float, RowDifference | None]:
+def compare_rows(ask: Ask, graph: Graph, split: Split) -> tuple[float, RowDifference | None]:
     """Return the largest absolute difference between the answers to the rows of `split`, and the first output
     that differs by more than rounding explains; None if none does. Of more than 1,024 rows, it compares 1,024
     from all over the split."""
     largest = 0.0
-    tallies: dict[int, _Tally] = {}
+    suspects: dict[int, list[int]] = {}
     for rows in _batches(split):
         for place, (actual, expected) in enumerate(ask(split.take(rows))):
             largest = max(largest, distance(actual, expected))
             apart = shares_apart(actual, expected) > SAME_FLOATS
-            tally = tallies.setdefault(place, _Tally(exact=expected.dtype.kind != "f"))
-            tally.values += apart.size
-            tally.apart += int(apart.sum())
-            tally.rows += rows[_in_row(apart)].tolist()
-    for place, tally in tallies.items():
-        if difference := _judge(ask, graph, split, place, tally):
+            suspects.setdefault(place, []).extend(rows[_in_row(apart)].tolist())
+    for place, numbers in suspects.items():
+        if difference := _judge(ask, graph, split, place, np.array(sorted(numbers), np.int64)):
             return largest, difference
     return largest, None
 
@@ -81,14 +67,11 @@ def _in_row(apart: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(apart.reshape(len(apart), -1).any(axis=1))
 
 
-def _judge(ask: Ask, graph: bytes, split: Split, place: int, tally: _Tally) -> RowDifference | None:
+def _judge(
+    ask: Ask, graph: Graph, split: Split, place: int, suspects: NDArray[np.int64]
+) -> RowDifference | None:
     """Return the difference unless rounding explains it, which takes many runs, only for the rows that
     differ."""
-    suspects = np.array(sorted(tally.rows), np.int64)
-    if tally.exact:
-        if tally.apart <= _FEW * tally.values:
-            return None
-        return RowDifference(output=place, rows=tuple(suspects[:_MOST_NAMED].tolist()), share=np.inf)
     for start in range(0, len(suspects), _BATCH_ROWS):
         rows = suspects[start : start + _BATCH_ROWS]
         inputs = split.take(rows)

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -16,10 +17,14 @@ from export.data.datasets import Split
 from export.errors import ExportFailed
 from export.forward import bind, flatten, to_tensors
 from export.onnx.graph import clean, require_unique_names
+from export.onnx.model_proto import LARGEST_BYTES, load
 from export.onnx.parity import ask_torch, prove_parity
 from export.onnx.probe_rows import BATCH, EXAMPLE, probe
 from export.repair.output_dimensions import refuse_empty
+from export.scratch_folder import scratch_folder
 from serve.base.tensor import Signature, TensorSpec, datatype_of
+from serve.bundles.bundle import MODEL, WEIGHTS
+from serve.bundles.onnx_graph import SplitGraph, WeightsFile
 
 # What torch.export says of a dimension that was to be free.
 _FIXED = re.compile(r"static shape of (?P<size>\d+) for dimension (?P<name>\S+)\.shape\[(?P<axis>\d)\]")
@@ -30,7 +35,13 @@ def to_onnx(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opset
     against torch on real `rows`.
 
     Raises ExportFailed if there is no such graph."""
-    proto = _convert(model.eval(), rows, outputs, opset)
+    with scratch_folder() as folder:
+        return _export(
+            model, _read_program(_convert(model.eval(), rows, outputs, opset), folder), rows, opset
+        )
+
+
+def _export(model: torch.nn.Module, proto: Any, rows: Split, opset: int) -> Exported:
     require_unique_names(proto)
     version = next(item.version for item in proto.opset_import if item.domain == "")
     if version != opset:
@@ -87,7 +98,17 @@ def _convert(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opse
             explanation = _explain_fixed(reason) or f"{reason:.600}"
             raise ExportFailed(f"torch cannot express the model as an ONNX graph: {explanation}") from error
     assert program is not None, "torch returns a program when dynamo=True"
-    return program.model_proto
+    return program
+
+
+def _read_program(program: Any, folder: Path) -> Any:
+    """Return the program's model; large weights are written to the folder, and not copied."""
+    weights = program.model.graph.initializers.values()
+    if sum(item.const_value.nbytes for item in weights) <= LARGEST_BYTES:
+        return program.model_proto
+    program.save(folder / MODEL, external_data=True)
+    weights = WeightsFile(folder / WEIGHTS)
+    return load(SplitGraph(content=(folder / MODEL).read_bytes(), weights=weights))
 
 
 def _explain_fixed(reason: str) -> str | None:

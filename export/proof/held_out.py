@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from export.data.datasets import Split
 from export.data.inputs import TOKENS
+from export.data.missing_values import blame_missing
 from export.errors import ExportFailed
 from export.repair.output_dimensions import refuse_empty
 from export.training.batches import Rows, ordered_batches
@@ -32,13 +33,12 @@ def answers(session: Session, split: Split) -> Answers:
         for number, spec in enumerate(session.signature.outputs):
             output = _comparable(outputs[spec.name])
             padding = _find_padding(spec, output, rows, split)
-            if _is_no_number(
+            lost = _find_lost(
                 np.where(padding, np.zeros((), output.dtype), output), may_be_infinite=number > 0
-            ):
+            )
+            if lost.any():
                 raise ExportFailed(
-                    f"{session.name} gives NaN or infinity in {spec.name}, among the held-out rows "
-                    f"{', '.join(map(str, np.sort(rows)[:5]))}: the model overflows on real input; "
-                    "leave its largest layers in float, or train with a lower learning rate"
+                    f"{session.name} gives NaN or infinity in {spec.name} for {_explain(split, rows[lost])}"
                 )
             nothing = np.nan if output.dtype.kind == "f" else np.zeros((), output.dtype)
             batches[spec.name].append((rows, np.where(padding, nothing, output).astype(output.dtype)))
@@ -67,10 +67,23 @@ def _find_padding(spec: TensorSpec, output: NDArray[Any], rows: Rows, split: Spl
     return padding
 
 
-def _is_no_number(output: NDArray[Any], *, may_be_infinite: bool) -> bool:
+def _find_lost(output: NDArray[Any], *, may_be_infinite: bool) -> NDArray[np.bool_]:
+    """Return which rows hold a value that is no number."""
     if output.dtype.kind != "f":
-        return False
-    return bool((np.isnan(output) if may_be_infinite else ~np.isfinite(output)).any())
+        return np.zeros(len(output), np.bool_)
+    lost = np.isnan(output) if may_be_infinite else ~np.isfinite(output)
+    return np.asarray(lost.reshape(len(output), -1).any(axis=1))
+
+
+def _explain(split: Split, rows: Rows) -> str:
+    rows = np.sort(rows)
+    named = f"the held-out rows {', '.join(map(str, rows[:5]))}"
+    missing = blame_missing(split.take(rows), rows, "held-out")
+    return f"{named}: " + (
+        missing
+        or "the model overflows on them; look for extreme values in their inputs, leave its largest layers "
+        "in float, or train with a lower learning rate"
+    )
 
 
 def _assemble(parts: list[tuple[Rows, NDArray[Any]]], count: int) -> NDArray[Any]:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto
 
 from export.onnx.graph import nodes_of
+from export.onnx.stored_tensor import read_array
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _SMALL_INTEGERS = (TensorProto.INT8, TensorProto.UINT8, TensorProto.INT4, TensorProto.UINT4)
@@ -82,7 +83,7 @@ def _count(graph: Any) -> Parameters:
         if node.op_type == "MatMulNBits":
             values, zero = _unpack(node, constants)
         else:
-            values = numpy_helper.to_array(constants[name])
+            values = read_array(constants[name])
             zero = _zero_point(node, at, constants, values.ndim)
         count += values.size
         nonzero += int(np.count_nonzero(values != zero))
@@ -134,7 +135,7 @@ def _zero_point(node: Any, at: int, constants: dict[str, Any], rank: int) -> NDA
     name = node.input[place] if place is not None and place < len(node.input) else ""
     if name not in constants:
         return np.zeros((), np.int8)
-    zero = numpy_helper.to_array(constants[name])
+    zero = read_array(constants[name])
     if zero.size == 1 or (zero == zero.flat[0]).all():
         return np.asarray(zero.flat[0])
     axis = _attributes(node).get("axis", 1) if node.op_type == "DequantizeLinear" else -1
@@ -146,12 +147,12 @@ def _unpack(node: Any, constants: dict[str, Any]) -> tuple[NDArray[Any], NDArray
     """Return the integers of a MatMulNBits, [columns, rows], and their zero points."""
     known = _attributes(node)
     bits, block, rows = known.get("bits", 4), known["block_size"], known["K"]
-    packed = numpy_helper.to_array(constants[node.input[1]])
+    packed = read_array(constants[node.input[1]])
     columns = packed.shape[0]
     values = _split_bytes(packed.reshape(columns, -1), bits)[:, :rows]
     if len(node.input) < 4 or node.input[3] not in constants:
         return values, np.asarray(2 ** (bits - 1))
-    zeros = numpy_helper.to_array(constants[node.input[3]]).reshape(columns, -1)
+    zeros = read_array(constants[node.input[3]]).reshape(columns, -1)
     if zeros.dtype == np.uint8:
         zeros = _split_bytes(zeros, bits)
     return values, np.repeat(zeros, block, axis=1)[:, :rows]

@@ -14,6 +14,7 @@ from export.proof.rounds import BUDGET_S, ENOUGH_S, MOST_ROUNDS, count_rounds
 from export.proof.session_memory import measure_session_bytes
 from serve.base.tensor import Arrays
 from serve.bundles.figures import Estimate, Speed, SpeedPoint
+from serve.bundles.onnx_graph import Graph
 from serve.engine.session import Session
 
 Announce = Callable[[str], object]
@@ -35,7 +36,7 @@ class _Samples:
 
 
 def measure_speed(
-    sessions: Mapping[str, Session], graphs: Mapping[str, bytes], split: Split, announce: Announce
+    sessions: Mapping[str, Session], graphs: Mapping[str, Graph], split: Split, announce: Announce
 ) -> dict[str, Speed]:
     """Measure each variant; the first is the baseline. `sessions` run with one thread each, and `graphs` are
     their sources.
@@ -91,7 +92,7 @@ def _take(split: Split, rows: int, tokens: int | None) -> Arrays:
     """Return this number of rows, repeated if needed; for text, from the rows that are long enough, cut to
     this length."""
     if split.lengths is None or tokens is None:
-        return split.take(np.arange(rows, dtype=np.int64) % len(split))
+        return split.take_like(rows)
     enough = np.flatnonzero(split.lengths >= tokens)
     arrays = split.take(np.resize(enough, rows))
     return {

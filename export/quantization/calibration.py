@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from export.data.datasets import Split
 from export.errors import StepFailed
+from export.onnx.model_proto import copy_model, open_model
 from export.quantization.thresholds import (
     BINS,
     Histogram,
@@ -22,7 +23,7 @@ from export.quantization.thresholds import (
 )
 from export.rewrites.smoothing import Extents
 from export.step import Quantize
-from serve.bundles.graph_session import open_graph
+from export.training.batches import similar_batches
 
 _BATCH_ROWS = 8
 # Of n + 1 rows from the same source, the last one is the largest with probability 1 / (n + 1). So after 19
@@ -89,8 +90,7 @@ class TensorWatch:
     """A session of the float model that also returns inner tensors."""
 
     def __init__(self, model: Any, tensors: tuple[str, ...]) -> None:
-        watched = type(model)()
-        watched.CopyFrom(model)
+        watched = copy_model(model)
         inputs = {item.name for item in model.graph.input}
         self._inner = [name for name in tensors if name not in inputs]
         self._given = [name for name in tensors if name in inputs]
@@ -98,7 +98,7 @@ class TensorWatch:
         watched.graph.output.extend(
             type(model.graph.output[0])(name=name) for name in self._inner if name not in outputs
         )
-        self._session = open_graph(watched.SerializeToString())
+        self._session = open_model(watched)
 
     def outputs(self) -> list[Any]:
         """Return name, type and shape of the graph's outputs and the inner tensors, as onnxruntime reports
@@ -115,10 +115,7 @@ class TensorWatch:
 
     def batches(self, split: Split) -> Iterator[dict[str, NDArray[Any]]]:
         """Yield the tensors' values for all rows, a few rows of similar length at a time."""
-        order = np.arange(len(split), dtype=np.int64)
-        if split.lengths is not None:
-            order = np.argsort(split.lengths, kind="stable")
-        for rows in np.array_split(order, -(-len(order) // _BATCH_ROWS)):
+        for rows in similar_batches(split, _BATCH_ROWS):
             yield self.look(split.take(rows))
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 from pydantic import JsonValue
 
 from export.artifacts import Note
 from export.onnx.graph import nodes_of
+from export.onnx.stored_tensor import read_array
 from export.proof.graph_cost import COUNTED, count_by_node
 from export.quantization import dynamic, static
 from export.quantization import embedding_tables as tables
@@ -109,7 +109,7 @@ def _is_same(one: Any, other: Any) -> bool:
     """Whether two matrices are equal, or one is the other's transpose."""
     if sorted(one.dims) != sorted(other.dims):
         return False
-    first, second = numpy_helper.to_array(one), numpy_helper.to_array(other)
+    first, second = read_array(one), read_array(other)
     return np.array_equal(first, second) or np.array_equal(first, second.T)
 
 

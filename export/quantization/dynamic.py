@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
+from export.onnx.model_proto import copy_model
+from export.onnx.stored_tensor import read_array
 from export.quantization.integer_products import make_products, quantize_weight
 from export.rewrites.graph_cleanup import DOMAIN
 from export.rewrites.wiring import Wiring
@@ -19,8 +20,7 @@ OPERATORS = ("MatMul", "LSTM")
 def make_dynamic(model: Any, layers: Collection[str], settings: Quantize) -> Any:
     """Return a copy of the prepared model, with split Gemms, in which the nodes named in `layers` have
     integer weights."""
-    made = type(model)()
-    made.CopyFrom(model)
+    made = copy_model(model)
     wiring = Wiring(made)
     for node in made.graph.node:
         if node.op_type == "LSTM" and node.name in layers:
@@ -32,7 +32,7 @@ def _make_lstm(wiring: Wiring, node: Any, settings: Quantize) -> Any:
     """[directions, 4 * hidden, inputs] is stored as [directions, inputs, 4 * hidden]; always int8."""
     parameters: list[str] = []
     for weight in node.input[1:3]:
-        array = numpy_helper.to_array(wiring.constants[weight]).transpose(0, 2, 1)
+        array = read_array(wiring.constants[weight]).transpose(0, 2, 1)
         axis = 1 if settings.per_channel else (1, 2)
         integers, scale, _ = quantize_weight(array, axis, settings.model_copy(update={"weights": "int8"}))
         values = {"quantized": integers, "scale": scale, "zero_point": np.zeros(scale.shape, np.int8)}

@@ -12,6 +12,7 @@ import onnx
 from onnx import numpy_helper
 
 from export.onnx.graph import free_name
+from export.onnx.stored_tensor import read_array
 from export.quantization.layers import LEAST_TABLE_WEIGHTS
 from export.rewrites.graph_cleanup import finish
 
@@ -56,7 +57,7 @@ def make_tables(model: Any, layers: Collection[str]) -> Any:
 
 
 def _quantize_rows(table: Any, name: str) -> list[Any]:
-    rows = numpy_helper.to_array(table)
+    rows = read_array(table)
     scales = np.abs(rows).max(axis=1, keepdims=True) / np.float32(127)
     integers = np.rint(np.divide(rows, scales, out=np.zeros_like(rows), where=scales != 0)).astype(np.int8)
     return [

@@ -6,9 +6,9 @@ from typing import Any
 
 import onnx
 
+from export.onnx.model_proto import copy_model, open_model
 from export.rewrites.graph_cleanup import finish, names_read
 from serve.base.tensor import Arrays
-from serve.bundles.graph_session import open_graph
 
 # A separator for new names that no graph contains; it never reaches a file.
 FRESH = f" {uuid.uuid4().hex} "
@@ -20,8 +20,7 @@ def cut(model: Any, sources: Collection[str], targets: Iterable[str]) -> Any:
     """Return a copy of the model that computes the wanted values and reads the values in `sources` as inputs.
 
     Its inputs are those it needs, and have no types yet."""
-    made = type(model)()
-    made.CopyFrom(model)
+    made = copy_model(model)
     for node in made.graph.node:
         node.output[:] = [f"{name}{_MADE}" if name in sources else name for name in node.output]
     del made.graph.output[:], made.graph.value_info[:]
@@ -46,7 +45,7 @@ def run(model: Any, values: Arrays, targets: Iterable[str]) -> Arrays:
         array = values[item.name]
         kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
         item.CopyFrom(onnx.helper.make_tensor_value_info(item.name, kind, array.shape))
-    session = open_graph(model.SerializeToString())
+    session = open_model(model)
     names = list(targets)
     results = session.run(
         [f"{name}{_MADE}" for name in names], {name: values[name] for name in inputs(model)}
@@ -57,8 +56,7 @@ def run(model: Any, values: Arrays, targets: Iterable[str]) -> Arrays:
 def show_rounded(quantized: Any, values: Collection[str]) -> Any:
     """Return a copy of the graph in which values that only a QuantizeLinear reads are replaced by their
     quantized and dequantized values, since the end of a range may replace a Relu."""
-    made = type(quantized)()
-    made.CopyFrom(quantized)
+    made = copy_model(quantized)
     readers: dict[str, list[Any]] = {item.name: [item] for item in made.graph.output}
     for node in made.graph.node:
         for name in names_read(node):

@@ -15,6 +15,7 @@ import onnx
 from numpy.typing import NDArray
 
 from export.onnx.graph import free_name
+from export.onnx.stored_tensor import read_array
 from export.rewrites.graph_cleanup import DOMAIN, finish
 from export.rewrites.wiring import Linear, Wiring, find_linears
 from export.step import Quantize
@@ -65,7 +66,7 @@ class _Rewriter:
         integers, scale, zero = (f"{weight}_{suffix}" for suffix in ("quantized", "scale", "zero_point"))
         if integers not in self._wiring.constants:
             axis = 0 if self._settings.per_channel else None
-            array = onnx.numpy_helper.to_array(self._wiring.constants[weight])
+            array = read_array(self._wiring.constants[weight])
             values = quantize_weight(array, axis, self._settings)
             for name, value in zip((integers, scale, zero), values, strict=True):
                 self._wiring.add_constant(name, value)

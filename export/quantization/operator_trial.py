@@ -20,6 +20,7 @@ from export.quantization.rounding import Ranges, move_inputs, move_weights
 from export.rewrites.graph_cleanup import names_read
 from export.step import Quantize
 from serve.base.tensor import Arrays
+from serve.bundles.bundle import sha256
 
 # Number of rows; fewer if all their values would exceed the limit, in which case each row has many positions.
 _ROWS = 4
@@ -63,11 +64,25 @@ class Miss:
     before: frozenset[str]
 
 
-def find_misses(plan: TrialPlan, quantized: Any, layers: Sequence[Layer], split: Split) -> list[Miss]:
-    """Return the values of the quantized graph that are wrong on a few rows of the split; `layers` are its
-    quantized layers."""
+def find_misses(
+    plan: TrialPlan, quantized: Any, layers: Sequence[Layer], split: Split, proven: set[str] | None = None
+) -> list[Miss]:
+    """Return the values of the quantized graph that are wrong on a few rows of the split.
+
+    Args:
+        plan: how the model was quantized
+        quantized: the quantized graph
+        layers: its quantized layers
+        split: the rows
+        proven: digests of parts that are right, which are not tried again; those that are found right are
+            added
+    """
     shared = _shared(plan.model, quantized)
-    parts = _changed(plan.model, quantized, shared)
+    proven = set() if proven is None else proven
+    changed = _changed(plan.model, quantized, shared)
+    parts = {name: part for name, part in changed.items() if part.digest not in proven}
+    if not parts:
+        return []
     trial, moved = (cut(model, shared, parts) for model in (show_rounded(quantized, shared), plan.model))
     ranges = _behind_clips(plan.model, shared, plan.ranges)
     free = {} if ranges else _sources(plan.model, layers)
@@ -88,15 +103,15 @@ def find_misses(plan: TrialPlan, quantized: Any, layers: Sequence[Layer], split:
     actual = run(trial, known, parts)
     # Methods other than minmax clip values on purpose; the floor judges what that costs.
     most_lost = _MOST_LOST if plan.settings.calibrate == "minmax" else np.inf
-    return [
-        Miss(
-            reason=f"{reason} in {name!r}",
-            nodes=parts[name].nodes,
-            before=frozenset().union(*(parts[item].nodes for item in parts[name].reads if item in parts)),
-        )
-        for name, total in squares.items()
-        if (reason := _judge(known[name], actual[name], np.sqrt(total), most_lost))
-    ]
+    misses = []
+    for name, total in squares.items():
+        reason = _judge(known[name], actual[name], np.sqrt(total), most_lost)
+        if reason is None:
+            proven.add(parts[name].digest)
+            continue
+        before = frozenset().union(*(changed[item].nodes for item in parts[name].reads if item in changed))
+        misses.append(Miss(reason=f"{reason} in {name!r}", nodes=parts[name].nodes, before=before))
+    return misses
 
 
 def _look(model: Any, names: set[str], split: Split) -> Arrays:
@@ -115,6 +130,8 @@ class _Part:
 
     nodes: frozenset[str]
     reads: frozenset[str]
+    # Over its nodes and their constants.
+    digest: str
 
 
 def _shared(model: Any, quantized: Any) -> frozenset[str]:
@@ -131,6 +148,7 @@ def _changed(model: Any, quantized: Any, shared: Collection[str]) -> dict[str, _
     same = {node.SerializeToString(deterministic=True) for node in model.graph.node}
     names = {node.name for node in model.graph.node}
     makers = {name: node for node in quantized.graph.node for name in node.output if name}
+    digests = {item.name: _digest(item) for item in quantized.graph.initializer}
     parts: dict[str, _Part] = {}
     for value in (name for node in quantized.graph.node for name in node.output if name in shared):
         nodes: dict[str, Any] = {}
@@ -145,8 +163,15 @@ def _changed(model: Any, quantized: Any, shared: Collection[str]) -> dict[str, _
             left += [name for name in made - set(shared) if name not in nodes]
         if any(node.SerializeToString(deterministic=True) not in same for node in nodes.values()):
             known = frozenset(node.name for node in nodes.values() if node.name in names)
-            parts[value] = _Part(nodes=known, reads=frozenset(reads))
+            contents = sorted(_digest(node) for node in nodes.values())
+            contents += [digests[name] for node in nodes.values() for name in node.input if name in digests]
+            digest = sha256(" ".join([value, *contents]).encode())
+            parts[value] = _Part(nodes=known, reads=frozenset(reads), digest=digest)
     return parts
+
+
+def _digest(item: Any) -> str:
+    return sha256(item.SerializeToString(deterministic=True))
 
 
 def _sources(model: Any, layers: Sequence[Layer]) -> Mapping[str, str]:

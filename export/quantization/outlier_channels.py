@@ -5,6 +5,7 @@ from typing import Any
 from export.artifacts import Note
 from export.data.datasets import Split
 from export.errors import StepFailed
+from export.onnx.model_proto import make_graph
 from export.quantization.calibration import find_extents
 from export.rewrites.outliers import find_activations, split_outliers
 from export.rewrites.rewrite_check import prove_same
@@ -30,9 +31,9 @@ def level(model: Any, settings: Quantize, split: Split) -> Note:
     # Smoothing does not change what comes out of a Gelu.
     extents = find_extents(model, (*smoothable, *activations), split) if smoothable or activations else {}
     if settings.smooth is not None:
-        before = model.SerializeToString()
+        before = make_graph(model)
         note |= {"smoothed": smooth(model, {name: extents[name] for name in smoothable}, settings.smooth)}
-        prove_same(before, model.SerializeToString(), split)
+        prove_same(before, make_graph(model), split)
     if settings.split_outliers:
         count = split_outliers(model, {name: extents[name] for name in activations})
         if not count:

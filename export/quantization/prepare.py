@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import numpy_helper
-from onnxruntime.quantization import quant_pre_process
 
 from export.onnx.graph import free_name, free_node_name
+from export.onnx.model_proto import infer_shapes, load, make_graph
+from export.onnx.stored_tensor import read_array
 from export.quantization.added_names import separate
 from export.quantization.calibration import TensorWatch
 from export.rewrites.graph_cleanup import finish
+from export.rewrites.optimized_graph import optimize
 from export.rewrites.wiring import Wiring, read_attribute
-from export.scratch_folder import scratch_folder
+from serve.bundles.onnx_graph import Graph
 
 _FLOATS = {
     "tensor(float)": onnx.TensorProto.FLOAT,
@@ -26,16 +28,13 @@ _ADDED = ("_QuantizeLinear", "_DequantizeLinear", "_quant", "_dequant")
 TRANSPOSED = "_transposed"
 
 
-def prepare(graph: bytes) -> Any:
+def prepare(graph: Graph) -> Graph:
     """Return the graph with folded constants, a type for every value, a unique name for every node, and Gemms
     that only multiply and add."""
-    with scratch_folder() as folder:
-        (folder / "float.onnx").write_bytes(graph)
-        # Symbolic shape inference is not needed; types suffice, and onnxruntime infers them.
-        quant_pre_process(folder / "float.onnx", folder / "prepared.onnx", skip_symbolic_shape=True)
-        model = onnx.load(folder / "prepared.onnx")
+    optimized = optimize(graph)
+    model = infer_shapes(load(optimized))
     _name_nodes(model.graph)
-    return _simplify_gemms(_name_types(separate(model)))
+    return make_graph(_simplify_gemms(_name_types(separate(model))))
 
 
 def _name_nodes(graph: Any) -> None:
@@ -154,7 +153,7 @@ def _split(node: Any, model: Any, constants: dict[str, Any], transposed: bool) -
         # The transposed weight gets a new name, because other nodes may read the old one.
         name = f"{weight}{TRANSPOSED}"
         if name not in constants:
-            array = numpy_helper.to_array(constants[weight]).T
+            array = read_array(constants[weight]).T
             constants[name] = numpy_helper.from_array(array.copy(), name)
             model.graph.initializer.append(constants[name])
         weight = name

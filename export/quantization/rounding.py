@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from export.onnx.model_proto import copy_model
+from export.onnx.stored_tensor import read_array
 from export.quantization.graph_cut import FRESH
 from export.quantization.layers import WEIGHTS, Layer
 from export.rewrites.wiring import read_attribute
@@ -41,14 +43,17 @@ def move(array: Floats, step: Floats | float, signs: Signs, limits: Limits = UNL
         signs: a random generator; every value then moves by the average amount, up or down at random
         limits: values beyond these limits are clipped
     """
-    inside = np.clip(array, *limits)
-    divisor = np.where(np.asarray(step) > 0, step, 1)
-    least = np.broadcast_to(np.asarray(step) * _SPREAD, array.shape)
+    # In 32 bits, as there may be many values.
+    steps = np.asarray(step, np.float32)
+    inside = np.clip(array, np.float32(limits[0]), np.float32(limits[1]))
+    least = np.broadcast_to(steps * np.float32(_SPREAD), array.shape)
     if signs is None:
+        divisor = np.where(steps > 0, steps, np.float32(1))
         way = np.rint(inside / divisor) * divisor - array
         way = np.where(np.abs(way) < least, np.copysign(least, way), way)
     else:
-        way = inside - array + least * signs.choice([-1.0, 1.0], array.shape)
+        up = signs.integers(0, 2, array.shape, np.int8).astype(np.bool_)
+        way = inside - array + np.where(up, least, -least)
     return np.where(array == 0, 0, array + way).astype(np.float32)
 
 
@@ -74,15 +79,14 @@ def move_inputs(values: Arrays, free: Mapping[str, str], ranges: Ranges, signs: 
 
 def move_weights(model: Any, layers: Iterable[Layer], settings: Quantize, signs: Signs) -> Any:
     """Return a copy of the float model in which each of these layers reads its own rounded weights."""
-    made = type(model)()
-    made.CopyFrom(model)
+    made = copy_model(model)
     constants = {item.name: item for item in model.graph.initializer}
     known = {layer.node: layer for layer in layers}
     for node in made.graph.node:
         if node.name not in known:
             continue
         for index in WEIGHTS[node.op_type]:
-            array = numpy_helper.to_array(constants[node.input[index]])
+            array = read_array(constants[node.input[index]])
             node.input[index] += f"{FRESH}of {node.name}"
             moved = _move_weight(array, node, settings, signs)
             made.graph.initializer.append(numpy_helper.from_array(moved, node.input[index]))

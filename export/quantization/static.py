@@ -16,15 +16,18 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 from onnxruntime.quantization.calibrate import save_tensors_data
+from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from export.errors import StepFailed
 from export.onnx.graph import free_node_name
+from export.onnx.model_proto import copy_model, make_graph
 from export.quantization.integer_products import Ranges, make_products
 from export.quantization.layers import WEIGHTS, own_constants
 from export.rewrites.graph_cleanup import sort
 from export.rewrites.wiring import Wiring
 from export.scratch_folder import scratch_folder
 from export.step import Quantize
+from serve.bundles.onnx_graph import SplitGraph, write_graph
 
 OPERATORS = ("Conv", "Gemm", "MatMul")
 # Operators that pay in 8 bits for convolutional and plain feed-forward networks. onnxruntime's own list adds
@@ -121,8 +124,7 @@ def make_static(
 ) -> Any:
     """Return a copy of the prepared model in which the nodes named in `layers` compute in integers, and those
     in `left` do not; with attention, its Gemms are split."""
-    made = type(model)()
-    made.CopyFrom(model)
+    made = copy_model(model)
     pairs = [name for name in find_pairs(model, layers) if name not in left]
     if is_attentive(model):
         made = make_products(made, layers, settings, ranges)
@@ -137,7 +139,10 @@ def _make_pairs(model: Any, nodes: list[str], ranges: Ranges, settings: Quantize
     model.graph.output.extend(item for item in outputs if item.name not in inputs)
     found = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
     with scratch_folder() as folder:
-        onnx.save(model, folder / "prepared.onnx")
+        # Otherwise the tool warns that nothing prepared the graph.
+        add_pre_process_metadata(model)
+        graph = make_graph(model)
+        write_graph(graph, folder / "prepared.onnx")
         save_tensors_data(TensorsData(CalibrationMethod.MinMax, found), folder / "ranges.json")
         quantize_static(
             folder / "prepared.onnx",
@@ -151,6 +156,7 @@ def _make_pairs(model: Any, nodes: list[str], ranges: Ranges, settings: Quantize
             weight_type=TYPES[settings.weights],
             calibrate_method=CalibrationMethod.MinMax,
             calibration_cache_path=folder / "ranges.json",
+            use_external_data_format=isinstance(graph, SplitGraph),
             extra_options={"MatMulConstBOnly": True},
         )
         made = sort(onnx.load(folder / "quantized.onnx"))

@@ -8,6 +8,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from export.onnx.model_proto import copy_model
+from export.onnx.stored_tensor import read_array
 from export.rewrites.graph_cleanup import DOMAIN, finish
 
 OPERATORS = ("MatMul",)
@@ -22,8 +24,7 @@ def make_weights(model: Any, layers: Collection[str], bits: int) -> Any:
     weights with this number of bits.
 
     onnxruntime's own MatMulNBitsQuantizer does the same, but configures the process's logging."""
-    made = type(model)()
-    made.CopyFrom(model)
+    made = copy_model(model)
     constants = {item.name: item for item in made.graph.initializer}
     packed: set[str] = set()
     for node in made.graph.node:
@@ -32,7 +33,7 @@ def make_weights(model: Any, layers: Collection[str], bits: int) -> Any:
             rows, columns = constants[weight].dims
             names = [f"{weight}_blocks", f"{weight}_scales"]
             if weight not in packed:
-                arrays = _pack(numpy_helper.to_array(constants[weight]), bits)
+                arrays = _pack(read_array(constants[weight]), bits)
                 made.graph.initializer.extend(map(numpy_helper.from_array, arrays, names))
                 packed.add(weight)
             _replace(node, names, {"K": rows, "N": columns, "bits": bits})

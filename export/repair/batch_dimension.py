@@ -11,7 +11,9 @@ from onnx import numpy_helper
 from export.answer_distance import SAME_FLOATS, largest_apart
 from export.data.datasets import Split
 from export.errors import ExportFailed
+from export.onnx.model_proto import copy_model
 from export.onnx.probe_rows import BATCH
+from export.onnx.stored_tensor import read_array
 from export.proof.repeatability.mixing import advise
 from export.repair.input_axes import InputForm
 from export.repair.trial_run import Runner, TrialRun, count, to_front, try_graph
@@ -34,7 +36,7 @@ def free_batch(
     if fixed is None:
         trial = try_graph(model, rows, forms)
         return trial, _prove_same(file, trial, forms, None) if changed else None
-    reshaped = onnx.ModelProto.FromString(model.SerializeToString())
+    reshaped = copy_model(model)
     _free_reshapes(reshaped.graph, fixed)
     reasons: list[ExportFailed] = []
     for candidate in (model, reshaped):
@@ -81,7 +83,7 @@ def _free_reshapes(graph: Any, fixed: int) -> None:
             made.update(node.output)
     shapes = {node.input[1] for node in graph.node if node.op_type == "Reshape" and node.input[0] in made}
     for name in sorted(shapes & constants.keys()):
-        sizes = numpy_helper.to_array(constants[name]).copy()
+        sizes = read_array(constants[name]).copy()
         if sizes.ndim == 1 and len(sizes) > 1 and sizes[0] == fixed:
             sizes[0] = _SAME if _REST in sizes else _REST
             constants[name].CopyFrom(numpy_helper.from_array(sizes, constants[name].name))

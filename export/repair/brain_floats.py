@@ -6,8 +6,8 @@ from typing import Any
 from onnx import TensorProto
 
 from export.onnx.graph import nodes_of
+from export.onnx.model_proto import open_model
 from export.rewrites.single_precision import widen_halves
-from serve.bundles.graph_session import open_graph
 
 _BRAIN = TensorProto.BFLOAT16
 
@@ -34,7 +34,7 @@ def _find_types(graph: Any) -> Iterator[int]:
 
 def _opens(model: Any) -> bool:
     try:
-        open_graph(model.SerializeToString())
+        open_model(model)
     except Exception:  # onnxruntime raises a dozen unrelated classes
         return False
     return True

@@ -4,6 +4,7 @@ from typing import Any
 
 from export.data.datasets import Split
 from export.errors import ExportFailed
+from export.onnx.model_proto import copy_model
 from export.proof.repeatability.row_independence import is_another, trials
 from export.repair.batch_dimension import free_batch
 from export.repair.input_axes import InputForm, read_forms
@@ -23,7 +24,7 @@ def find_batch(model: Any, file: Any, rows: Split, *, changed: bool) -> Batch:
     for forms in candidates:
         copied = model
         if len(candidates) > 1:
-            copied = type(model).FromString(model.SerializeToString())
+            copied = copy_model(model)
         try:
             trial, difference = free_batch(copied, file, rows, forms, changed=changed)
         except ExportFailed as error:

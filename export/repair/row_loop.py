@@ -12,11 +12,11 @@ from export.answer_distance import largest_apart
 from export.data.datasets import Split
 from export.errors import ExportFailed, reason_of
 from export.onnx.graph import free_name, nodes_of, rename, values_of
+from export.onnx.model_proto import copy_model, open_model
 from export.onnx.probe_rows import BATCH
 from export.repair.input_axes import BATCH_NAMES, InputForm, Shape, read_dtype, read_forms, read_shape
 from export.repair.trial_run import TrialRun, try_graph
 from serve.base.tensor import Arrays
-from serve.bundles.graph_session import open_graph
 
 # These operators quantize by the range of all rows of a run.
 _ONE_RANGE = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM")
@@ -68,9 +68,9 @@ def _takes_one(model: Any, rows: Split, axes: Axes) -> bool:
             return True
     try:
         feed = {
-            name: np.moveaxis(array[:2], _DATA_AXIS, axes[name] or 0) for name, array in rows.inputs.items()
+            name: np.moveaxis(array, _DATA_AXIS, axes[name] or 0) for name, array in rows.take_like(2).items()
         }
-        open_graph(model.SerializeToString()).run(None, feed)
+        open_model(model).run(None, feed)
     except Exception:  # onnxruntime raises a dozen unrelated classes
         return True
     return False
@@ -112,7 +112,7 @@ def _take(rows: Split, row: int) -> Arrays:
 
 def _run_each(model: Any, rows: Split, axes: Axes) -> list[dict[str, NDArray[Any]]]:
     """Return the file's own answers to a few rows. Raises the errors of onnxruntime."""
-    session = open_graph(model.SerializeToString())
+    session = open_model(model)
     names = [item.name for item in model.graph.output]
     expected = []
     for row in range(min(_TRIED_ROWS, len(rows))):
@@ -147,7 +147,7 @@ def _find_output_axes(
 
 def _build(model: Any, inputs: Axes, outputs: Axes, ranks: Mapping[str, int]) -> Any:
     """Return the model with one node, a Scan whose body is the graph; the weights stay outside."""
-    looped = type(model).FromString(model.SerializeToString())
+    looped = copy_model(model)
     body, outer = onnx.GraphProto(name="row"), looped.graph
     body.node.extend(outer.node)
     taken = values_of(outer)

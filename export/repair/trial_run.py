@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.data.datasets import Split
+from export.data.missing_values import blame_missing
 from export.errors import ExportFailed, reason_of
 from export.onnx.last_bits import measure_rounding
+from export.onnx.model_proto import make_graph, open_model
 from export.onnx.probe_rows import PROBES, probe
 from export.repair.input_axes import InputForm, turn_all
 from serve.base.tensor import Arrays
-from serve.bundles.graph_session import open_graph
 
 _OTHER_TYPES = (
     "; on a processor it has few operators for bfloat16 and float64: convert the model in float32, or float16"
@@ -28,7 +29,7 @@ class Runner:
         self.forms = forms
         self._names = [item.name for item in model.graph.output]
         try:
-            self._session = open_graph(model.SerializeToString())
+            self._session = open_model(model)
         except Exception as error:  # onnxruntime raises a dozen unrelated classes
             fix = _OTHER_TYPES if "NOT_IMPLEMENTED" in str(error) else ""
             raise ExportFailed(f"onnxruntime refuses the file: {reason_of(error)}{fix}") from error
@@ -44,8 +45,10 @@ class Runner:
         outputs = dict(zip(self._names, answers, strict=True))
         for name, answer in outputs.items():
             if np.issubdtype(answer.dtype, np.floating) and np.isnan(answer).any():
+                missing = blame_missing(inputs, np.arange(count(inputs)), "calibration")
                 raise ExportFailed(
-                    f"the output {name!r} is NaN on real rows; the model overflows, or is broken"
+                    f"the output {name!r} is NaN on real rows: "
+                    + (missing or "the model overflows, or is broken")
                 )
         return outputs
 
@@ -69,7 +72,7 @@ class TrialRun:
         """Return how far each number of the answers moves, rows first, if the weights change in their last
         bits."""
         turned = turn_all(inputs, self.runner.forms)
-        moved = measure_rounding(self.model.SerializeToString(), turned)
+        moved = measure_rounding(make_graph(self.model), turned)
         pairs = zip(self.axes.items(), moved, strict=True)
         return {name: np.moveaxis(each, axis, 0) for (name, axis), each in pairs}
 

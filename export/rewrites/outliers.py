@@ -11,6 +11,8 @@ import onnx
 from numpy.typing import NDArray
 
 from export.onnx.graph import free_node_name
+from export.onnx.model_proto import infer_shapes
+from export.onnx.stored_tensor import read_array
 from export.rewrites.smoothing import Extents
 from export.rewrites.wiring import Linear, Wiring, find_linears, insert_before
 
@@ -89,9 +91,9 @@ def _split(model: Any, name: str, clip: float, neurons: NDArray[np.int64], offse
     before, behind = linears
     empty = -len(neurons) % _MOST_COPIES
     index = before.bias_index(wiring)
-    bias = onnx.numpy_helper.to_array(wiring.constants[before.addition.input[index]])
-    inner = onnx.numpy_helper.to_array(wiring.constants[before.weight])
-    outer = onnx.numpy_helper.to_array(wiring.constants[behind.weight])
+    bias = read_array(wiring.constants[before.addition.input[index]])
+    inner = read_array(wiring.constants[before.weight])
+    outer = read_array(wiring.constants[behind.weight])
     wiring.set_constant(
         before.product, 1, np.pad(np.hstack([inner, inner[:, neurons]]), ((0, 0), (0, empty)))
     )
@@ -112,5 +114,5 @@ def _renew_types(model: Any, changed: set[str]) -> None:
     kept = [item for item in model.graph.value_info if item.name not in old]
     del model.graph.value_info[:]
     model.graph.value_info.extend(kept)
-    known = onnx.shape_inference.infer_shapes(model).graph.value_info
+    known = infer_shapes(model).graph.value_info
     model.graph.value_info.extend(item for item in known if item.name in changed)

@@ -12,8 +12,10 @@ from export.answer_distance import SAME_FLOATS, largest_apart
 from export.data.datasets import Split
 from export.errors import StepFailed
 from export.onnx.last_bits import measure_rounding
+from export.onnx.model_proto import load
 from serve.base.tensor import Arrays
 from serve.bundles.graph_session import open_graph
+from serve.bundles.onnx_graph import Graph
 
 # Batch sizes at which two graphs are compared.
 _ROWS = (1, 3, 8)
@@ -34,7 +36,7 @@ def require_same_interface(before: Any, after: Any) -> None:
             )
 
 
-def prove_same(before: bytes, after: bytes, split: Split) -> float:
+def prove_same(before: Graph, after: Graph, split: Split) -> float:
     """Return how far the answers of two float graphs differ on rows of the split. Raises StepFailed if they
     differ by more than the order of additions explains."""
     pairs = compare(before, after, split)
@@ -58,12 +60,12 @@ def _are_same(
     )
 
 
-def measure_errors(before: bytes, after: bytes, split: Split) -> dict[str, float]:
+def measure_errors(before: Graph, after: Graph, split: Split) -> dict[str, float]:
     """Return the error of each float output on rows from all over the split: the root mean square of the
     difference, relative to that of the answer.
 
     Raises StepFailed if an answer becomes NaN."""
-    names = [item.name for item in onnx.load_from_string(before).graph.output]
+    names = [item.name for item in load(before).graph.output]
     squares: dict[str, NDArray[np.float64]] = {}
     sessions = [open_graph(before), open_graph(after)]
     for rows in _spread(split):
@@ -100,7 +102,7 @@ def _divide(error: float, size: float) -> float:
     return float(error / size) if size else math.inf if error else 0.0
 
 
-def compare(before: bytes, after: bytes, split: Split) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+def compare(before: Graph, after: Graph, split: Split) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     """Return every output of both graphs for a few batches."""
     sessions = [open_graph(before), open_graph(after)]
     pairs: list[tuple[NDArray[Any], NDArray[Any]]] = []

@@ -7,13 +7,15 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import TensorProto, numpy_helper
 
 from export.answer_distance import largest_apart
 from export.data.datasets import Split
 from export.errors import StepFailed
+from export.onnx.model_proto import load, make_graph
+from export.onnx.stored_tensor import read_array
 from export.rewrites.rewrite_check import compare
+from serve.bundles.onnx_graph import Graph
 
 # Relative to the usual size in each place. One rounding to 16 bits changes a value by at most 1/2048 of
 # itself; a hundred layers, if all errors add up, by 5 %.
@@ -23,15 +25,15 @@ _HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _TYPES = ("to", "dtype", "output_dtype", "output_datatype")
 
 
-def to_single(graph: bytes, split: Split) -> bytes:
+def to_single(graph: Graph, split: Split) -> Graph:
     """Return the graph with float32 instead of inner half floats, and prove on rows of the split that it
     answers like the original.
 
     Raises StepFailed if the answers differ by more than rounding to 16 bits explains."""
-    model = onnx.load_from_string(graph)
+    model = load(graph)
     if not widen_halves(model.graph):
         return graph
-    single = bytes(model.SerializeToString())
+    single = make_graph(model)
     share = max(largest_apart(new, old, coarse=True) for old, new in compare(graph, single, split))
     if not share <= HALF_ROUNDING:
         raise StepFailed(
@@ -51,7 +53,7 @@ def widen_halves(graph: Any, halves: Collection[int] = _HALVES) -> bool:
                 tensor.elem_type, changed = TensorProto.FLOAT, True
     for tensor in _tensors(graph):
         if tensor.data_type in halves:
-            array = numpy_helper.to_array(tensor).astype(np.float32)
+            array = read_array(tensor).astype(np.float32)
             tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
             changed = True
     for node in graph.node:

@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from export.onnx.graph import free_node_name
+from export.onnx.stored_tensor import read_array
 from export.rewrites.wiring import Linear, Wiring, find_linears, insert_before, read_attribute
 
 # Tensor -> lowest and highest value of every channel.
@@ -131,5 +132,5 @@ def _give_back(
 
 
 def _array(wiring: Wiring, name: str) -> NDArray[np.float64]:
-    array: NDArray[np.float64] = onnx.numpy_helper.to_array(wiring.constants[name]).astype(np.float64)
+    array: NDArray[np.float64] = read_array(wiring.constants[name]).astype(np.float64)
     return array

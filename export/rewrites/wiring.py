@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from export.onnx.graph import free_name, values_of
+from export.onnx.stored_tensor import read_array
 from export.rewrites.graph_cleanup import names_read
 
 
@@ -37,7 +38,7 @@ class Wiring:
 
     def array(self, name: str) -> NDArray[Any] | None:
         """Return the value of a constant; None for anything else."""
-        return numpy_helper.to_array(self.constants[name]) if name in self.constants else None
+        return read_array(self.constants[name]) if name in self.constants else None
 
     def add_constant(self, name: str, array: NDArray[Any]) -> str:
         """Add a constant and return its name."""

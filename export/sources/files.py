@@ -2,10 +2,18 @@
 
 from pathlib import Path
 
+import psutil
+
 from export.errors import InvalidSource
 
-# ONNX (protobuf) files cannot be larger, and larger models are not worth serving on a CPU.
-MAX_BYTES = 2**31 - 2**20
+# An export holds the weights up to five times, among them two sessions that onnxruntime has packed.
+_COPIES = 5
+# The largest model that an export on this machine can take.
+MAX_BYTES = psutil.virtual_memory().total // _COPIES
+TOO_LARGE = (
+    f"{MAX_BYTES}, a fifth of this machine's memory, since an export holds the weights up to {_COPIES} "
+    "times: export it on a machine with more memory, or give a smaller model"
+)
 
 
 def read_file(path: Path, key: str, start: int = 0, length: int = -1) -> bytes:
@@ -14,7 +22,7 @@ def read_file(path: Path, key: str, start: int = 0, length: int = -1) -> bytes:
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise InvalidSource(f"{path} has {size} bytes; the maximum is {MAX_BYTES}: give a smaller model")
+            raise InvalidSource(f"{path} has {size} bytes; the maximum is {TOO_LARGE}")
         with path.open("rb") as file:
             file.seek(start)
             return file.read(length)

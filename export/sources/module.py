@@ -5,12 +5,12 @@ from itertools import chain
 import torch
 
 from export.errors import InvalidSource
-from export.sources.files import MAX_BYTES
+from export.sources.files import MAX_BYTES, TOO_LARGE
 
 
 def require_sound(name: str, model: torch.nn.Module) -> None:
     """Raise InvalidSource, which calls the model `name`, for parameters without a shape, types that
-    onnxruntime does not compute in, and weights that exceed one ONNX file."""
+    onnxruntime does not compute in, and weights that exceed this machine."""
     for key, parameter in chain(model.named_parameters(), model.named_buffers()):
         if torch.nn.parameter.is_lazy(parameter):
             raise InvalidSource(
@@ -30,10 +30,7 @@ def require_sound(name: str, model: torch.nn.Module) -> None:
             )
     size = count_bytes(model)
     if size > MAX_BYTES:
-        raise InvalidSource(
-            f"{name} has {size} bytes of weights; the maximum is {MAX_BYTES}, the size of an ONNX "
-            "file: use a smaller model"
-        )
+        raise InvalidSource(f"{name} has {size} bytes of weights; the maximum is {TOO_LARGE}")
 
 
 def count_bytes(model: torch.nn.Module) -> int:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto
+
+from export.onnx.stored_tensor import read_array
 
 _COMPUTING = {
     *("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", "Attention", "LSTM", "GRU", "RNN", "PRelu"),
@@ -45,4 +47,4 @@ def find_nan_weight(graph: Any, outer: Mapping[str, str] | None = None) -> tuple
 def _holds_nan(tensor: Any) -> bool:
     if tensor.data_type not in _FLOATS:
         return False
-    return bool(np.isnan(numpy_helper.to_array(tensor)).any())
+    return bool(np.isnan(read_array(tensor)).any())

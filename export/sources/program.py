@@ -20,7 +20,7 @@ import torch
 from export.artifacts import Trained
 from export.errors import InvalidSource, reason_of
 from export.recipe import ProgramSource
-from export.sources.files import MAX_BYTES, read_file
+from export.sources.files import MAX_BYTES, TOO_LARGE, read_file
 from export.sources.program_graph import check_graph
 from export.sources.weights import load_plain, refuse_nan
 from serve.bundles.bundle import sha256
@@ -66,7 +66,7 @@ def _unzip(name: str, content: bytes) -> dict[str, bytes]:
             infos = archive.infolist()
             claimed = sum(info.file_size for info in infos)
             if claimed > MAX_BYTES:
-                raise InvalidSource(f"{name} claims {claimed} bytes unpacked; at most {MAX_BYTES} are read")
+                raise InvalidSource(f"{name} claims {claimed} bytes unpacked; the maximum is {TOO_LARGE}")
             return {info.filename.partition("/")[2]: archive.read(info) for info in infos}
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise InvalidSource(f"{name} is not a complete torch.export program: {error}; {_AGAIN}") from None

@@ -5,29 +5,28 @@ hides them, and its SkipLayerNormalization is slow. onnxruntime does its other f
 file."""
 
 from dataclasses import replace
-from typing import Any
-
-import onnx
 
 from export.artifacts import Context, Exported, Note
 from export.data.datasets import Split
 from export.errors import StepFailed
 from export.onnx.graph import clean
+from export.onnx.model_proto import load
 from export.rewrites.attention import fuse_attention
+from export.rewrites.optimized_graph import optimize
 from export.rewrites.rewrite_check import count_operators, prove_same, require_same_interface
 from export.rewrites.single_precision import to_single
 from export.rewrites.skip_norms import unskip
-from export.scratch_folder import scratch_folder
 from export.step import Fuse
-from serve.bundles.graph_session import Level, open_graph
+from serve.bundles.onnx_graph import Graph
 
 
 def fuse(exported: Exported, settings: Fuse, context: Context) -> Exported:
     """Return an equivalent graph with fewer operators. Raises StepFailed if nothing was fused, fewer
     operators than `expect` demands, or the answers changed."""
     single = to_single(exported.graph, context.data.calibration)
-    before = onnx.load_from_string(single)
-    after, attentions = fuse_attention(_optimize(single))
+    before = load(single)
+    optimized = optimize(single)
+    after, attentions = fuse_attention(load(optimized))
     unskipped = unskip(after)
     require_same_interface(before, after)
     old, new = count_operators(before), count_operators(after)
@@ -56,17 +55,10 @@ def fuse(exported: Exported, settings: Fuse, context: Context) -> Exported:
     return replace(exported, graph=graph, notes=(*exported.notes, note))
 
 
-def count_attentions(graph: bytes, rows: Split) -> int:
+def count_attentions(graph: Graph, rows: Split) -> int:
     """Return the number of attentions that the step would fuse in an ONNX graph."""
-    return fuse_attention(_optimize(to_single(graph, rows)))[1]
-
-
-def _optimize(graph: bytes) -> Any:
-    """Fold constants and merge equal computations, in standard operators."""
-    with scratch_folder() as folder:
-        path = folder / "optimized.onnx"
-        open_graph(graph, level=Level.ORT_ENABLE_BASIC, written_to=path)
-        return onnx.load(path)
+    optimized = optimize(to_single(graph, rows))
+    return fuse_attention(load(optimized))[1]
 
 
 def _list(counts: dict[str, int]) -> str:

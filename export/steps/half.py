@@ -13,6 +13,7 @@ from export.artifacts import Context, Exported, Note
 from export.data.datasets import Split
 from export.errors import StepFailed, reason_of
 from export.onnx.graph import clean, free_name, free_node_name, values_of
+from export.onnx.model_proto import check_model, copy_model, fill, infer_shapes, load, make_graph
 from export.quantization.calibration import TensorWatch
 from export.rewrites.constants import count_numbers, hoist, name_apart
 from export.rewrites.graph_cleanup import sort
@@ -36,9 +37,9 @@ def half(exported: Exported, settings: Half, context: Context) -> Exported:
     """Return the graph with 16-bit weights and activations, and unchanged inputs and outputs.
 
     Raises StepFailed if no weight changed, or the range of 16 bits is too small for the model."""
-    before = hoist(onnx.load_from_string(exported.graph))
+    before = hoist(load(exported.graph))
     _refuse_overflow(before, context.data.calibration)
-    converted = _convert(type(before).FromString(before.SerializeToString()))
+    converted = _convert(before)
     count = count_numbers(converted.graph, onnx.TensorProto.FLOAT16)
     if count == count_numbers(before.graph, onnx.TensorProto.FLOAT16):
         raise StepFailed(
@@ -62,11 +63,15 @@ def _convert(model: Any) -> Any:
     """Convert the model to 16 bits. Raises StepFailed if onnxruntime's tool fails."""
     try:
         made = convert_float_to_float16(
-            name_apart(model), keep_io_types=True, op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_INTEGERS]
+            fill(infer_shapes(name_apart(copy_model(model)))),
+            keep_io_types=True,
+            # It has the shapes, and the tool cannot infer those of more than 2 GiB.
+            disable_shape_infer=True,
+            op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_INTEGERS],
         )
         # The tool puts the casts of inputs after the nodes that read them.
         made = _part(sort(made))
-        onnx.checker.check_model(made, full_check=True)
+        check_model(made, make_graph(made))
     except Exception as error:  # its assertions, and what onnx says of what it made
         names = [
             f"{node.op_type} {node.name or node.output[0]!r}"
@@ -116,7 +121,7 @@ def _holds_graph(node: Any) -> bool:
 def _refuse_overflow(model: Any, split: Split) -> None:
     """Raise StepFailed if a value exceeds the range of 16 bits. Only the float graph shows this, because a
     CPU computes in 32 bits between casts."""
-    typed = onnx.shape_inference.infer_shapes(model)
+    typed = infer_shapes(model)
     known = {item.name: item.type.tensor_type.elem_type for item in typed.graph.value_info}
     made = [name for node in model.graph.node for name in node.output]
     watch = TensorWatch(model, tuple(name for name in made if known.get(name) == onnx.TensorProto.FLOAT))

@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import onnx
 
 from export.artifacts import Context, Exported, Note
 from export.errors import StepFailed
 from export.onnx.graph import clean
+from export.onnx.model_proto import load, make_graph
 from export.onnx.patterns import match as match_names
 from export.proof.graph_cost import count_by_node
 from export.proof.graph_stats import longest_row
@@ -28,6 +28,7 @@ from export.rewrites.rewrite_check import measure_errors, prove_same, require_sa
 from export.rewrites.single_precision import to_single
 from export.rewrites.skip_norms import unskip
 from export.step import Quantize
+from serve.bundles.onnx_graph import Graph
 
 # Maximum error relative to an output's size.
 _MOST_LOST = 0.5
@@ -38,7 +39,9 @@ def quantize(exported: Exported, settings: Quantize, context: Context) -> Export
 
     Raises StepFailed if nothing changed, a pattern matches nothing, there are too few calibration rows, an
     operator's answer is wrong whatever stays in float, or little is left of an output."""
-    model, levelled = _ready(exported.graph, settings, context)
+    # The model refers to the graph's weights.
+    ready, levelled = _ready(exported.graph, settings, context)
+    model = load(ready)
     layers = _find(model, settings)
     names = [name for layer in layers for name in layer.names]
     kept = match_names(settings.keep_float, names, "layers", told=[layer.path for layer in layers])
@@ -50,7 +53,7 @@ def quantize(exported: Exported, settings: Quantize, context: Context) -> Export
     reasons = {layer.node: "`keep_float`" for layer in layers if layer not in chosen}
     plan, note = _plan(model, chosen, settings, context)
     note |= levelled
-    if untrue := find_untrue(plan, chosen, context.data.calibration):
+    if untrue := find_untrue(plan, chosen, context.data.calibration, context.say):
         paths = {layer.node: layer.path for layer in layers}
         note |= {"left_float": {paths.get(name, name): reason for name, reason in untrue.items()}}
         reasons |= dict.fromkeys(untrue, "its quantized answers differ by more than rounding explains")
@@ -62,7 +65,7 @@ def quantize(exported: Exported, settings: Quantize, context: Context) -> Export
         chosen = [layer for layer in chosen if layer not in sensitive.kept]
         note |= sensitive.note
     quantized = plan.make(chosen, untrue)
-    require_same_interface(onnx.load_from_string(exported.graph), quantized)
+    require_same_interface(load(exported.graph), quantized)
     note |= account(plan, quantized, layers, reasons, longest_row(context.data.calibration))
     if unskipped := unskip(quantized):
         note |= {"unskipped": unskipped}
@@ -88,13 +91,13 @@ def _require_likeness(errors: Mapping[str, float]) -> None:
 
 
 def _find_sensitive(
-    plan: TrialPlan, layers: list[Layer], left: Collection[str], graph: bytes, context: Context
+    plan: TrialPlan, layers: list[Layer], left: Collection[str], graph: Graph, context: Context
 ) -> SensitiveLayers:
     """Return the layers that must stay in float to reach the recipe's `faithful`."""
 
-    def make(kept: Collection[Layer]) -> bytes:
+    def make(kept: Collection[Layer]) -> Graph:
         model = plan.make([layer for layer in layers if layer not in kept], left)
-        return bytes(model.SerializeToString())
+        return make_graph(model)
 
     cost_of = count_by_node(plan.model, context.data.search.take(np.zeros(1, np.int64)))
     costs = {layer: cost_of[layer.node] for layer in layers if layer.operator not in tables.OPERATORS}
@@ -102,10 +105,11 @@ def _find_sensitive(
     return find_sensitive(graph, costs, make, plan.settings.faithful, context)
 
 
-def _ready(graph: bytes, settings: Quantize, context: Context) -> tuple[Any, Note]:
-    """Return the float model in which layers are selected, and a note of what was done to it."""
+def _ready(graph: Graph, settings: Quantize, context: Context) -> tuple[Graph, Note]:
+    """Return the float graph in which layers are selected, and a note of what was done to it."""
     single = to_single(graph, context.data.calibration)
-    model = prepare(single)
+    prepared = prepare(single)
+    model = load(prepared)
     if joined := find_layers(model, ("Attention",)):
         raise StepFailed(
             f"{len(joined)} Attention operators of onnxruntime's, such as {joined[0].node!r}, have weights "
@@ -115,8 +119,11 @@ def _ready(graph: bytes, settings: Quantize, context: Context) -> tuple[Any, Not
         static.require_opset(model)
     if settings.method != "static" or static.is_attentive(model):
         model = split_gemms(model)
-    prove_same(single, model.SerializeToString(), context.data.calibration)
-    return model, level(model, settings, context.data.calibration)
+    ready = make_graph(model)
+    prove_same(single, ready, context.data.calibration)
+    model = load(ready)
+    note = level(model, settings, context.data.calibration)
+    return (make_graph(model) if note else ready), note
 
 
 def _find(model: Any, settings: Quantize) -> tuple[Layer, ...]:

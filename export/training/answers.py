@@ -13,6 +13,7 @@ from export.forward import forward, to_tensors
 from export.training.batches import ordered_batches
 from serve.base.tensor import Arrays
 from serve.bundles.graph_session import open_graph
+from serve.bundles.onnx_graph import Graph
 
 Answers = NDArray[np.float32]
 
@@ -28,7 +29,7 @@ def module_answers(module: torch.nn.Module, split: Split) -> Answers:
     return _collect(run, split)
 
 
-def graph_answers(graph: bytes, split: Split) -> Answers:
+def graph_answers(graph: Graph, split: Split) -> Answers:
     """The ONNX graph's first output for every row, [rows, ...]."""
     session = open_graph(graph, threads=torch.get_num_threads())
     first = session.get_outputs()[0].name

@@ -5,7 +5,7 @@ from functools import lru_cache
 from export.artifacts import Context, Trained
 from export.data.datasets import Split
 from export.training.answers import Answers, graph_answers, module_answers
-from serve.bundles.bundle import sha256
+from serve.bundles.onnx_graph import digest_graph
 
 
 def teacher_answers(context: Context, split: Split) -> Answers:
@@ -20,7 +20,7 @@ class _Question:
     def __init__(self, trained: Trained, split: Split) -> None:
         self.trained = trained
         self.split = split
-        self._key = (trained.sha256, sha256(trained.graph or b""), split.row_hashes)
+        self._key = (trained.sha256, digest_graph(trained.graph or b""), split.row_hashes)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Question) and self._key == other._key

@@ -1,7 +1,8 @@
 """The folder of one variant, as `bundle.json` describes it. This is the contract between export and serve.
 
         models/<model>/<variant>/bundle.json   the manifest that this file defines, schema version 2
-        models/<model>/<variant>/model.onnx    the graph with its weights
+        models/<model>/<variant>/model.onnx    the graph, with its weights if they fit into one file
+    models/<model>/<variant>/model.onnx.data   otherwise, the large weights
     models/<model>/<variant>/...           assets: tokenizer.json, labels.json
 
 A bundle is written completely or not at all, and a file is read only together with its SHA-256.
@@ -17,7 +18,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
-from serve.base.atomic_file import write_whole
+from serve.base.atomic_file import replacing, write_whole
 from serve.base.errors import InvalidBundle
 from serve.base.record import Record, explain
 from serve.base.tensor import Signature
@@ -25,6 +26,8 @@ from serve.bundles.figures import Figures
 
 MANIFEST = "bundle.json"
 MODEL = "model.onnx"
+# The weights of a graph that is too large for one file.
+WEIGHTS = "model.onnx.data"
 # Names of the classes, as a JSON list in the order of the scores.
 LABELS = "labels.json"
 
@@ -135,8 +138,16 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def describe_file(path: str, content: bytes) -> BundleFile:
-    """The entry for `content` in the bundle's file list."""
+def digest_file(path: Path) -> str:
+    """The SHA-256 of the file at `path` in hexadecimal. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def describe_file(path: str, content: bytes | Path) -> BundleFile:
+    """The entry in the bundle's file list for `content`: the content itself, or the file that has it."""
+    if isinstance(content, Path):
+        return BundleFile(path=path, size_bytes=content.stat().st_size, sha256=digest_file(content))
     return BundleFile(path=path, size_bytes=len(content), sha256=sha256(content))
 
 
@@ -159,50 +170,52 @@ def read_file(folder: Path, bundle: Bundle, path: str) -> bytes:
     """Read one file of the bundle and verify its digest.
 
     Raises InvalidBundle if the file is not listed, missing, a link, or differs from `bundle.json`."""
-    entry = next((file for file in bundle.files if file.path == path), None)
-    if entry is None:
+    content = _find_file(folder, bundle, path).read_bytes()
+    _require_digest(folder, bundle, path, sha256(content))
+    return content
+
+
+def verify_file(folder: Path, bundle: Bundle, path: str) -> Path:
+    """Verify the digest of one file of the bundle, without holding the file in memory, and return its path.
+    Raises InvalidBundle as `read_file` does."""
+    target = _find_file(folder, bundle, path)
+    _require_digest(folder, bundle, path, digest_file(target))
+    return target
+
+
+def _find_file(folder: Path, bundle: Bundle, path: str) -> Path:
+    if all(file.path != path for file in bundle.files):
         raise InvalidBundle(f"{folder / MANIFEST} does not list {path}; export the variant again")
     target = folder / path
     if target.is_symlink() or not target.is_file():
         raise InvalidBundle(f"{target} is missing or not a regular file; export the variant again")
-    content = target.read_bytes()
-    if sha256(content) != entry.sha256:
+    return target
+
+
+def _require_digest(folder: Path, bundle: Bundle, path: str, actual: str) -> None:
+    expected = next(file.sha256 for file in bundle.files if file.path == path)
+    if actual != expected:
         raise InvalidBundle(
-            f"{target} has SHA-256 {sha256(content)[:12]}..., {MANIFEST} says {entry.sha256[:12]}...: "
+            f"{folder / path} has SHA-256 {actual[:12]}..., {MANIFEST} says {expected[:12]}...: "
             "the file was changed after export; export the variant again"
         )
-    return content
 
 
-def read_labels(folder: Path) -> tuple[str, ...]:
-    """The class names of the bundle in `folder`; empty if it has none. Raises InvalidBundle."""
-    bundle = read_bundle(folder)
-    if all(file.path != LABELS for file in bundle.files):
-        return ()
-    try:
-        labels = json.loads(read_file(folder, bundle, LABELS))
-    except ValueError as error:
-        raise InvalidBundle(f"{folder / LABELS} is not JSON: {error}; export the variant again") from None
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise InvalidBundle(f"{folder / LABELS} is not a list of names; export the variant again")
-    return tuple(labels)
-
-
-def write_bundle(folder: Path, bundle: Bundle, contents: Mapping[str, bytes]) -> None:
+def write_bundle(folder: Path, bundle: Bundle, contents: Mapping[str, bytes | Path]) -> None:
     """Write the bundle to `folder`, completely or not at all, and replace a bundle that is there.
 
-    All files are first written to a hidden folder beside it, which is renamed at the end."""
-    listed = {file.path: file.sha256 for file in bundle.files}
-    assert listed == {path: sha256(content) for path, content in contents.items()}, (
-        "files differ from the list"
-    )
+    `contents` are the files' contents, or files to copy. All files are first written to a hidden folder
+    beside `folder`, which is renamed at the end."""
+    listed = {file.path for file in bundle.files}
+    assert listed == contents.keys(), "files differ from the list"
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         new = scratch / "new"
         new.mkdir()
         for path, content in contents.items():
-            write_whole(new / path, content, synced=True)
+            _write_file(new / path, content)
+            verify_file(new, bundle, path)
         write_whole(new / MANIFEST, _manifest(bundle), synced=True)
         if folder.exists():
             folder.rename(scratch / "old")
@@ -213,6 +226,14 @@ def write_bundle(folder: Path, bundle: Bundle, contents: Mapping[str, bytes]) ->
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write_file(path: Path, content: bytes | Path) -> None:
+    if isinstance(content, bytes):
+        write_whole(path, content, synced=True)
+        return
+    with replacing(path, synced=True) as target, content.open("rb") as source:
+        shutil.copyfileobj(source, target)
 
 
 def write_manifest(folder: Path, bundle: Bundle) -> None:

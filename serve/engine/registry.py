@@ -9,7 +9,8 @@ from pathlib import Path
 from serve.base.errors import CounterweightError
 from serve.base.settings import Settings
 from serve.base.tensor import Signature
-from serve.bundles.bundle import read_bundle, read_labels
+from serve.bundles.bundle import read_bundle
+from serve.bundles.labels_file import read_labels
 from serve.counting.breaker import Trip
 from serve.counting.count_delta import CountDelta
 from serve.counting.journal import Journal

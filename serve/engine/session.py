@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from serve.base.errors import InvalidBundle, InvalidRequest, ModelFailed
 from serve.base.tensor import Arrays, Signature, TensorSpec
-from serve.bundles.bundle import MODEL, read_bundle, read_file
+from serve.bundles.bundle import read_bundle
 from serve.bundles.graph_session import open_graph
+from serve.bundles.onnx_graph import Graph, read_graph
 from serve.engine.batch import split_rows, stack_rows
 from serve.engine.shapes import Shape, read_shapes, shapes_path
 
@@ -31,7 +32,7 @@ class Session:
 
     def __init__(  # noqa: PLR0913 - the graph and its run options
         self,
-        graph: bytes,
+        graph: Graph,
         signature: Signature,
         name: str,
         *,
@@ -187,7 +188,7 @@ class Session:
 def open_session(folder: Path, *, threads: int = 1) -> Session:
     """Verify and load the bundle in `folder`. Raises InvalidBundle if it differs from its manifest."""
     bundle = read_bundle(folder)
-    graph = read_file(folder, bundle, MODEL)
+    graph = read_graph(folder, bundle)
     name, alone = f"{bundle.model}/{bundle.variant}", bundle.rows == "alone"
     session = Session(
         graph,

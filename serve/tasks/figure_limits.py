@@ -39,3 +39,6 @@ class FigureLimits(Record):
     # Minimum similarity to the baseline's embeddings.
     cosine: _Share | None = None
     rank_correlation: _Share | None = None
+    # Minimum similarity of the explanations to the baseline's (export/proof/explanations.py).
+    explanation_overlap: _Share | None = None
+    explanation_rank: _Share | None = None

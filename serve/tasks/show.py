@@ -144,6 +144,8 @@ def _say_random(description: Mapping[str, Any]) -> list[str]:
 
 
 def _say_alone(variant: Mapping[str, Any]) -> str:
+    if variant.get("unproven"):
+        return "not measured: each row is run by itself, as the rows of a batch may affect each other"
     where = f" (first in {variant['mixed_by']})" if variant.get("mixed_by") else ""
     return f"the rows of a batch affect each other{where}, so each row is run by itself"
 

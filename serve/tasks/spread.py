@@ -13,8 +13,12 @@ Floats = NDArray[np.float64]
 _MOST_VARIANCE = 1e300
 # With more places in every dimension, one spread is used for all.
 _MOST_SPREADS = 4096
-# With more numbers in a row, they share the spreads of one dimension: some of them hardly ever vary, and have
-# none of their own that means anything, such as those behind a Relu.
+# With more numbers in a row, they share the spreads of one dimension, though one that is small by two
+# dimensions is then held to a scale that is too large for it. A number with its own spread must be close by
+# itself: at normal errors of a fourth of FAR, that refuses 0.4 % of the right rows of 64 numbers, 1.6 % of
+# 256, and 23 % of 4,096. And some numbers hardly ever vary, such as those behind a Relu or in the corner of
+# a heat map: their own spread means nothing, and the answers cannot tell them from small numbers that
+# matter. A recipe's rule can, with `abs` or `rel`.
 _MOST_NUMBERS = 64
 # Places of another dimension than the last must differ in scale by more than this factor.
 _UNEQUAL = 3.0

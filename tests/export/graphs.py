@@ -10,9 +10,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.artifacts import Context, Exported, Trained
 from export.data.datasets import Data, Split
+from export.onnx.model_proto import load
+from export.quantization.prepare import prepare
 from export.rewrites.wiring import Wiring, find_linears
 from serve.base.tensor import Signature, TensorSpec
 from serve.bundles.meaning import Task
+from serve.bundles.onnx_graph import Graph
 
 TOKENS, WIDTH, WORDS = 12, 16, 300
 
@@ -49,6 +52,11 @@ class Builder:
         model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
         onnx.checker.check_model(model, full_check=True)
         return bytes(model.SerializeToString())
+
+
+def prepared(graph: bytes) -> Any:
+    """The model that quantization starts from."""
+    return load(prepare(graph))
 
 
 def value(name: str, kind: int, *dims: str | int) -> Any:
@@ -216,7 +224,7 @@ def exported_of(graph: bytes) -> Exported:
     return Exported(graph=graph, signature=signature, parity=None)
 
 
-def operators(graph: bytes) -> dict[str, int]:
+def operators(graph: Graph) -> dict[str, int]:
     """How often each operator stands in the graph."""
     names = [cast(str, node.op_type) for node in onnx.load_from_string(graph).graph.node]
     return {name: names.count(name) for name in names}

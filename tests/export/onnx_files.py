@@ -9,6 +9,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from serve.bundles.onnx_graph import Graph
+
 FLOAT, HALF, INT64, STRING = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT64, TensorProto.STRING
 Values = Sequence[tuple[str, int, Sequence[Any] | None]]
 
@@ -31,7 +33,7 @@ def file_of(
     return bytes(model.SerializeToString())
 
 
-def answers(graph: bytes, **inputs: NDArray[Any]) -> list[NDArray[Any]]:
+def answers(graph: Graph, **inputs: NDArray[Any]) -> list[NDArray[Any]]:
     """What the graph answers."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     found: list[NDArray[Any]] = session.run(None, inputs)
@@ -43,7 +45,7 @@ def random(*shape: int, seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
 
 
-def opsets(graph: bytes) -> dict[str, int]:
+def opsets(graph: Graph) -> dict[str, int]:
     """The operator sets that the graph declares."""
     return {item.domain: item.version for item in onnx.load_from_string(graph).opset_import}
 

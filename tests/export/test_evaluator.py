@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from export.errors import ExportFailed
 from export.pipeline import ExportOutcome, run
-from serve.bundles.bundle import read_labels
+from serve.bundles.labels_file import read_labels
 from serve.engine.session import open_session
 from serve.engine.text_input import open_text
 from tests.export.graphs import Builder, lstm_graph, value

@@ -14,7 +14,8 @@ from export.model_and_data import read_model_and_data
 from export.pipeline import run
 from export.provenance import describe_origin, describe_variants
 from export.recipe import load_recipe
-from serve.bundles.bundle import LABELS, Provenance, read_labels
+from serve.bundles.bundle import LABELS, Provenance
+from serve.bundles.labels_file import read_labels
 from tests.export.tiny_data import make
 
 Write = Callable[..., Path]

@@ -1,7 +1,7 @@
 """Holds the rows of one file."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ class FileRows:
     inputs: Mapping[str, NDArray[Any]]
     # [rows, ...]: numbers, names of classes, or (of the type object) a list for each row. None: unlabelled.
     labels: NDArray[Any] | None
+    # Input -> the columns of a table that stand side by side in it, in their order.
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def pair(self) -> tuple[dict[str, NDArray[Any]], NDArray[Any] | None]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from export.data.datasets import Split
+from export.data.files.align_columns import align_columns
 from export.data.files.class_index import index_classes
 from export.data.files.label_sets import mark_names
 from export.data.files.row_file import read_rows
@@ -35,7 +36,7 @@ def load_files(
     files = source.files
     paths = {"path": files.path} if files.path is not None else files.by_split
     places = {name: str(folder / path) for name, path in paths.items()}
-    rows = {name: read_rows(Path(place), files) for name, place in places.items()}
+    rows = align_columns(places, {name: read_rows(Path(place), files) for name, place in places.items()})
     labels = {places[name]: item.labels for name, item in rows.items() if item.labels is not None}
     indexes, names = (mark_names if task == "multilabel" else index_classes)(labels, known)
     if task == "binary" and names and len(names) != _SIDES:

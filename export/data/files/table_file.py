@@ -38,7 +38,8 @@ def read_table(path: Path, form: RowForm) -> FileRows:
             f"{path} is no table: {reason_of(error)}; write it as a Parquet file, or as CSV in UTF-8 with a "
             "line of column names"
         ) from None
-    return FileRows(inputs=inputs, labels=labels)
+    columns = {name: of for name, of in origins.items() if not isinstance(of, str)}
+    return FileRows(inputs=inputs, labels=labels, columns=columns)
 
 
 def _read_parquet(path: Path, form: RowForm) -> tuple[Any, dict[str, Origin]]:

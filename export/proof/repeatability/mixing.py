@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from export.answer_distance import largest_apart
 from export.data.datasets import Split
 from export.onnx.graph import nodes_of
+from export.onnx.model_proto import load
 from export.proof.repeatability.row_independence import (
     LARGEST_ROWS,
     MORE_ROWS,
@@ -24,11 +24,14 @@ from export.proof.repeatability.row_independence import (
     trials,
 )
 from export.quantization.calibration import TensorWatch
+from serve.bundles.onnx_graph import Graph
 
 # These operators quantize by the range of the whole batch.
 _DYNAMIC = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM")
 # Tolerance relative to the largest number of a value: runs of other sizes round differently.
 _NOTICED = 0.01
+# Of all inner values of a run. Only the name of a node depends on these runs, so larger ones are left out.
+_MOST_BYTES = 2**30
 # Other rows do not change the answer, so that nothing takes a mean or statistics over them.
 _NAN_ADVICE = (
     "only NaN in one row reaches another: replace NaN before a clamp, maximum, pooling or a product with "
@@ -37,10 +40,10 @@ _NAN_ADVICE = (
 Values = Mapping[str, Any]
 
 
-def find_mixer(graph: bytes, split: Split, beside: str) -> str | None:
+def find_mixer(graph: Graph, split: Split, beside: str) -> str | None:
     """Return the first node, in the graph's order, whose value for a row changes when `beside` changes, such
     as "ReduceMean 'mean'"; None if no inner value shows it."""
-    model = onnx.load_from_string(graph)
+    model = load(graph)
     try:
         for changed in _changes(model, split, beside):
             for node in model.graph.node:
@@ -51,7 +54,7 @@ def find_mixer(graph: bytes, split: Split, beside: str) -> str | None:
     return None
 
 
-def explain_dependence(name: str, graph: bytes, beside: str, mixer: str | None) -> str:
+def explain_dependence(name: str, graph: Graph, beside: str, mixer: str | None) -> str:
     """Explain why the baseline `name` is refused: `beside` changes the answers, first in the node `mixer`."""
     if beside == PADDING:
         return (
@@ -65,7 +68,7 @@ def explain_dependence(name: str, graph: bytes, beside: str, mixer: str | None) 
     return (
         f"{name}: the answer to a row depends on the other rows in a run ({beside} {verb} the "
         f"answer{where}), and the server combines rows of different clients in one run; "
-        + (_NAN_ADVICE if beside == NAN else advise(onnx.load_from_string(graph).graph))
+        + (_NAN_ADVICE if beside == NAN else advise(load(graph).graph))
     )
 
 
@@ -90,9 +93,11 @@ def _changes(model: Any, split: Split, beside: str) -> Iterator[set[str]]:
     rows = first_rows(split)
     together, alone = watch.look(rows), watch.look({name: array[:1] for name, array in rows.items()})
     axes = _find_axes(together, alone)
+    row_bytes = sum(getattr(value, "nbytes", 0) for value in together.values()) / ROWS
+    most = _MOST_BYTES / max(1, row_bytes)
     if beside == NUMBER:
-        yield from _find_placed(watch, split, axes)
-    for trial in (*trials(split), *(large_trial(split, count) for count in LARGEST_ROWS)):
+        yield from _find_placed(watch, split, axes, most)
+    for trial in (*trials(split), *(large_trial(split, count) for count in LARGEST_ROWS if count <= most)):
         if trial.beside == beside:
             before, after = watch.look(trial.before), watch.look(trial.after)
             count = len(next(iter(trial.before.values())))
@@ -103,9 +108,14 @@ def _changes(model: Any, split: Split, beside: str) -> Iterator[set[str]]:
             }
 
 
-def _find_placed(watch: TensorWatch, split: Split, axes: Mapping[str, int]) -> Iterator[set[str]]:
-    """Yield the inner values that differ between a row in its own run and in a larger run, size by size."""
+def _find_placed(
+    watch: TensorWatch, split: Split, axes: Mapping[str, int], most: float
+) -> Iterator[set[str]]:
+    """Yield the inner values that differ between a row in its own run and in a run of at most `most` rows,
+    size by size."""
     for count in (ROWS, MORE_ROWS, *reversed(LARGEST_ROWS)):
+        if count > max(ROWS, most):
+            return
         rows = take_rows(split, count)
         together = watch.look(rows)
         changed: set[str] = set()

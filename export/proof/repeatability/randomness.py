@@ -3,11 +3,12 @@
 from typing import Any
 
 import numpy as np
-import onnx
 
 from export.data.datasets import Split
 from export.errors import ExportFailed
 from export.onnx.graph import nodes_of
+from export.onnx.model_proto import load
+from serve.bundles.onnx_graph import Graph
 from serve.engine.session import Session
 
 _RANDOM = (
@@ -21,13 +22,13 @@ _RANDOM = (
 _ROWS = 4
 
 
-def require_repeatable(session: Session, graph: bytes, split: Split) -> None:
+def require_repeatable(session: Session, graph: Graph, split: Split) -> None:
     """Raise ExportFailed unless two runs with the same rows give identical answers."""
-    rows = split.take(np.arange(_ROWS, dtype=np.int64) % len(split))
+    rows = split.take_like(_ROWS)
     first, again = session.run(rows), session.run(rows)
     for name, answer in first.items():
         if not np.array_equal(answer, again[name], equal_nan=answer.dtype.kind == "f"):
-            node = find_random(onnx.load_from_string(graph).graph)
+            node = find_random(load(graph).graph)
             raise ExportFailed(
                 f"{session.name} is random: its output {name!r} differs each time for the same rows"
                 f"{f' ({node} draws numbers)' if node else ''}; remove the noise "

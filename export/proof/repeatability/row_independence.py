@@ -19,6 +19,7 @@ from export.proof.repeatability.text_padding import depends_on_padding
 from export.proof.rounds import BUDGET_S, count_rounds
 from serve.base.errors import ModelFailed
 from serve.base.tensor import Arrays
+from serve.bundles.onnx_graph import Graph
 from serve.engine.session import Session
 
 # Rows in a run. One half is changed, and the answers to the other half are compared. Some graphs mix rows
@@ -48,7 +49,7 @@ class RowTrial:
     kept: slice
 
 
-def find_dependence(session: Session, graph: bytes, split: Split) -> str | None:
+def find_dependence(session: Session, graph: Graph, split: Split) -> str | None:
     """Return what changes the answer to a real row of `split`: other rows, extreme ones, NaN, their number or
     the row's place among them, or the padding of a text to their length; None if nothing does."""
     if not session.signature.batches:
@@ -91,7 +92,7 @@ def large_trial(split: Split, count: int) -> RowTrial:
     return RowTrial(beside=words, before=rows, after=_mix(rows, one_row, kept), kept=kept)
 
 
-def _depends_on_place(session: Session, graph: bytes, split: Split, sizes: Sequence[int]) -> bool:
+def _depends_on_place(session: Session, graph: Graph, split: Split, sizes: Sequence[int]) -> bool:
     """Whether the answer to a row in its own run differs from the answer at its place in a run of one of
     these sizes. The last size is the largest."""
     rows = take_rows(split, sizes[-1])
@@ -117,8 +118,9 @@ def _find_largest(session: Session, split: Split) -> list[int]:
 
 
 def take_rows(split: Split, count: int) -> Arrays:
-    """Return this number of rows, all padded to one length; rows of a small split are repeated."""
-    return split.take(np.arange(count, dtype=np.int64) % len(split))
+    """Return this number of rows, all of one shape or padded to one length; rows of a small split are
+    repeated."""
+    return split.take_like(count)
 
 
 def is_another(before: NDArray[Any], after: NDArray[Any]) -> bool:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from export.answer_distance import SAME_FLOATS, largest_apart
 from export.onnx.graph import nodes_of
 from export.onnx.last_bits import measure_rounding
+from export.onnx.model_proto import load
 from serve.base.tensor import Arrays
+from serve.bundles.onnx_graph import Graph
 
 # Tolerance relative to the largest number if activations have few bits: eight steps of 8 bits. Sums of
 # integers are exact, so only a float that lies between two integers can move by a step.
@@ -34,9 +36,9 @@ def rounds_activations(model: Any) -> bool:
     )
 
 
-def are_other_answers(graph: bytes, inputs: Arrays, expected: Arrays, actual: Arrays) -> bool:
+def are_other_answers(graph: Graph, inputs: Arrays, expected: Arrays, actual: Arrays) -> bool:
     """Whether `actual` differs by more than rounding from `expected`, the answers of one run to `inputs`."""
-    model = onnx.load_from_string(graph)
+    model = load(graph)
     coarse = rounds_activations(model)
     suspects = [name for name in expected if _is_apart(expected[name], actual[name], coarse)]
     if not suspects or coarse or any(expected[name].dtype.kind != "f" for name in suspects):

@@ -13,6 +13,7 @@ from export.data.inputs import MASK, TOKENS
 from export.proof.repeatability.run_tolerance import are_other_answers
 from serve.base.errors import ModelFailed
 from serve.base.tensor import Arrays, Signature
+from serve.bundles.onnx_graph import Graph
 from serve.engine.batch import Joining
 from serve.engine.session import Session
 
@@ -20,7 +21,7 @@ from serve.engine.session import Session
 _PADDINGS = (1, 2, 8)
 
 
-def depends_on_padding(session: Session, graph: bytes, split: Split) -> bool:
+def depends_on_padding(session: Session, graph: Graph, split: Split) -> bool:
     """Whether the answer to a real text of `split` changes if a longer text is in the same run."""
     if not _is_padded(session.signature, split):
         return False

@@ -37,7 +37,6 @@ def test_an_onnx_file_becomes_an_unproven_variant(
     assert add(repository, theirs) == 0
     bundle = read_model(repository / "linear").bundles["theirs"]
     assert (bundle.unproven, bundle.rejected, bundle.figures.quality.rows) == (True, None, 0)
-    assert bundle.figures.speed.full_rows(2.0) == 8
     assert "unproven" in capsys.readouterr().out
     open_session(repository / "linear" / "theirs")
 
@@ -49,6 +48,21 @@ def test_a_bundle_keeps_where_it_came_from(repository: Path, tmp_path: Path) -> 
     before = read_bundle(tmp_path / "other" / "linear" / "light")
     bundle = read_bundle(repository / "linear" / "theirs")
     assert (bundle.variant, bundle.unproven, bundle.provenance) == ("theirs", True, before.provenance)
+
+
+def test_rows_of_a_file_run_alone(repository: Path, theirs: Path) -> None:
+    """Nothing proves that the rows of an added ONNX file do not affect each other, so each one runs alone."""
+    add(repository, theirs)
+    bundle = read_bundle(repository / "linear/theirs")
+    assert (bundle.rows, bundle.full_rows(2.0)) == ("alone", 1)
+
+
+@pytest.mark.parametrize(("unproven", "rows"), [(False, "together"), (True, "alone")])
+def test_rows_of_a_bundle_run_as_proven(repository: Path, tmp_path: Path, unproven: bool, rows: str) -> None:
+    """The rows of an added bundle run together if its export has proven that they may."""
+    make_bundle(tmp_path / "other", "light", scale=7.0, unproven=unproven)
+    add(repository, tmp_path / "other" / "linear" / "light")
+    assert read_bundle(repository / "linear/theirs").rows == rows
 
 
 def test_no_path_of_this_machine_is_written_down(repository: Path, theirs: Path) -> None:

@@ -84,6 +84,40 @@ def test_labels_that_fit_no_output_are_refused() -> None:
         guess_task({"y": _numbers(10)}, _classes(3, 3))
 
 
+_MAPS = _classes(4, 4, 4)
+_OF_MAPS = np.eye(4, dtype=np.float32)[_MAPS] * 2 + _numbers(4, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("answer", "labels", "rules"),
+    [
+        (_OF_MAPS, _MAPS, {}),
+        (np.moveaxis(_OF_MAPS, -1, 1), _MAPS, {"y": {"kind": "classes", "axis": 1}}),
+        (_shares(4, 4, 4), _classes(4, 4, 4), {}),
+        (np.moveaxis(_shares(4, 4, 4), -1, 1), _classes(4, 4, 4), {"y": {"kind": "classes", "axis": 1}}),
+        (_shares(4, 4, 4), None, {}),
+        (np.moveaxis(_shares(4, 4, 4), -1, 1), None, {"y": {"kind": "classes", "axis": 1}}),
+    ],
+)
+def test_dimensions_of_one_size_are_told_apart(answer: Any, labels: Any, rules: dict[str, Any]) -> None:
+    """If the scores may lie along two dimensions, sums of 1 and the labels decide, and the reason says so."""
+    guess = guess_task({"y": answer}, labels)
+    assert (guess.task, guess.rules) == ("segmentation", rules)
+
+
+@pytest.mark.parametrize(
+    ("answer", "labels", "task"),
+    [
+        (_numbers(4), _classes(4) + 1, "classification"),
+        (_numbers(4, 8, 8), _classes(4, 8, 8) + 1, "segmentation"),
+    ],
+)
+def test_labels_that_begin_at_1_are_refused(answer: Any, labels: Any, task: str) -> None:
+    """Labels of 1 to 4 for 4 classes are refused with what to do."""
+    with pytest.raises(InvalidData, match=f"labels are 1 to 4, and would fit as {task}.*subtract 1"):
+        guess_task({"y": answer}, labels)
+
+
 def test_scores_along_the_second_dimension_get_a_rule() -> None:
     """The task says nothing of the dimension of the classes, so the recipe does."""
     assert guess_task({"y": _numbers(5, 8, 8)}, _classes(5, 8, 8)).rules == {

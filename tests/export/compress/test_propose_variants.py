@@ -1,6 +1,7 @@
 """The proposal of variants depends on the operators, the weights and the processor."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -13,11 +14,11 @@ _OLD = Cpu(model="x86 without VNNI", flags=("avx2",))
 
 
 def _propose(
-    multiply_adds: Mapping[str, int], *, weights: int = 10_000, fuses: bool = False, cpu: Cpu = _VNNI
+    multiply_adds: Mapping[str, int], *, cpu: Cpu = _VNNI, weights: int = 10_000, **settings: Any
 ) -> Proposal:
-    profile = GraphProfile(
-        multiply_adds=multiply_adds, product_weights=weights, fuses=fuses, normalizes=fuses
-    )
+    fuses = settings.get("fuses", False)
+    known = {"fuses": fuses, "normalizes": fuses, "trees": False, "rows": 64, "run_s": 1e-9, **settings}
+    profile = GraphProfile(multiply_adds=multiply_adds, product_weights=weights, **known)
     return propose_variants(profile, cpu)
 
 
@@ -62,3 +63,21 @@ def test_processors_without_vnni_get_7_bits(cpu: Cpu, reduced: bool) -> None:
     [quantize] = _propose({"Conv": 100}, cpu=cpu).variants["int8-static"]
     assert isinstance(quantize, Quantize)
     assert quantize.reduce_range is reduced
+
+
+@pytest.mark.parametrize(("run_s", "variants"), [(2.5e-4, 1), (2.4e-5, 3)])
+def test_a_model_that_is_too_small_gets_the_baseline_only(run_s: float, variants: int) -> None:
+    """If the multiply-adds of 64 rows, 6 us at 1e10 a second, take less than a fourth of the run, none is
+    offered, and the reason says so."""
+    proposal = _propose({"MatMul": 1000}, run_s=run_s)
+    assert len(proposal.variants) == variants
+    assert ("too small" in proposal.reasons[0]) == (variants == 1)
+
+
+@pytest.mark.parametrize("multiply_adds", [{}, {"MatMul": 100}])
+def test_trees_cannot_be_compressed(multiply_adds: dict[str, int]) -> None:
+    """An ensemble of trees gets the baseline only, and one sentence says what can be done."""
+    proposal = _propose(multiply_adds, trees=True, run_s=1e-3)
+    assert list(proposal.variants) == ["fp32"]
+    assert "ensemble of trees" in proposal.reasons[0]
+    assert "`distill`" in proposal.reasons[0]

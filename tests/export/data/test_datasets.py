@@ -7,7 +7,8 @@ import pytest
 import tokenizers
 from numpy.typing import NDArray
 
-from export.data.datasets import Data, read_data, require_labels_below, require_labels_for
+from export.data.datasets import Data, read_data
+from export.data.label_check import require_labels_below, require_labels_for
 from export.data.tokenizer import Tokenizer
 from export.errors import InvalidData
 
@@ -267,6 +268,14 @@ def test_labels_must_be_classes_of_the_model(data: Data) -> None:
     require_labels_below(data, 10)
     with pytest.raises(InvalidData, match=r"labels are out of range, first 9 in row \d+; .* 0 to 8"):
         require_labels_below(data, 9)
+
+
+def test_labels_that_begin_at_1_are_told_so() -> None:
+    """Labels of 1 to 3 for 3 classes come with the advice to subtract 1."""
+    splits = raw()
+    shifted = {name: (inputs, None if y is None else y + 1) for name, (inputs, y) in splits.items()}
+    with pytest.raises(InvalidData, match="begin at 1: subtract 1"):
+        require_labels_below(read_data(shifted, "make"), 3)
 
 
 def test_labels_must_be_of_the_tasks_kind() -> None:

@@ -18,6 +18,7 @@ from export.data.datasets import Split, read_data
 from export.errors import ExportFailed
 from export.onnx.from_onnx import from_onnx
 from serve.base.tensor import TensorSpec
+from tests.export.graphs import split_of as to_split
 
 
 def split_of(inputs: dict[str, Any]) -> Split:
@@ -72,6 +73,13 @@ def graph(*nodes: Any, **shapes: Any) -> bytes:
 def times(source: str, target: str) -> Any:
     """source times the weight."""
     return helper.make_node("MatMul", [source, "weight"], [target])
+
+
+def test_a_missing_value_that_the_graph_does_not_take_is_named() -> None:
+    """If NaN in a row makes the answer NaN, the error names the row and the input, not the model."""
+    x = np.array([[1, 2], [3, np.nan], [5, 6], [7, 8]], np.float32)
+    with pytest.raises(ExportFailed, match="input 'x' of calibration row 1 holds NaN"):
+        from_onnx(graph(times("x", "y")), to_split({"x": x}), ("y",))
 
 
 def test_a_scikit_learn_model_answers_like_itself(cancer: Any) -> None:

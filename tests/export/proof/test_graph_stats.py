@@ -20,6 +20,7 @@ from export.proof.parameter_count import count_parameters
 from export.recipes.digits import digits_model
 from export.step import Quantize
 from export.steps.quantize import quantize
+from serve.bundles.onnx_graph import Graph
 from tests.export.graphs import (
     TOKENS,
     context_for,
@@ -70,7 +71,7 @@ def work(nodes: list[Any], weights: dict[str, NDArray[Any]], shape: list[int]) -
     return count_multiply_adds(make_graph(nodes, weights, shape), {"x": np.ones(shape, np.float32)})
 
 
-def quantized(graph: bytes, split: Callable[[int, int], Split], folder: Path, **settings: Any) -> bytes:
+def quantized(graph: bytes, split: Callable[[int, int], Split], folder: Path, **settings: Any) -> Graph:
     """The graph, quantized so."""
     context = context_for("classification", split(40, 1), split(40, 2), folder)
     step = Quantize.model_validate({"step": "quantize", **settings})

@@ -10,9 +10,8 @@ import pytest
 from export.data.datasets import Split
 from export.errors import StepFailed
 from export.quantization.calibration import TensorWatch, calibrate
-from export.quantization.prepare import prepare
 from export.step import Quantize
-from tests.export.graphs import conv_graph, encoder_graph, images, texts
+from tests.export.graphs import conv_graph, encoder_graph, images, prepared, texts
 
 MINMAX = Quantize(step="quantize", method="static")
 TENSORS = ("image", "logits")
@@ -21,7 +20,7 @@ TENSORS = ("image", "logits")
 @pytest.fixture(scope="module")
 def model() -> Any:
     """The convolutional graph, prepared."""
-    return prepare(conv_graph())
+    return prepared(conv_graph())
 
 
 def inner(model: Any) -> tuple[str, ...]:
@@ -65,7 +64,7 @@ def test_memory_does_not_grow_with_the_rows(model: Any, method: str) -> None:
 def test_texts_are_not_padded_to_the_longest() -> None:
     """Rows are padded to their batch only: of rows with at most 4 of 12 tokens, 7 at a time, 4 tokens are
     held."""
-    model = prepare(encoder_graph(1))
+    model = prepared(encoder_graph(1))
     name = next(node.output[0] for node in model.graph.node if node.op_type == "Gelu")
     rows = texts(19, 0)
     assert rows.lengths is not None
@@ -91,7 +90,7 @@ def test_not_a_number_is_named() -> None:
     broken = onnx.load_from_string(conv_graph())
     bias = next(item for item in broken.graph.initializer if item.name == "features.1.bias")
     bias.CopyFrom(onnx.numpy_helper.from_array(np.full(16, np.nan, np.float32), bias.name))
-    model = prepare(broken.SerializeToString())
+    model = prepared(broken.SerializeToString())
     with pytest.raises(StepFailed, match=f"make a value of nan in the tensor '{inner(model)[1]}'"):
         calibrate(model, inner(model), images(32, 0), MINMAX)
 

@@ -8,17 +8,17 @@ from onnx import TensorProto
 
 from export.quantization.dynamic import make_dynamic
 from export.quantization.layers import find_layers
-from export.quantization.prepare import prepare, split_gemms
+from export.quantization.prepare import split_gemms
 from export.step import Quantize
 from export.training.answers import graph_answers
-from tests.export.graphs import Builder, encoder_graph, lstm_graph, split_of, texts, value
+from tests.export.graphs import Builder, encoder_graph, lstm_graph, prepared, split_of, texts, value
 
 DYNAMIC = Quantize(step="quantize", method="dynamic")
 
 
 def dynamic(graph: bytes, settings: Quantize = DYNAMIC) -> bytes:
     """The graph with all its layers dynamic."""
-    model = split_gemms(prepare(graph))
+    model = split_gemms(prepared(graph))
     names = [layer.node for layer in find_layers(model, ("MatMul", "LSTM"))]
     return bytes(make_dynamic(model, names, settings).SerializeToString())
 

@@ -5,9 +5,8 @@ import onnx
 
 from export.quantization.embedding_tables import make_tables
 from export.quantization.layers import find_layers
-from export.quantization.prepare import prepare
 from export.training.answers import graph_answers
-from tests.export.graphs import encoder_graph, texts
+from tests.export.graphs import encoder_graph, prepared, texts
 
 
 def scaled_graph() -> bytes:
@@ -23,7 +22,7 @@ def scaled_graph() -> bytes:
 def test_a_large_row_costs_the_others_nothing() -> None:
     """One large row of a table does not affect the precision of the others."""
     graph, rows = scaled_graph(), texts(16, 0)
-    model = prepare(graph)
+    model = prepared(graph)
     quantized = make_tables(model, [layer.node for layer in find_layers(model, ("Gather",))])
     wanted, came = (graph_answers(item, rows) for item in (graph, quantized.SerializeToString()))
     assert "embeddings.word.weight" not in {item.name for item in quantized.graph.initializer}

@@ -3,13 +3,13 @@
 import pytest
 
 from export.quantization.layers import find_layers, group
-from export.quantization.prepare import prepare, split_gemms
-from tests.export.graphs import conv_graph, encoder_graph
+from export.quantization.prepare import split_gemms
+from tests.export.graphs import conv_graph, encoder_graph, prepared
 
 
 def test_a_linear_layer_is_named_by_its_bias() -> None:
     """A linear layer is named after its module, although the exporter renames its weight."""
-    layers = find_layers(prepare(encoder_graph(1)), ("MatMul",))
+    layers = find_layers(prepared(encoder_graph(1)), ("MatMul",))
     assert [layer.path for layer in layers] == [
         "encoder.layer.0.attention.self.query",
         "encoder.layer.0.attention.self.key",
@@ -22,13 +22,13 @@ def test_a_linear_layer_is_named_by_its_bias() -> None:
 
 def test_a_convolution_is_named_by_its_weight() -> None:
     """Convolutions and linear layers are named after their weights."""
-    layers = find_layers(prepare(conv_graph()), ("Conv", "Gemm"))
+    layers = find_layers(prepared(conv_graph()), ("Conv", "Gemm"))
     assert [layer.path for layer in layers] == ["features.0", "features.1", "head"]
 
 
 def test_a_table_is_found_by_its_rows() -> None:
     """A table is found by its number of rows, and lookups in shapes are not."""
-    (table,) = find_layers(prepare(encoder_graph(1)), ("Gather",))
+    (table,) = find_layers(prepared(encoder_graph(1)), ("Gather",))
     assert (table.path, table.weights) == ("embeddings.word", ("embeddings.word.weight",))
 
 
@@ -43,11 +43,11 @@ def test_a_table_is_found_by_its_rows() -> None:
 )
 def test_siblings_share_a_block_when_there_are_too_many(most: int, blocks: int) -> None:
     """If there are too many blocks, siblings are merged level by level, up to the whole stack."""
-    layers = find_layers(prepare(encoder_graph(2)), ("MatMul",))
+    layers = find_layers(prepared(encoder_graph(2)), ("MatMul",))
     assert len(group(layers, most)) == blocks
 
 
 def test_a_split_gemm_answers_the_same_under_the_same_name() -> None:
     """A split Gemm keeps the name of its layer."""
-    (layer,) = find_layers(split_gemms(prepare(conv_graph())), ("MatMul",))
+    (layer,) = find_layers(split_gemms(prepared(conv_graph())), ("MatMul",))
     assert layer.path == "head"

@@ -10,12 +10,14 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from export.data.datasets import Split
+from export.errors import StepFailed
+from export.progress import keep_silent
 from export.quantization.calibration import calibrate
 from export.quantization.dynamic import make_dynamic
 from export.quantization.float_layers import find_untrue
 from export.quantization.layers import Layer, find_layers
 from export.quantization.operator_trial import TrialPlan, find_misses
-from export.quantization.prepare import prepare, split_gemms
+from export.quantization.prepare import split_gemms
 from export.quantization.static import activations, find_pairs, make_static
 from export.quantization.weight_only import make_weights
 from export.step import Quantize
@@ -28,6 +30,7 @@ from tests.export.graphs import (
     exported_of,
     images,
     lstm_graph,
+    prepared,
     split_of,
     texts,
     value,
@@ -39,7 +42,7 @@ Case = tuple[TrialPlan, tuple[Layer, ...], Split]
 def static_case(graph: bytes, rows: Split, operators: tuple[str, ...]) -> Case:
     """A plan with ranges from these rows."""
     settings = Quantize(step="quantize", method="static")
-    model = prepare(graph) if operators != ("MatMul",) else split_gemms(prepare(graph))
+    model = prepared(graph) if operators != ("MatMul",) else split_gemms(prepared(graph))
     layers = find_layers(model, operators)
     names = [layer.node for layer in layers]
     ranges = calibrate(model, activations(model, names), rows, settings).ranges
@@ -54,7 +57,7 @@ def static_case(graph: bytes, rows: Split, operators: tuple[str, ...]) -> Case:
 def free_case(graph: bytes, rows: Split, method: str) -> Case:
     """A plan in which each input comes with its own range."""
     settings = Quantize.model_validate({"step": "quantize", "method": method})
-    model = split_gemms(prepare(graph))
+    model = split_gemms(prepared(graph))
     layers = find_layers(model, ("MatMul", "LSTM") if method == "dynamic" else ("MatMul",))
 
     def make(chosen: Any, left: Any) -> Any:
@@ -180,9 +183,42 @@ def test_a_layer_that_misses_stays_in_float_by_name() -> None:
     broken = TrialPlan(
         model=plan.model, settings=plan.settings, ranges=plan.ranges, others=plan.others, make=faulty
     )
-    untrue = find_untrue(broken, layers, rows)
+    untrue = find_untrue(broken, layers, rows, keep_silent)
     assert list(untrue) == ["node_conv_2"]
     assert "times as far off as rounding explains in 'relu_3'" in untrue["node_conv_2"]
+
+
+def chain(count: int) -> bytes:
+    """So many layers, one after the other."""
+    build = Builder()
+    last = "x"
+    for number in range(count):
+        last = build.add("Relu", build.add("MatMul", last, build.weight(f"w{number}", 8, 8)))
+    build.add("MatMul", last, build.weight("w", 8, 8), output="y")
+    x, y = (value(name, TensorProto.FLOAT, "batch", 8) for name in ("x", "y"))
+    return build.finish([x], [y])
+
+
+def test_a_fault_that_moves_on_ends_after_few_trials() -> None:
+    """If each layer that becomes float spoils the next one, its neighbours become float, too, so that 20
+    layers need 7 trials; what was right before is not tried again."""
+    rows = split_of({"x": np.random.default_rng(0).normal(0, 1, (24, 8)).astype(np.float32)})
+    plan, layers, _ = free_case(chain(20), rows, "weights")
+    tried: list[int] = []
+
+    def faulty(chosen: Any, left: Any) -> Any:
+        tried.append(len(chosen))
+        made = plan.make(chosen, left)
+        first = next(layer.weights[0] for layer in chosen)
+        for constant in made.graph.initializer:
+            if constant.name.startswith(f"{first}_") and constant.data_type == TensorProto.FLOAT:
+                constant.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(constant) * 2, constant.name))
+        return made
+
+    broken = TrialPlan(model=plan.model, settings=plan.settings, ranges={}, others=frozenset(), make=faulty)
+    with pytest.raises(StepFailed, match="no layer answers in integers"):
+        find_untrue(broken, layers, rows, keep_silent)
+    assert tried == [21, 20, 19, 18, 15, 10, 1]
 
 
 def test_what_rounding_ruins_stays_in_float(tmp_path: Path) -> None:

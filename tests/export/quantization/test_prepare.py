@@ -11,8 +11,8 @@ from onnx import TensorProto
 
 from export.proof.parameter_count import count_parameters
 from export.quantization.added_names import separate
-from export.quantization.prepare import prepare, split_gemms
-from tests.export.graphs import Builder, value
+from export.quantization.prepare import split_gemms
+from tests.export.graphs import Builder, prepared, value
 
 ROWS = np.random.default_rng(0).normal(0, 1, (3, 6)).astype(np.float32)
 
@@ -44,7 +44,7 @@ def test_no_node_is_named_as_onnxruntime_names_its_own() -> None:
     graph = build.finish(
         [value("x", TensorProto.FLOAT, "batch", 6)], [value("y", TensorProto.FLOAT, "batch", 4)]
     )
-    assert [node.name for node in prepare(graph).graph.node] == ["x_QuantizeLinear.0"]
+    assert [node.name for node in prepared(graph).graph.node] == ["x_QuantizeLinear.0"]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_gemm_multiplies_and_adds_one_bias_per_column(
     column."""
     bias = np.random.default_rng(1).normal(0, 1, shape).astype(np.float32)
     graph = gemm(bias, transB=transposed, **factors)
-    for model in (prepare(graph), split_gemms(prepare(graph))):
+    for model in (prepared(graph), split_gemms(prepared(graph))):
         np.testing.assert_allclose(answer(model.SerializeToString()), answer(graph), rtol=1e-5, atol=1e-5)
         constants = {item.name: list(item.dims) for item in model.graph.initializer}
         for node in model.graph.node:
@@ -76,7 +76,7 @@ def test_a_gemm_adds_a_bias_that_comes_with_the_row() -> None:
     graph = build.finish(
         [value("x", TensorProto.FLOAT, "batch", 6)], [value("y", TensorProto.FLOAT, "batch", 4)]
     )
-    model = prepare(graph)
+    model = prepared(graph)
     np.testing.assert_allclose(answer(model.SerializeToString()), answer(graph), rtol=1e-5, atol=1e-5)
     assert count_parameters(model) == count_parameters(onnx.load_from_string(graph))
 
@@ -92,7 +92,7 @@ def test_no_value_is_named_like_another_with_an_ending(name: str) -> None:
     graph = build.finish(
         [value("x", TensorProto.FLOAT, "batch", 6)], [value("y", TensorProto.FLOAT, "batch", 4)]
     )
-    model = prepare(graph)
+    model = prepared(graph)
     assert name not in {item.name for item in model.graph.initializer}
     assert np.array_equal(answer(model.SerializeToString()), answer(graph))
 

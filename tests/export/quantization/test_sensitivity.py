@@ -11,11 +11,10 @@ from export.artifacts import Context, Exported
 from export.errors import StepFailed
 from export.proof.graph_cost import count_by_node
 from export.quantization.layers import find_layers
-from export.quantization.prepare import prepare
 from export.step import Quantize
 from export.steps.quantize import quantize
 from export.training.answers import graph_answers
-from tests.export.graphs import context_for, conv_graph, encoder_graph, exported_of, images, texts
+from tests.export.graphs import context_for, conv_graph, encoder_graph, exported_of, images, prepared, texts
 
 COARSE = Quantize(step="quantize", method="dynamic", per_channel=False)
 SPOILT = "encoder.layer.1.intermediate.dense"
@@ -32,7 +31,7 @@ def spoilt() -> Exported:
     """The encoder, with one linear layer in which a single weight sets the scale for all others."""
     graph = encoder_graph()
     model = onnx.load_from_string(graph)
-    layer = next(item for item in find_layers(prepare(graph), ("MatMul",)) if item.path == SPOILT)
+    layer = next(item for item in find_layers(prepared(graph), ("MatMul",)) if item.path == SPOILT)
     weight = next(item for item in model.graph.initializer if item.name == layer.weights[0])
     array = onnx.numpy_helper.to_array(weight).copy()
     array[0, 0] = 40
@@ -94,7 +93,7 @@ def test_classes_are_compared_by_agreement(tmp_path: Path) -> None:
 
 def test_multiply_adds_are_those_of_one_row() -> None:
     """The multiply-adds count each of 8x8 positions of a convolution, and the head once."""
-    model = prepare(conv_graph())
+    model = prepared(conv_graph())
     counts = count_by_node(model, images(1, 0).inputs)
     assert [counts[layer.node] for layer in find_layers(model, ("Conv", "Gemm"))] == [
         64 * 16 * 9,

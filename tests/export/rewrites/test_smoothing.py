@@ -5,10 +5,10 @@ import onnx
 import pytest
 
 from export.quantization.calibration import find_extents
-from export.quantization.prepare import prepare, split_gemms
+from export.quantization.prepare import split_gemms
 from export.rewrites.smoothing import find_smoothable, smooth
 from export.training.answers import graph_answers
-from tests.export.graphs import conv_graph, outlying_graph, texts
+from tests.export.graphs import conv_graph, outlying_graph, prepared, texts
 
 ROWS = texts(32, 0)
 
@@ -16,7 +16,7 @@ ROWS = texts(32, 0)
 @pytest.mark.parametrize("strength", [0.5, 0.9])
 def test_the_answers_are_the_same(strength: float) -> None:
     """Smoothing changes three of four norms, and the answers stay the same."""
-    model = split_gemms(prepare(outlying_graph()))
+    model = split_gemms(prepared(outlying_graph()))
     names = find_smoothable(model)
     assert smooth(model, find_extents(model, names, ROWS), strength) == 3
     came, wanted = (graph_answers(graph, ROWS) for graph in (model.SerializeToString(), outlying_graph()))
@@ -25,7 +25,7 @@ def test_the_answers_are_the_same(strength: float) -> None:
 
 def test_channels_come_closer() -> None:
     """Smoothing more than halves the ratio of the widest channel to the median, and centres the channels."""
-    model = split_gemms(prepare(outlying_graph()))
+    model = split_gemms(prepared(outlying_graph()))
     names = find_smoothable(model)
     before = find_extents(model, names, ROWS)
     smooth(model, before, 0.9)
@@ -39,7 +39,7 @@ def test_channels_come_closer() -> None:
 
 def test_a_layer_without_bias_is_scaled_alone() -> None:
     """A layer without a bias is scaled and not centred."""
-    model = split_gemms(prepare(outlying_graph()))
+    model = split_gemms(prepared(outlying_graph()))
     query = next(node for node in model.graph.node if "query.bias" in "".join(node.input))
     reshaped = next(node for node in model.graph.node if query.output[0] in node.input)
     reshaped.input[0] = next(name for name in query.input if "bias" not in name)
@@ -63,4 +63,4 @@ def test_a_weight_that_two_share_is_not_spoilt() -> None:
 
 def test_a_graph_without_norms_has_no_place() -> None:
     """A graph of convolutions has no values to smooth."""
-    assert find_smoothable(split_gemms(prepare(conv_graph()))) == ()
+    assert find_smoothable(split_gemms(prepared(conv_graph()))) == ()

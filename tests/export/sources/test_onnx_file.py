@@ -137,22 +137,28 @@ def test_refuses_a_size_below_zero(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("claim", ["dims", "length"])
-def test_refuses_a_claim_of_two_gigabytes(tmp_path: Path, claim: str) -> None:
-    """A file that claims 2 GiB of weights is refused before it is loaded."""
+def test_refuses_a_claim_of_more_than_fits(
+    tmp_path: Path, claim: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that claims more weights than the machine can take is refused before it is loaded."""
+    monkeypatch.setattr("export.sources.onnx_file.MAX_BYTES", 2**30)
     (tmp_path / "weights.bin").write_bytes(weight_bytes())
     model = external("weights.bin", offset=0, length=2**31)
     if claim == "dims":
         model = layer()
         model.graph.initializer[0].dims[:] = [2**29, 1]
-    with pytest.raises(InvalidSource, match="claims 2147483648 bytes of weights; at most"):
+    with pytest.raises(InvalidSource, match="claims 2147483648 bytes of weights; the maximum"):
         read(tmp_path, model)
 
 
 def test_refuses_a_file_over_the_cap(tmp_path: Path) -> None:
-    """A file of 3 GB is refused before it is read."""
+    """A file that protobuf cannot read is refused before it is read."""
     with (tmp_path / "model.onnx").open("wb") as file:
         file.truncate(3 * 2**30)
-    with pytest.raises(InvalidSource, match="has 3221225472 bytes; the maximum is"):
+    with pytest.raises(
+        InvalidSource,
+        match="has 3221225472 bytes, and protobuf reads fewer than 2147483648; save the weights beside",
+    ):
         read_trained(OnnxSource(onnx="model.onnx"), tmp_path, "classification")
 
 

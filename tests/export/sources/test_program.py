@@ -239,5 +239,5 @@ def test_refuses_an_archive_that_unpacks_to_more_than_may_be_read(
 ) -> None:
     """An archive that claims too many bytes is refused before it is unpacked."""
     monkeypatch.setattr("export.sources.program.MAX_BYTES", 1000)
-    with pytest.raises(InvalidSource, match=r"claims \d+ bytes unpacked; at most 1000"):
+    with pytest.raises(InvalidSource, match=r"claims \d+ bytes unpacked; the maximum"):
         read(program)

@@ -14,6 +14,7 @@ from export.proof.graph_stats import describe_graph
 from export.step import Quantize
 from export.steps.quantize import quantize
 from export.training.answers import graph_answers
+from serve.bundles.onnx_graph import Graph
 from tests.export.graphs import (
     Builder,
     context_for,
@@ -31,7 +32,7 @@ DYNAMIC = Quantize(step="quantize", method="dynamic")
 WEIGHTS = Quantize(step="quantize", method="weights")
 
 
-def constants(graph: bytes) -> dict[str, Any]:
+def constants(graph: Graph) -> dict[str, Any]:
     """The initializers by name."""
     return {item.name: item for item in onnx.load_from_string(graph).graph.initializer}
 

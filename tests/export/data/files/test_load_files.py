@@ -110,6 +110,27 @@ def test_names_of_classes_are_indexes(
     assert found == names
 
 
+def tables(folder: Path, *heads: str) -> dict[str, Any]:
+    """Save a table for each split, with these names of its two columns; return the data of a recipe."""
+    names = ("calibration", "search", "held_out")
+    for number, (name, head) in enumerate(zip(names, heads, strict=True)):
+        (folder / f"{name}.csv").write_text(f"{head}\n{number}.5,1.5\n{number}.25,1.5\n")
+    return {"files": {**{name: f"{name}.csv" for name in names}, "inputs": {"x": ["p*"]}}}
+
+
+def test_columns_of_a_pattern_have_one_order(tmp_path: Path) -> None:
+    """The columns that a pattern finds have the order of the first file in every split."""
+    data, _ = load(tmp_path, tables(tmp_path, "p1,p2", "p1,p2", "p2,p1"))
+    assert data.search.inputs["x"].tolist() == [[1.5, 1.5], [1.25, 1.5]]
+    assert data.held_out.inputs["x"].tolist() == [[1.5, 2.5], [1.5, 2.25]]
+
+
+def test_other_columns_of_a_pattern_are_refused(tmp_path: Path) -> None:
+    """A file in which a pattern finds other columns is refused, and the error names both."""
+    with pytest.raises(InvalidData, match=r"held_out\.csv.*columns p1, p3, and in .*tion\.csv of p1, p2;"):
+        load(tmp_path, tables(tmp_path, "p1,p2", "p2,p1", "p1,p3"))
+
+
 def test_numbers_of_a_regression_stay_numbers(tmp_path: Path) -> None:
     """They are no classes, so the rows are divided at random."""
     (tmp_path / "rows.csv").write_text("x,y\n" + "".join(f"{n}.5,{n}.25\n" for n in range(60)))
