@@ -15,6 +15,7 @@ from serve.engine.registry import Registry
 from serve.rollout.judging import weigh
 from serve.rollout.judging.weigh import Weighed, Weighing
 from serve.rollout.state.feedback import Feedback, Outcome, Outcomes
+from serve.tasks.criterion import explain_agreement
 from serve.tasks.task_table import TASKS
 
 
@@ -74,7 +75,9 @@ def _describe(model: ServedModel, loads: Loads) -> dict[str, Any]:
             "disagreements": tally.disagreements,
             "dropped": tally.drops,
         }
-    return {"routes": model.routes.model_dump(), "variants": variants}
+    meanings = model.shadows.meanings
+    agreement = explain_agreement(model.task, meanings) if meanings else None
+    return {"routes": model.routes.model_dump(), "variants": variants, "agreement": agreement}
 
 
 def _numbered(outcome: Outcome, model: ServedModel) -> Outcome:

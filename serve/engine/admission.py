@@ -77,7 +77,7 @@ class Admission:
         counter: RolloutCounter,
         ticket: Ticket,
         start: float,
-        top_class: Callable[[Outputs], int | None],
+        top_class: Callable[[Outputs], tuple[int, int] | None],
     ) -> None:
         """`start` is the arrival time, on the clock of time.perf_counter; `top_class` reads the class of an
         answer."""
@@ -130,9 +130,9 @@ class Admission:
                 breaker.note_candidate("abandoned" if left else failure, ticket.bucket)
 
     def _tell_class(self, answer: Answer) -> None:
-        top, request_id = self._top_class(answer.ran.outputs), self._ticket.request_id
-        if top is not None and request_id:
-            self._counter.tops.append((request_id, top))
+        found, request_id = self._top_class(answer.ran.outputs), self._ticket.request_id
+        if found is not None and request_id:
+            self._counter.tops.append((request_id, found[0]))
 
 
 def _patience_ms(watch: Watch) -> float:

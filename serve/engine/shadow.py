@@ -22,7 +22,6 @@ from serve.counting.shadow_results import Drop, ShadowResults, add_copies
 from serve.engine.batch import Outputs
 from serve.engine.pairing import Paired, pair, require_whole
 from serve.engine.shadow_copy import Copy, match_classes
-from serve.engine.top_class import top_class
 from serve.engine.variant import ServedVariant
 from serve.tasks.compare_outputs import worst
 from serve.tasks.describe_answer import describe
@@ -160,8 +159,9 @@ class Shadow:
                     named = self.classes if name == self._joining.signature.outputs[0].name else ()
                     for row in np.flatnonzero(differences.differing[rows])[:1] + rows.start:
                         cosine = None if differences.cosine is None else float(differences.cosine[row])
+                        places = differences.places(row)
                         words = [
-                            describe(meanings[name], array[name][row], against, named)
+                            describe(meanings[name], array[name][row], against, named, places)
                             for array, against in ((mine, None if cosine is None else 1.0), (theirs, cosine))
                         ]
                         shown.append(self._show(copy, name, *words))
@@ -241,11 +241,6 @@ class Shadows:
             self._shadows[name].classes = self.classes
             self._shadows[name].share = share
             self._shadows[name].counter = counter if watched else None
-
-    def top_class(self, outputs: Outputs) -> int | None:
-        """The class that an answer names; None if it names none."""
-        found = top_class(outputs, self._task, self.meanings)
-        return None if found is None else found[0]
 
     def offer(self, copy: Copy, backlog_rows: int) -> None:
         """Offer a copy to every shadow."""

@@ -96,6 +96,9 @@ def test_the_top_class_of_a_map_is_told() -> None:
     scores = np.zeros((3, 1, 2), np.float32)
     scores[2, 0, 0] = scores[1, 0, 1] = 50
     assert describe(Meaning(kind="classes", axis=1), scores, 1.0) == "2 (1.00), 1 (1.00)"
+    differ = np.array([False, True])
+    shown = describe(Meaning(kind="classes", axis=1), scores, 1.0, places=differ)
+    assert shown == "at 0, 1: 1 (1.00)"
 
 
 @pytest.mark.parametrize(
