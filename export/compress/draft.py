@@ -23,15 +23,15 @@ from export.cpu import read_cpu
 from export.data.datasets import Split, read_split
 from export.data.files.class_index import index_classes
 from export.data.files.file_rows import FileRows
-from export.data.files.label_sets import mark_names
+from export.data.files.name_lists import mark_names
 from export.data.files.row_file import read_rows
 from export.data.files.row_form import RowForm
 from export.data.random.random_rows import SHARES, make_rows
 from export.errors import ExportFailed, InvalidData
-from export.pipeline import locked
 from export.progress import Say
 from export.proof.held_out import Answers
 from export.recipe import Recipe, Source
+from export.sandbox.model_lock import locked
 from export.sources.read_trained import read_trained
 from serve.base.atomic_file import write_whole
 from serve.bundles.meaning import Task

@@ -10,7 +10,7 @@ import numpy as np
 from export.data.datasets import Split
 from export.data.files.align_columns import align_columns
 from export.data.files.class_index import index_classes
-from export.data.files.label_sets import mark_names
+from export.data.files.name_lists import mark_names
 from export.data.files.row_file import read_rows
 from export.data.files.splitting import split_rows
 from export.data_source import DataFiles

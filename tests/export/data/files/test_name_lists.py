@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.data.files.label_sets import mark_names
+from export.data.files.name_lists import mark_names
 from export.errors import InvalidData
 
 
