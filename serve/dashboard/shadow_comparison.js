@@ -25,7 +25,7 @@ export function likeness({ evidence, rollout }, { agreement }) {
   const shown = MEANS.filter(({ key }) => shadow[key].count);
   const heads = ["Pairs", "Agreement", "Differ", "Failed", ...shown.map(({ head }) => head), "Largest difference"];
   return [
-    agreement && h("p.soft", null, capitalized(agreement), "."),
+    agreement && h("p.meaning", null, capitalized(agreement), "."),
     h(
       "table.likeness",
       null,

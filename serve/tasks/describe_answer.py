@@ -12,7 +12,7 @@ from serve.tasks.detections import read_detections
 
 # Of a name of a class, in letters.
 _LONGEST_NAME = 40
-# Of the items of a row, such as pixels.
+# Of the items of a row, such as pixels or numbers.
 _SHOWN_ITEMS = 4
 Bools = NDArray[np.bool_]
 
@@ -49,7 +49,16 @@ def describe(
         return f"first items {', '.join(map(str, order))}{', ...' if output.size > len(order) else ''}"
     if meaning.kind == "labels" and output.dtype.kind == "f":
         return _describe_labels(meaning, output.reshape(-1), classes)
-    return f"{output.tolist()}"[:60]
+    numbers = output.dtype.kind == "f" and meaning.kind != "exact"
+    return _describe_numbers(output) if numbers else f"{output.tolist()}"[:60]
+
+
+def _describe_numbers(output: NDArray[np.generic]) -> str:
+    """The first numbers, each with six digits."""
+    numbers = [f"{number:.6g}" for number in output.reshape(-1)[:_SHOWN_ITEMS].astype(np.float64)]
+    if not output.ndim:
+        return numbers[0]
+    return f"[{', '.join(numbers)}{', ...' if output.size > _SHOWN_ITEMS else ''}]"
 
 
 def _place(item: int, shape: tuple[int, ...]) -> str:

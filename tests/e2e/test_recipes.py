@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from deployments.demo.bad_candidate import plant
+from loadtests.sending.client import Client
+from loadtests.sending.model_metadata import read_metadata
+from loadtests.sending.payloads import make_payloads
 from serve.bundles.bundle import read_bundle
 from serve.control.cli.control_client import ControlClient
 from serve.control.operations import REPLAY, START, VIEW
@@ -146,6 +149,16 @@ def test_a_mixed_up_candidate_is_rolled_back_in_the_shadow(told: Told, recipe: s
     assert view.rollout.phase is Phase.ROLLED_BACK
     assert view.rollout.reason.startswith("harm shown in the shadow: disagreement: ")
     assert {sample.variant for sample in told.loads[recipe].samples} == {"fp32", RECIPES[recipe]}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_inputs_made_from_the_metadata_are_answered(server: Server, recipe: str) -> None:
+    """A load test needs no file to send valid requests to a model of any task."""
+    metadata = read_metadata(Client(url=server.url), model_of(recipe))
+    content = make_payloads(metadata, seed=0).encode(0, binary=False).with_id("0000000000")
+    answer = server.post(f"/v2/models/{model_of(recipe)}/infer", content)
+    assert answer.status == 200
+    assert answer.json["outputs"][0]["shape"][0] == 1
 
 
 def test_no_request_fails(told: Told) -> None:

@@ -198,3 +198,10 @@ def test_the_notes_say_the_tolerance() -> None:
     quality |= {"agreement": same, "outputs": [{"name": "y", "meaning": meaning, "agreement": same}]}
     notes = explain_likeness(Quality.model_validate(json.loads(json.dumps(quality))))
     assert any("within 0.5 plus 10% of the baseline's" in note for note in notes)
+
+
+def test_numbers_are_told_with_six_digits() -> None:
+    """A person compares them by eye; of many, the first are told."""
+    meaning = Meaning(kind="numbers", abs=1)
+    assert describe(meaning, np.array(84.08575439453125, np.float32), None) == "84.0858"
+    assert describe(meaning, np.arange(6, dtype=np.float32) / 3, None) == "[0, 0.333333, 0.666667, 1, ...]"
