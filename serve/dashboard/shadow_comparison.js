@@ -48,7 +48,16 @@ export function likeness({ evidence, rollout }, { agreement }) {
         ? `${plural(dropped, "copy", "copies")} dropped, because the shadow could not keep up or was not running.`
         : "No copies were dropped.",
     ),
+    shadow.explanation_overlap?.count ? h("p.explained", null, describeExplanations(shadow)) : null,
   ];
+}
+
+function describeExplanations({ explanation_overlap: overlap, explanation_rank: rank }) {
+  const mean = (moments) => (moments.total / moments.count).toFixed(4);
+  return (
+    `Explanations of ${plural(overlap.count, "row")}: ${mean(overlap)} of the most important features are the ` +
+    `baseline's, and the effects of all features have a rank correlation of ${mean(rank)}.`
+  );
 }
 
 /** The agreement of variants that get copies without a rollout; no decision uses it. */

@@ -66,6 +66,8 @@ class ServedModel:
         self.tallies: dict[str, Tally] = {}
         # The variants that get copies of requests.
         self.shadows = Shadows(task, settings)
+        # Whether their explanations are compared with the baseline's, as its export did.
+        self.explains = False
         # None: the model has no rollout.
         self.counter: RolloutCounter | None = None
         # Creates the counter of a rollout; with a journal, its counts survive a crash of the gateway.
@@ -97,6 +99,7 @@ class ServedModel:
         if routes.baseline != self.routes.baseline:
             self.past = PriorCounts()
         self.routes = routes if self.counter is None else self.counter.protected(routes)
+        self.shadows.explaining = self.served.get(routes.baseline) if self.explains else None
         self.shadows.assign(routes.shadows, self.served, self.counter)
 
     def protect(self) -> Trip | None:
