@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 from serve.base.errors import (
@@ -27,6 +28,7 @@ from serve.engine.answering import respond
 from serve.engine.request import InferRequest
 from serve.engine.shadow import Shadows
 from serve.engine.text_input import TEXT, TextInput
+from serve.engine.top_class import top_class
 from serve.engine.variant import ServedVariant
 
 _log = logging.getLogger("counterweight.model")
@@ -46,6 +48,7 @@ class ServedModel:
     ) -> None:
         """The model starts without variants; `serve` sets them."""
         self.name = routes.model
+        self.task = task
         self.signature = signature
         self.routes = routes
         self.text = text
@@ -195,7 +198,8 @@ class ServedModel:
         if ticket.counter is None:
             with Recalled(self.past, self._bucket_at_baseline(ticket)):
                 return (await respond(self, admitted, parameters, encode))[1]
-        with Admission(ticket.counter, ticket, start) as admission:
+        read_class = partial(top_class, task=self.task, meanings=self.shadows.meanings)
+        with Admission(ticket.counter, ticket, start, read_class) as admission:
             admission.answer, content = await respond(self, admitted, parameters, encode)
         return content
 

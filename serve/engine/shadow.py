@@ -149,7 +149,7 @@ class Shadow:
         )
         if self.counter is not None and self.counter.watch.feedback:
             for copy, answer in zip(batch, answers, strict=True):
-                match_classes(copies, copy, answer)
+                match_classes(copies, copy, answer, self._task, self.meanings)
         shown: list[Disagreement] = []
         start = 0
         for copy in batch:
@@ -163,8 +163,9 @@ class Shadow:
                     named = self.classes if name == self._joining.signature.outputs[0].name else ()
                     for row in np.flatnonzero(differences.differing[rows])[:1] + rows.start:
                         cosine = None if differences.cosine is None else float(differences.cosine[row])
+                        places = differences.places(row)
                         words = [
-                            describe(meanings[name], array[name][row], against, named)
+                            describe(meanings[name], array[name][row], against, named, places)
                             for array, against in ((mine, None if cosine is None else 1.0), (theirs, cosine))
                         ]
                         shown.append(self._show(copy, name, *words))
