@@ -4,7 +4,7 @@ VENV ?= .venv
 EXTRAS ?= serve,export,loadtests,dev
 BIN := $(VENV)/bin
 
-.PHONY: help setup system demo serve check test verdicts networks graphs bench bench-serving bench-export bench-loadtests digits digits-resnet tabular sequence diabetes tumour two-digits digit-map digit-boxes minilm proto lock clean
+.PHONY: help setup system demo serve check test verdicts networks graphs bench bench-serving bench-export bench-loadtests bench-explanations digits digits-resnet tabular sequence diabetes tumour two-digits digit-map digit-boxes digit-search minilm proto lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -53,11 +53,11 @@ networks: setup ## run random networks through every step that changes a network
 graphs: setup ## run random graphs through every step that changes a graph: an hour
 	$(BIN)/python -m tests.export.property.bench graphs --count 5000
 
-digits: setup ## train the digits model and export its variants to models/; also tabular, sequence, digits-resnet, diabetes, tumour, two-digits, digit-map, digit-boxes
+digits: setup ## train the digits model and export its variants to models/; also tabular, sequence, digits-resnet, diabetes, tumour, two-digits, digit-map, digit-boxes, digit-search
 	$(BIN)/python -m export.recipes.digits
 	$(BIN)/counterweight export export/recipes/digits.yaml
 
-digits-resnet tabular sequence diabetes tumour two-digits digit-map digit-boxes: setup
+digits-resnet tabular sequence diabetes tumour two-digits digit-map digit-boxes digit-search: setup
 	$(BIN)/python -m export.recipes.$(subst -,_,$@)
 	$(BIN)/counterweight export export/recipes/$(subst -,_,$@).yaml
 
@@ -70,7 +70,7 @@ build/minilm: setup
 models/minilm/fp32: build/minilm
 	$(BIN)/counterweight export export/recipes/minilm.yaml --only fp32
 
-bench: bench-serving bench-export bench-loadtests ## run all three benchmarks
+bench: bench-serving bench-export bench-loadtests bench-explanations ## run all benchmarks
 
 bench-serving: digits models/minilm/fp32 ## compare the endpoint with FastAPI, MLServer, LitServe, BentoML and Ray Serve; needs wrk
 	$(BIN)/python -m loadtests.peers.bench models --json build/bench-serving.json --picture build/bench-serving.svg
@@ -80,6 +80,9 @@ bench-export: minilm digits-resnet ## compare compression with Olive, NNCF and o
 
 bench-loadtests: minilm digits-resnet ## measure capacity and latency of every variant of digits-resnet and MiniLM
 	$(BIN)/python -m loadtests.bench models
+
+bench-explanations: setup ## reject candidates that lean on a planted shortcut, and repeat published figures
+	$(BIN)/python -m export.bench.explanation_bench --json build/bench-explanations.json
 
 proto: setup ## generate serve/oip/inference_pb2.py from its .proto
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. serve/oip/inference.proto
