@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -48,24 +49,32 @@ def run_in_sandbox(work: str, request: dict[str, Any], time_limit_s: float) -> d
     """Let a separate process do the work (see export/sandbox/worker.py), and return its answer.
 
     Raises its errors as ExportFailed, and InvalidSource if foreign code in it exceeds the time limit."""
+    # Removed here, because a process that is killed leaves its temporary files, perhaps gigabytes of weights.
+    with tempfile.TemporaryDirectory(prefix="counterweight-", ignore_cleanup_errors=True) as scratch:
+        reading, process = _start(scratch)
+        with os.fdopen(reading, "rb", buffering=0) as pipe, process:
+            try:
+                assert process.stdin is not None
+                process.stdin.write(json.dumps([work, request]).encode() + b"\n")
+                process.stdin.close()
+                return _follow(process, pipe.fileno(), time_limit_s)
+            finally:
+                _end(process)
+
+
+def _start(scratch: str) -> tuple[int, subprocess.Popen[bytes]]:
+    """Start the process, with its temporary files in `scratch`. Returns the pipe of its messages, too."""
     reading, writing = os.pipe()
     try:
-        process = subprocess.Popen(
+        return reading, subprocess.Popen(
             # -P prevents a file in the current folder from replacing one of our modules.
             [sys.executable, "-P", "-m", "export.sandbox.worker", str(writing)],
             stdin=subprocess.PIPE,
             pass_fds=[writing],
+            env=os.environ | {"TMPDIR": scratch},
         )
     finally:
         os.close(writing)
-    with os.fdopen(reading, "rb", buffering=0) as pipe, process:
-        try:
-            assert process.stdin is not None
-            process.stdin.write(json.dumps([work, request]).encode() + b"\n")
-            process.stdin.close()
-            return _follow(process, pipe.fileno(), time_limit_s)
-        finally:
-            _end(process)
 
 
 def _follow(process: subprocess.Popen[bytes], pipe: int, time_limit_s: float) -> dict[str, Any]:
