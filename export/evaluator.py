@@ -1,14 +1,12 @@
 """Measures variants beside the baseline in one run, and writes their bundles."""
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-
-import numpy as np
 
 from export.artifacts import Exported, Trained
 from export.cache import Cache
-from export.data.datasets import Data, Split
+from export.data.datasets import Data
 from export.data_source import DataRandom
 from export.errors import ExportFailed
 from export.max_length import find_max_length, require_max_length
@@ -19,9 +17,11 @@ from export.outdated import reject_outdated
 from export.proof.by_label.label_fit import require_maps_fit
 from export.proof.constant_answers import find_unproven
 from export.proof.correlation import add_correlations
+from export.proof.explanations import PairedExplanations, are_wanted, require_score
 from export.proof.floor import judge, require_meaningful
 from export.proof.graph_stats import describe_graph
 from export.proof.held_out import Answers, answers
+from export.proof.occluded_rows import choose_rows, read_occlusions
 from export.proof.output_quality import Meanings, find_changes, measure_outputs, measure_whole, read_meanings
 from export.proof.own_metric import PairedMetric
 from export.proof.quality import measure
@@ -86,6 +86,8 @@ class Evaluator:
         else:
             first, meaning = next(iter(meanings.items()))
             require_meaningful(self._recipe.floor, self._recipe.task, first, meaning, self._labelled)
+            if are_wanted(self._recipe):
+                require_score(first, meaning)
         self._rate(variant, next(iter(meanings.values())), expected, actual)
         self._loaded[variant] = exported, session
 
@@ -122,23 +124,44 @@ class Evaluator:
         if not self._loaded:
             return
         baseline = self._recipe.baseline
-        graph, session, expected = self._baseline()
-        meanings = self._meanings(expected)
-        expected = join_outputs(meanings, expected)
-        sessions = {baseline: session} | {name: item[1] for name, item in self._loaded.items()}
+        graph, session, _ = self._baseline()
+        sessions = {baseline: session} | self.sessions
         graphs = {baseline: graph} | {name: item[0].graph for name, item in self._loaded.items()}
         speed = measure_speed(sessions, graphs, self._data.calibration, announce)
+        longest = find_max_length(session, self._data.calibration)
+        for variant, quality in self.qualities():
+            announce(f"{variant}: measure and write")
+            self._write(variant, quality, speed[variant], provenance[variant], longest)
+
+    @property
+    def sessions(self) -> dict[str, Session]:
+        """Return the session of each loaded variant."""
+        return {name: session for name, (_, session) in self._loaded.items()}
+
+    def qualities(self) -> Iterator[tuple[str, Quality]]:
+        """Yield each loaded variant with the quality of its answers to the held-out rows."""
+        graph, baseline, expected = self._baseline()
+        meanings = self._meanings(expected)
+        expected = join_outputs(meanings, expected)
         labels = self._data.held_out.labels
         unproven = find_unproven(self._recipe, meanings, expected, labels, self._metric)
-        longest = find_max_length(session, self._data.calibration)
-        for variant, (exported, its_session) in self._loaded.items():
-            announce(f"{variant}: measure and write")
+        explanations = self._explain(baseline, graph, next(iter(meanings.values())))
+        for variant, (exported, session) in self._loaded.items():
             actual = expected
-            if variant != baseline:
-                actual = join_outputs(meanings, self._answers(its_session, exported.graph))
+            if variant != self._recipe.baseline:
+                actual = join_outputs(meanings, self._answers(session, exported.graph))
             quality = self._measure(meanings, expected, actual, unproven)
-            quality = quality.model_copy(update={"metric": self._rated.get(variant)})
-            self._write(variant, quality, speed[variant], provenance[variant], longest)
+            found = {} if explanations is None else explanations.measure(session)
+            yield variant, quality.model_copy(update={"metric": self._rated.get(variant), **found})
+
+    def _explain(self, session: Session, graph: Graph, meaning: Meaning) -> PairedExplanations | None:
+        """Explain the baseline's answers, if the recipe asks for it."""
+        if not are_wanted(self._recipe):
+            return None
+        recipe, data = self._recipe, self._data
+        rows = choose_rows(graph, data.held_out, recipe.seed)
+        occlusions = read_occlusions(data.calibration, self._trained.tokenizer, recipe.seed)
+        return PairedExplanations(session, meaning, rows, occlusions, recipe.seed)
 
     def _measure(
         self, meanings: Meanings, expected: Answers, actual: Answers, unproven: Collection[str]
@@ -195,7 +218,7 @@ class Evaluator:
             signature=exported.signature,
             sizes=session.sizes,
             longest=dict(longest),
-            ranges=find_ranges(exported.graph, _counted_backwards(self._data.calibration)),
+            ranges=find_ranges(exported.graph, self._data.calibration.counted_backwards),
             opset=read_opset(exported.graph),
             figures=figures,
             provenance=provenance,
@@ -225,8 +248,3 @@ class Evaluator:
         if session.name == f"{self._recipe.model}/{self._recipe.baseline}":
             self.keys.add(key)
         return actual
-
-
-def _counted_backwards(rows: Split) -> set[str]:
-    """Return the inputs that have negative numbers in these rows."""
-    return {name for name, array in rows.inputs.items() if array.dtype.kind == "i" and np.any(array < 0)}  # type: ignore[operator] # numbers

@@ -82,9 +82,10 @@ def _run(session: Session, rows: Split, dim: str, size: int) -> float | None:
 def _repeat(session: Session, rows: Split, dim: str, size: int) -> Arrays:
     """Repeat the tokens of the longest row."""
     row = 0 if rows.lengths is None else int(rows.lengths.argmax())
+    one = rows.take(np.array([row], np.int64))
     inputs = {}
     for spec in session.signature.inputs:
-        array = rows.inputs[spec.name][row : row + 1]
+        array = one[spec.name]
         for axis, name in enumerate(spec.shape):
             if name == dim:
                 length = array.shape[axis] if rows.lengths is None else int(rows.lengths[row])

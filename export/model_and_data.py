@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from export.artifacts import Trained
-from export.data.datasets import Data, Split, read_data, read_split, require_labels_for
+from export.data.datasets import Data, Split, read_data, read_split
 from export.data.files.load_files import load_files
+from export.data.label_check import require_labels_for
 from export.data.random.random_rows import make_splits
 from export.data_source import DataFactory, DataRandom, DataSource
 from export.errors import InvalidData

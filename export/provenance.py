@@ -77,6 +77,7 @@ def _describe(recipe: Recipe, steps: Steps, measured: Mapping[str, Any]) -> Prov
         "baseline": recipe.baseline,
         "outputs": list(recipe.named_outputs.items()),
         "opset": recipe.opset,
+        "explanations": recipe.explanations,
     }
     fingerprint = sha256(json.dumps(described | elsewhere, sort_keys=True).encode())
     return Provenance(fingerprint=fingerprint, cpu=read_cpu(), **described)

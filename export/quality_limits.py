@@ -53,6 +53,9 @@ class Floor(Record):
     # Minimum similarity to the baseline's embeddings.
     cosine: Share | None = None
     rank_correlation: Share | None = None
+    # Minimum similarity of the explanations to the baseline's (export/proof/explanations.py).
+    explanation_overlap: Share | None = None
+    explanation_rank: Share | None = None
 
     @model_validator(mode="before")
     @classmethod

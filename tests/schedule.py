@@ -37,6 +37,7 @@ LINES = (
     ("export/pruning/test_proof.py",),
     ("export/sandbox/test_isolation.py",),
     ("export/test_evaluate_outputs.py",),
+    ("export/test_several_sizes_export.py",),
     ("export/onnx/test_to_onnx.py",),
     ("loadtests/kinds/test_capacity.py",),
     ("loadtests/kinds/test_load.py",),

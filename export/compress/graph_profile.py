@@ -5,8 +5,6 @@ from collections import Counter
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from export.compress.propose_variants import GraphProfile
 from export.data.datasets import Split
 from export.onnx.model_proto import load
@@ -56,7 +54,7 @@ def _measure_run(graph: Graph, rows: Split) -> tuple[int, float]:
 
 
 def _time_run(session: Any, rows: Split, count: int) -> float:
-    inputs = dict(rows.take(np.arange(count, dtype=np.int64) % len(rows)))
+    inputs = dict(rows.take_like(count))
     start = time.process_time()
     session.run(None, inputs)
     return time.process_time() - start

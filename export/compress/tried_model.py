@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from export.artifacts import Exported, Trained
 from export.data.datasets import Split
 from export.errors import ExportFailed, InvalidSource, reason_of
@@ -87,7 +85,7 @@ def _refusal(graph: Graph, rows: Split, name: str) -> str | None:
 def _name_outputs(module: Any, rows: Split, head: Task | None) -> tuple[str, ...]:
     """Name the outputs of a torch module, which have an order but no names."""
     try:
-        count = len(forward(module, to_tensors(rows.take(np.arange(2)))))
+        count = len(forward(module, to_tensors(rows.take_like(2))))
     except InvalidSource:
         raise
     except Exception as error:  # torch raises dozens of unrelated classes

@@ -1,33 +1,34 @@
 """Validates and fingerprints the splits of a recipe's data, and proves that they are disjoint.
 
-A data factory returns {"train" | "calibration" | "search" | "held_out": (inputs, labels)}; only train may be
-missing. `inputs` maps each of the model's inputs to an array of rows, or is {"text": [str, ...]} if the model
-has a tokenizer. `labels` is one class index per row; for token_classification it is one per token, -100 for
-tokens that do not count (for text, a list for each row, special tokens included). For other tasks it is an
-array: for regression of the output's shape, NaN for numbers that do not count; for segmentation of classes,
--100 for places that do not count; for binary and multilabel of 1 and 0; for detection [rows, boxes, 5] of
-corners and classes (box_labels.py); for ranking of the relevance of each item (relevance_labels.py). None
-means unlabelled."""
+A data factory returns {"train" | "calibration" | "search" | "held_out": (inputs, labels)}; only train may
+be missing. `inputs` maps each of the model's inputs to an array of rows (a list of arrays if they have
+several shapes), or is {"text": [str, ...]} if the model has a tokenizer. `labels` is one class index per
+row; for token_classification it is one per token, -100 for tokens that do not count (for text, a list for
+each row, special tokens included). For other tasks it is an array: for regression of the output's shape,
+NaN for numbers that do not count; for segmentation of classes, -100 for places that do not count; for
+binary and multilabel of 1 and 0; for detection [rows, boxes, 5] of corners and classes (box_labels.py); for
+ranking of the relevance of each item (relevance_labels.py). None means unlabelled."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from itertools import combinations
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from export.data.inputs import TOKENS, Lengths, hash_rows, name_dims, read_inputs
-from export.data.labels import IGNORE, Labels, read_labels
+from export.data.labels import Labels, read_labels
+from export.data.overlaps import refuse_overlaps
+from export.data.several_sizes import FreeAxes, Sizes, cut_rows, find_free_axes, number_shapes
 from export.data.tokenizer import Tokenizer
 from export.errors import InvalidData
 from serve.base.record import nearest
 from serve.base.tensor import Arrays
 from serve.bundles.bundle import DataSplit, sha256
 from serve.bundles.meaning import Task
-from serve.tasks.task_table import TASKS
 
-__all__ = ["Data", "Labels", "Split", "read_data", "read_split", "require_labels_below", "require_labels_for"]
+__all__ = ["Data", "Labels", "Split", "read_data", "read_split"]
 
 _NAMES = ("train", "calibration", "search", "held_out")
 # A single distinct row cannot set a range, rank epochs, or give an interval.
@@ -41,29 +42,74 @@ class Split:
     inputs: Arrays
     # [rows], or [rows, tokens] with -100 for tokens that do not count; None: unlabelled.
     labels: Labels | None
-    # Number of tokens of each row without padding; None: all rows have the same size.
+    # Number of tokens of each row without padding; None: it has no padded text.
     lengths: Lengths | None
     # One hash per row over the inputs without padding; labels do not count.
     row_hashes: tuple[str, ...]
+    # The sizes of each row of inputs whose rows have several shapes, and the dimensions that are free for
+    # that, in this split or in another.
+    sizes: Sizes = field(default_factory=dict)
+    free_axes: FreeAxes = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.row_hashes)
 
     def take(self, rows: NDArray[np.int64]) -> Arrays:
-        """Return the inputs of these rows, padded to the longest of them."""
+        """Return the inputs of these rows: texts padded to the longest of them, and rows of several shapes
+        cut to what they have in common."""
         if self.lengths is None:
-            return {name: array[rows] for name, array in self.inputs.items()}
+            return cut_rows({name: array[rows] for name, array in self.inputs.items()}, self.sizes, rows)
         longest = int(self.lengths[rows].max())
-        return {
+        padded = {
             name: np.ascontiguousarray(array[rows, :longest] if TOKENS in self.dims[name] else array[rows])
             for name, array in self.inputs.items()
         }
+        return cut_rows(padded, self.sizes, rows)
+
+    def take_like(self, count: int) -> Arrays:
+        """Return this number of rows of the commonest shape, from the first on; if there are fewer, they are
+        repeated."""
+        return self.take(np.resize(self._commonest, count))
+
+    @cached_property
+    def shapes(self) -> NDArray[np.int64]:
+        """A number for the shape of each row: rows of the same number may run together."""
+        return number_shapes(self.sizes, len(self))
+
+    @cached_property
+    def _commonest(self) -> NDArray[np.int64]:
+        return np.flatnonzero(self.shapes == np.bincount(self.shapes).argmax())
+
+    def first(self, rows: int) -> "Split":
+        """Return the first rows, or the split itself if it has no more."""
+        if rows >= len(self):
+            return self
+        return replace(
+            self,
+            inputs={name: array[:rows] for name, array in self.inputs.items()},
+            labels=None if self.labels is None else self.labels[:rows],
+            lengths=None if self.lengths is None else self.lengths[:rows],
+            row_hashes=self.row_hashes[:rows],
+            sizes={name: sizes[:rows] for name, sizes in self.sizes.items()},
+        )
 
     @property
     def dims(self) -> dict[str, tuple[str | int, ...]]:
-        """Return the dimension names of each input: "batch" first, "tokens" for the padded one, otherwise the
-        number."""
-        return name_dims(self.inputs, self.lengths)
+        """Return the dimension names of each input: "batch" first, "tokens" for the padded one, a name of the
+        input and the dimension for others that are free, otherwise the number."""
+        named = name_dims(self.inputs, self.lengths)
+        return {
+            name: tuple(
+                f"{name}_{axis}" if axis in self.free_axes.get(name, ()) else dim
+                for axis, dim in enumerate(dims)
+            )
+            for name, dims in named.items()
+        }
+
+    @property
+    def counted_backwards(self) -> set[str]:
+        """Return the inputs of whole numbers that have negative ones in these rows."""
+        return {name for name, array in self.inputs.items() if array.dtype.kind == "i" and np.any(array < 0)}  # type: ignore[operator] # numbers
 
     @property
     def fingerprint(self) -> DataSplit:
@@ -141,45 +187,11 @@ def read_data(
         name: read_split(f"{factory}: split {name}", raw[name], tokenizer, of_file, task)
         for name in (_NAMES[1:] if untrained else _NAMES)
     }
+    splits = _share_free_axes(splits)
     _refuse_differing_inputs(factory, splits)
-    _refuse_overlaps(factory, splits)
+    refuse_overlaps(factory, {name: split.row_hashes for name, split in splits.items()})
     train = None if untrained else splits.pop("train")
     return Data(train=train, **splits)
-
-
-def require_labels_for(data: Data, task: Task) -> None:
-    """Raise InvalidData unless all labels are of the kind that the task requires."""
-    dims = TASKS[task].label_dims
-    if dims is None:
-        return
-    expected = len(dims)
-    for name, split in data.splits.items():
-        if split.labels is not None and split.labels.ndim != expected:
-            kinds = ("no labels (None)", "one label per row", "one label per token")
-            raise InvalidData(
-                f"split {name} has {kinds[split.labels.ndim]}, and the recipe's task, {task}, takes "
-                f"{kinds[expected]}: a label is the class of a row (`task: classification`) or of a token "
-                "(`task: token_classification`), and `embedding` and `tensors` have none; write the task "
-                "that the labels are of, or give None for labels"
-            )
-
-
-def require_labels_below(data: Data, classes: int) -> None:
-    """Raise InvalidData unless every label is one of the model's `classes`."""
-    for name, split in data.splits.items():
-        if split.labels is None or split.labels.max() < classes:
-            continue
-        wrong = np.argwhere(split.labels >= classes)
-        raise InvalidData(
-            f"split {name}: {len(wrong)} labels are out of range, first {split.labels[tuple(wrong[0])]} in "
-            f"row {wrong[0][0]}; the model's first output has {classes} classes: labels are 0 to "
-            f"{classes - 1}{_count_from_one(split.labels, classes)}"
-        )
-
-
-def _count_from_one(labels: Labels, classes: int) -> str:
-    counted = labels[labels != IGNORE]
-    return "; these begin at 1: subtract 1" if (counted.min(), counted.max()) == (1, classes) else ""
 
 
 def read_split(
@@ -188,15 +200,33 @@ def read_split(
     """Read one pair (inputs, labels). Raises InvalidData, which names `place` and the fault."""
     if not (isinstance(raw, tuple) and len(raw) == 2 and isinstance(raw[0], Mapping) and raw[0]):
         raise InvalidData(f"{place} is not a pair (inputs, labels) with inputs by name; labels may be None")
-    inputs, lengths = read_inputs(place, raw[0], tokenizer, of_file=of_file)
-    labels = None if raw[1] is None else read_labels(task, place, raw[1], inputs, lengths)
-    hashes = hash_rows(inputs, lengths)
+    inputs = read_inputs(place, raw[0], tokenizer, of_file=of_file)
+    labels = None
+    if raw[1] is not None:
+        labels = read_labels(task, place, raw[1], inputs.arrays, inputs.lengths)
+    hashes = hash_rows(inputs)
     if len(set(hashes)) < _FEWEST_ROWS:
         raise InvalidData(
             f"{place} holds {len(set(hashes))} different rows; fewer than {_FEWEST_ROWS} cannot be "
             "used for a measurement: return more rows"
         )
-    return Split(inputs=inputs, labels=labels, lengths=lengths, row_hashes=hashes)
+    return Split(
+        inputs=inputs.arrays,
+        labels=labels,
+        lengths=inputs.lengths,
+        row_hashes=hashes,
+        sizes=inputs.sizes,
+        free_axes=find_free_axes(inputs.sizes),
+    )
+
+
+def _share_free_axes(splits: Mapping[str, Split]) -> dict[str, Split]:
+    """Let a dimension whose size differs in one split be free in all."""
+    free: dict[str, frozenset[int]] = {}
+    for split in splits.values():
+        for name, axes in split.free_axes.items():
+            free[name] = free.get(name, frozenset()) | axes
+    return {name: replace(split, free_axes=free) for name, split in splits.items()}
 
 
 def _refuse_differing_inputs(factory: str, splits: Mapping[str, Split]) -> None:
@@ -213,21 +243,4 @@ def _refuse_differing_inputs(factory: str, splits: Mapping[str, Split]) -> None:
             raise InvalidData(
                 f"{factory}: split {name} has the inputs {layout}, {first} has {layouts[first]}; "
                 "all splits must have the same inputs, because they go to the same model"
-            )
-
-
-def _refuse_overlaps(factory: str, splits: Mapping[str, Split]) -> None:
-    for one, other in combinations(splits, 2):
-        first_row = {digest: row for row, digest in reversed(list(enumerate(splits[one].row_hashes)))}
-        shared = [
-            (first_row[digest], row)
-            for row, digest in enumerate(splits[other].row_hashes)
-            if digest in first_row
-        ]
-        if shared:
-            examples = ", ".join(f"{one}[{left}] = {other}[{right}]" for left, right in shared[:3])
-            raise InvalidData(
-                f"{factory}: the splits {one} and {other} share {len(shared)} rows ({examples}"
-                f"{', ...' if len(shared) > 3 else ''}): a metric on rows that were used before proves "
-                "nothing; remove them from one of the two"
             )

@@ -3,11 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from export.data.several_sizes import Sizes, pad_rows
 from export.data.tokenizer import Tokenizer
 from export.errors import InvalidData, reason_of
 from serve.base.tensor import DATATYPES, Arrays
@@ -25,22 +27,39 @@ _TYPES = [dtype for name, dtype in DATATYPES.items() if name not in ("BYTES", "F
 _TEXT_KINDS = "OUT"
 
 
+@dataclass(frozen=True, kw_only=True)
+class PaddedInputs:
+    """The input arrays of a model, and what of them is padding."""
+
+    # Read-only, [rows, ...] by name.
+    arrays: Arrays
+    # The number of tokens of each row; None: there is no padded text.
+    lengths: Lengths | None
+    # The sizes of each row, [rows, dimensions of a row], of inputs whose rows have several shapes.
+    sizes: Sizes
+
+
 def read_inputs(
     place: str, raw: Mapping[str, Any], tokenizer: Tokenizer | None, *, of_file: bool = False
-) -> tuple[Arrays, Lengths | None]:
-    """Return the read-only input arrays of a model, and the number of tokens of each row if rows are padded.
+) -> PaddedInputs:
+    """Return the inputs of a model. Rows of several shapes, given as a list of arrays, are padded with zeros.
 
     A model `of_file` (one that came as a graph) may also take strings, as objects of type str, and NaN for
     missing values. Raises InvalidData, which names `place`, the input and the row."""
     arrays = _encode(place, raw, tokenizer) if _TEXT in raw and tokenizer is not None else raw
+    padded = {str(name): pad_rows(f"{place}: input {name}", array) for name, array in arrays.items()}
     converted = {
-        str(name): _convert(f"{place}: input {name}", array, of_file) for name, array in arrays.items()
+        name: _convert(f"{place}: input {name}", array, of_file) for name, (array, _) in padded.items()
     }
     rows = len(np.atleast_1d(next(iter(converted.values()))))
     inputs = {
         name: _check(f"{place}: input {name}", array, rows, of_file) for name, array in converted.items()
     }
-    return inputs, _read_lengths(f"{place}: input {MASK}", inputs)
+    return PaddedInputs(
+        arrays=inputs,
+        lengths=_read_lengths(f"{place}: input {MASK}", inputs),
+        sizes={name: sizes for name, (_, sizes) in padded.items() if sizes is not None},
+    )
 
 
 def name_dims(inputs: Arrays, lengths: Lengths | None) -> dict[str, tuple[str | int, ...]]:
@@ -53,19 +72,22 @@ def name_dims(inputs: Arrays, lengths: Lengths | None) -> dict[str, tuple[str | 
     }
 
 
-def hash_rows(inputs: Arrays, lengths: Lengths | None) -> tuple[str, ...]:
+def hash_rows(inputs: PaddedInputs) -> tuple[str, ...]:
     """Return the SHA-256 of each row over all its inputs, without padding."""
-    dims = name_dims(inputs, lengths)
-    names = sorted(inputs)
-    head = "".join(f"{name} {inputs[name].dtype} {dims[name][1:]};" for name in names).encode()
+    arrays, lengths = inputs.arrays, inputs.lengths
+    dims = name_dims(arrays, lengths)
+    names = sorted(arrays)
     hashes = []
-    for row in range(len(inputs[names[0]])):
-        digest = hashlib.sha256(head)
+    for row in range(len(arrays[names[0]])):
+        shapes = {name: tuple(inputs.sizes[name][row].tolist()) for name in inputs.sizes}
+        head = "".join(f"{name} {arrays[name].dtype} {shapes.get(name, dims[name][1:])};" for name in names)
+        digest = hashlib.sha256(head.encode())
         for name in names:
-            padded = lengths is not None and TOKENS in dims[name]
-            content = (
-                inputs[name][row, : lengths[row]] if padded and lengths is not None else inputs[name][row]
-            )
+            content = arrays[name][row]
+            if name in shapes:
+                content = np.ascontiguousarray(content[tuple(map(slice, shapes[name]))])
+            elif lengths is not None and TOKENS in dims[name]:
+                content = content[: lengths[row]]
             digest.update(_bytes_of(content))
         hashes.append(digest.hexdigest())
     return tuple(hashes)

@@ -15,6 +15,7 @@ KNOWN = (*NEEDED, "token_type_ids")
 _USUAL = dict.fromkeys(NEEDED, np.dtype(np.int64))
 # Common padding tokens, used if the file does not name one.
 _PADS = ("[PAD]", "<pad>", "<PAD>", "<|padding|>", "<|pad|>", "<|endoftext|>")
+_MASKS = ("[MASK]", "<mask>", "<MASK>", "<|mask|>")
 
 
 class Tokenizer:
@@ -57,6 +58,9 @@ class Tokenizer:
         self.vocabulary = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self._tokenizer.enable_truncation(max_tokens)
         self._tokenizer.enable_padding(direction="right", pad_id=pad_id, pad_token=pad_token)
+        # The token for a word that is not known: the mask token, or else the padding.
+        masks = (self._tokenizer.token_to_id(token) for token in _MASKS)
+        self.unknown_id: int = next((number for number in masks if number is not None), pad_id)
         # The content of the file tokenizer.json in a bundle.
         self.content = _canonical(self._tokenizer.to_str())
 

@@ -10,11 +10,12 @@ _FEW_TOKENS = 32
 
 
 def read_free_sizes(signature: Signature, rows: Split) -> dict[str, int]:
-    """Return the size of each free dimension of the inputs in these rows, except the batch; few for
-    tokens."""
+    """Return the size of each free dimension of the inputs in a row of the commonest shape, except the batch;
+    few for tokens."""
+    row = rows.take_like(1)
     return {
         dim: min(size, _FEW_TOKENS) if dim == TOKENS else size
         for spec in signature.inputs
-        for dim, size in zip(spec.shape, rows.inputs[spec.name].shape, strict=True)
+        for dim, size in zip(spec.shape, row[spec.name].shape, strict=True)
         if isinstance(dim, str) and dim != BATCH
     }

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from export.data.datasets import Split
 from export.data.inputs import TOKENS
+from export.data.several_sizes import split_by_shape
 from export.errors import InvalidData
 from serve.base.tensor import Arrays
 
@@ -21,10 +22,14 @@ _FEWEST_TOKENS = 8
 
 def probe(split: Split, rows: int, share: Fraction) -> Arrays:
     """Return inputs of this number of rows, cut to this share of the longest row's tokens; rows of a small
-    split are repeated.
+    split are repeated. Rows of several shapes give other shapes for other shares.
 
     Raises InvalidData if no row is long enough to test a length."""
     numbers = np.arange(rows, dtype=np.int64)
+    if split.sizes:
+        # The larger the share, the later the shape.
+        groups = split_by_shape(split.shapes, np.arange(len(split)))
+        return split.take(np.resize(groups[round(share * (len(groups) - 1))], rows))
     if split.lengths is None:
         return split.take(numbers % len(split))
     longest = int(split.lengths.max())

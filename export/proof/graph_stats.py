@@ -57,8 +57,11 @@ def describe_graph_row(graph: Graph, row: Arrays) -> GraphStats:
 
 
 def longest_row(split: Split) -> Arrays:
-    """Return the inputs of the row with the most tokens, or of the first row if all have one size."""
+    """Return the inputs of the row with the most tokens or numbers, or of the first row if all have one
+    size."""
     row = 0 if split.lengths is None else int(split.lengths.argmax())
+    if split.sizes:
+        row = int(sum(sizes.prod(axis=1) for sizes in split.sizes.values()).argmax())
     return split.take(np.array([row], np.int64))
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from export.data.datasets import Data, require_labels_below
+from export.data.datasets import Data
+from export.data.label_check import require_labels_below
 from export.errors import ExportFailed, InvalidData
 from export.proof.by_label.label_fit import require_flags_fit, require_relevance_fits, require_same_shape
 from serve.base.tensor import TensorSpec

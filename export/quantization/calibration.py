@@ -23,6 +23,7 @@ from export.quantization.thresholds import (
 )
 from export.rewrites.smoothing import Extents
 from export.step import Quantize
+from export.training.batches import similar_batches
 
 _BATCH_ROWS = 8
 # Of n + 1 rows from the same source, the last one is the largest with probability 1 / (n + 1). So after 19
@@ -114,10 +115,7 @@ class TensorWatch:
 
     def batches(self, split: Split) -> Iterator[dict[str, NDArray[Any]]]:
         """Yield the tensors' values for all rows, a few rows of similar length at a time."""
-        order = np.arange(len(split), dtype=np.int64)
-        if split.lengths is not None:
-            order = np.argsort(split.lengths, kind="stable")
-        for rows in np.array_split(order, -(-len(order) // _BATCH_ROWS)):
+        for rows in similar_batches(split, _BATCH_ROWS):
             yield self.look(split.take(rows))
 
 

@@ -68,7 +68,7 @@ def _takes_one(model: Any, rows: Split, axes: Axes) -> bool:
             return True
     try:
         feed = {
-            name: np.moveaxis(array[:2], _DATA_AXIS, axes[name] or 0) for name, array in rows.inputs.items()
+            name: np.moveaxis(array, _DATA_AXIS, axes[name] or 0) for name, array in rows.take_like(2).items()
         }
         open_model(model).run(None, feed)
     except Exception:  # onnxruntime raises a dozen unrelated classes

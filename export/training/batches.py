@@ -5,6 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from export.data.datasets import Split
+from export.data.several_sizes import split_by_shape
 
 Rows = NDArray[np.int64]
 
@@ -16,11 +17,16 @@ _ANSWER_ROWS = 64
 
 def random_batches(split: Split, batch_size: int) -> list[Rows]:
     """All rows once, in an order drawn from torch's generator, in batches of about `batch_size` rows; the
-    number of batches is always the same. Where rows have lengths, those of a batch are of similar length."""
+    number of batches is always the same. Where rows have lengths, those of a batch are of similar length;
+    where they have several shapes, of one shape."""
     order = torch.randperm(len(split)).numpy()
-    if split.lengths is None:
-        return np.array_split(order, _count(len(order), batch_size))
     batches: list[Rows] = []
+    if split.lengths is None:
+        if not split.sizes:
+            return np.array_split(order, _count(len(order), batch_size))
+        for group in split_by_shape(split.shapes, order):
+            batches += np.array_split(group, _count(len(group), batch_size))
+        return [batches[number] for number in torch.randperm(len(batches))]
     for window in np.array_split(order, -(-len(order) // (batch_size * _WINDOW_BATCHES))):
         by_length = window[np.argsort(split.lengths[window], kind="stable")]
         batches += np.array_split(by_length, _count(len(window), batch_size))
@@ -28,11 +34,18 @@ def random_batches(split: Split, batch_size: int) -> list[Rows]:
 
 
 def ordered_batches(split: Split) -> list[Rows]:
-    """All rows once, the shortest first, for answers that do not depend on the order."""
+    """All rows once, the shortest first, for answers that do not depend on the order; rows of one shape
+    together."""
+    return similar_batches(split, _ANSWER_ROWS)
+
+
+def similar_batches(split: Split, most: int) -> list[Rows]:
+    """All rows once, the shortest first, at most `most` at a time, and only of one shape."""
     order = np.arange(len(split), dtype=np.int64)
     if split.lengths is not None:
         order = np.argsort(split.lengths, kind="stable")
-    return np.array_split(order, -(-len(order) // _ANSWER_ROWS))
+    groups = split_by_shape(split.shapes, order) if split.sizes else [order]
+    return [batch for group in groups for batch in np.array_split(group, -(-len(group) // most))]
 
 
 def _count(rows: int, batch_size: int) -> int:

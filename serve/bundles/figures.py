@@ -50,6 +50,20 @@ class Estimate(Record):
     high: float
 
 
+class Explained(Record):
+    """From what the figures of the explanations were computed."""
+
+    # Held-out rows that were explained.
+    rows: Annotated[int, Field(ge=1)]
+    # The most features that a row has, and the number of the most important ones that are compared in it.
+    features: Annotated[int, Field(ge=1)]
+    top: Annotated[int, Field(ge=1)]
+    # The A/A floor: what the baseline's explanations have in common when its features are replaced by the
+    # means of one or the other half of the calibration rows.
+    floor_overlap: float
+    floor_rank: float
+
+
 class ClassChange(Record):
     """The F1 of one class, for the baseline and the variant."""
 
@@ -148,6 +162,11 @@ class Quality(Record):
     rank_correlation: Estimate | None = None
     # Share of the rows whose nearest other row, by the cosine, is the baseline's. None: the export is older.
     neighbours: Estimate | None = None
+    # Mean over rows of the share of the most important features that are the baseline's, and of Spearman's
+    # correlation of the effects of all features, less the A/A floor. None: nothing asked for them.
+    explanation_overlap: Estimate | None = None
+    explanation_rank: Estimate | None = None
+    explained: Explained | None = None
     classes: tuple[ClassChange, ...] = ()
     # The first few rows that disagree.
     disagreements: tuple[DisagreeingRow, ...] = ()

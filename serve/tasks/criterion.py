@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from serve.bundles.figures import MetricFigure, Quality
+from serve.bundles.figures import Explained, MetricFigure, Quality
 from serve.bundles.meaning import Meaning
 from serve.tasks.detections import IOU, LEAST_SCORE
 from serve.tasks.rank_order import TOP
@@ -44,6 +44,8 @@ def explain_likeness(quality: Quality) -> list[str]:
         words.append(_NEIGHBOURS)
     if quality.metric is not None:
         words.append(_explain_metric(quality.metric))
+    if quality.explained is not None:
+        words.append(_explain_explanations(quality.explained))
     followed = [item.name for item in outputs if item.correlation is not None]
     if followed:
         words.append(
@@ -79,6 +81,15 @@ def _explain_metric(figure: MetricFigure) -> str:
         else f"a figure of all rows, whose intervals are from {figure.draws:,} draws of the rows"
     )
     return f"metric: `{figure.function}`, {figure.better} is better; {interval}"
+
+
+def _explain_explanations(figures: Explained) -> str:
+    return (
+        f"explanation overlap: over {figures.rows:,} rows, the mean share of the {figures.top} most "
+        f"important of {figures.features} features that are the baseline's; explanation rank: the mean rank "
+        "correlation of the effects of all features; both less the A/A floor "
+        f"({figures.floor_overlap:.4f} and {figures.floor_rank:.4f})"
+    )
 
 
 def _explain_agreement(quality: Quality) -> str:

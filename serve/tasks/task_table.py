@@ -55,7 +55,13 @@ FIGURES: Mapping[str, QualityFigure] = {
     "cosine": QualityFigure(heading="cosine", column="cosine", limit="least"),
     "rank_correlation": QualityFigure(heading="rank correlation", column="rank", limit="least"),
     "neighbours": QualityFigure(heading="same nearest neighbour", column="neighbours", limit=None),
+    "explanation_overlap": QualityFigure(
+        heading="explanation overlap", column="expl. overlap", limit="least"
+    ),
+    "explanation_rank": QualityFigure(heading="explanation rank", column="expl. rank", limit="least"),
 }
+# Of every task whose answer has a score (serve/tasks/effects.py).
+_EXPLANATIONS = ("explanation_overlap", "explanation_rank")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +83,7 @@ class TaskTraits:
     # The figures that need labels; the main one is first.
     by_labels: tuple[str, ...] = ()
     # The figures that compare with the baseline's answers; the main one is first.
-    by_answers: tuple[str, ...] = ("agreement",)
+    by_answers: tuple[str, ...] = ("agreement", *_EXPLANATIONS)
     # Whether the answers decide if the scores are of classes at all.
     doubtful: bool = False
     # What the answers are counted in.
@@ -117,7 +123,7 @@ TASKS: Mapping[Task, TaskTraits] = {
         label="the class of a row",
         label_dims=("rows",),
         by_labels=_BY_CLASS,
-        by_answers=("agreement", "kl"),
+        by_answers=("agreement", "kl", *_EXPLANATIONS),
         doubtful=True,
     ),
     "token_classification": TaskTraits(
@@ -126,12 +132,14 @@ TASKS: Mapping[Task, TaskTraits] = {
         label="the class of a token",
         label_dims=("rows", "tokens"),
         by_labels=_BY_CLASS,
-        by_answers=("agreement", "kl"),
+        by_answers=("agreement", "kl", *_EXPLANATIONS),
         doubtful=True,
         item="tokens",
     ),
     "embedding": TaskTraits(
-        rule="vectors", dims=("batch", "width"), by_answers=("cosine", "rank_correlation", "neighbours")
+        rule="vectors",
+        dims=("batch", "width"),
+        by_answers=("cosine", "rank_correlation", "neighbours", *_EXPLANATIONS),
     ),
     "regression": TaskTraits(
         rule="numbers",
@@ -164,7 +172,7 @@ TASKS: Mapping[Task, TaskTraits] = {
         label_dims=None,
         label_type="map",
         by_labels=("miou", "accuracy", "worst_class"),
-        by_answers=("agreement", "kl"),
+        by_answers=("agreement", "kl", *_EXPLANATIONS),
         item="pixels",
     ),
     "detection": TaskTraits(
@@ -174,6 +182,7 @@ TASKS: Mapping[Task, TaskTraits] = {
         label_dims=("rows", "boxes", "numbers"),
         label_type="boxes",
         by_labels=("map", "map50", "recall"),
+        by_answers=("agreement",),
     ),
     "ranking": TaskTraits(
         rule="ranks",

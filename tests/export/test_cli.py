@@ -56,3 +56,10 @@ def test_help_needs_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "example: counterweight export" in done.stdout
+
+
+def test_explanations_cost_nothing_unasked(tiny: ExportOutcome) -> None:
+    """A recipe without a limit or `explanations: true` has no figures of them."""
+    quality = tiny.model.bundles["int8"].figures.quality
+    assert quality.explained is None
+    assert quality.explanation_overlap is None

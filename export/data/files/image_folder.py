@@ -39,7 +39,11 @@ def read_images(path: Path, form: RowForm) -> FileRows:
         raise InvalidData(f"{path} is a folder of images; name the input that they are: `inputs: [image]`")
     files = _find_images(path)
     labels = None if form.labels is None else _read_labels(path, form.labels, files)
-    pixels = cast(str(path), _read_pixels(files, form.images), form.dtypes.get(names[0]))
+    pixels = _read_pixels(files, form.images)
+    if pixels.dtype != object:
+        pixels = cast(str(path), pixels, form.dtypes.get(names[0]))
+    elif form.dtypes:
+        raise InvalidData(f"{path} holds images of several sizes, which stay float32; remove `dtypes`")
     return FileRows(inputs={names[0]: pixels}, labels=labels)
 
 
@@ -75,20 +79,31 @@ def _read_labels(path: Path, labels: str, files: Sequence[Path]) -> NDArray[Any]
     return np.array([file.relative_to(path).parts[0] for file in files], object)
 
 
-def _read_pixels(files: Sequence[Path], form: ImageForm) -> NDArray[np.float32]:
-    height, width = form.size
-    channels = len(form.mean)
-    shape = (channels, height, width) if form.layout == "NCHW" else (height, width, channels)
-    pixels = np.empty((len(files), *shape), np.float32)
-    mean, scale = np.array(form.mean, np.float32), np.array(form.scale, np.float32)
+def _read_pixels(files: Sequence[Path], form: ImageForm) -> NDArray[Any]:
+    """Return the images as one array, or as an array of arrays if they have several sizes."""
+    if form.size is None:
+        several = np.empty(len(files), object)
+        for row, file in enumerate(files):
+            several[row] = _read_image(file, form)
+        return several if len({image.shape for image in several}) > 1 else np.stack(list(several))
+    first = _read_image(files[0], form)
+    pixels = np.empty((len(files), *first.shape), np.float32)
     for row, file in enumerate(files):
-        image = _open(file, _MODES[channels], (width, height)).reshape(height, width, channels)
-        values = (image - mean) / scale
-        pixels[row] = values.transpose(2, 0, 1) if form.layout == "NCHW" else values
+        pixels[row] = _read_image(file, form)
     return pixels
 
 
-def _open(file: Path, mode: str, size: tuple[int, int]) -> NDArray[np.float32]:
+def _read_image(file: Path, form: ImageForm) -> NDArray[np.float32]:
+    """Read an image as the model takes it, [channels, height, width] or with the channels last."""
+    channels = len(form.mean)
+    image = _open(file, _MODES[channels], form.size)
+    mean, scale = np.array(form.mean, np.float32), np.array(form.scale, np.float32)
+    values: NDArray[np.float32] = (image.reshape(*image.shape[:2], channels) - mean) / scale
+    return values.transpose(2, 0, 1) if form.layout == "NCHW" else values
+
+
+def _open(file: Path, mode: str, size: tuple[int, int] | None) -> NDArray[np.float32]:
+    """Read an image, [height, width, ...]; `size` is the height and width to resize it to."""
     try:
         with warnings.catch_warnings():
             # Pillow only warns of a size that may fill the memory. Its other warnings are of metadata.
@@ -102,10 +117,10 @@ def _open(file: Path, mode: str, size: tuple[int, int]) -> NDArray[np.float32]:
         ) from None
 
 
-def _convert(file: Path, image: Image.Image, mode: str, size: tuple[int, int]) -> NDArray[np.float32]:
+def _convert(file: Path, image: Image.Image, mode: str, size: tuple[int, int] | None) -> NDArray[np.float32]:
     if image.mode.startswith(("I", "F")):
         raise InvalidData(f"{file} has more than 8 bits per channel (mode {image.mode}); save it with 8 bits")
     converted = image.convert(mode)
-    if converted.size != size:
-        converted = converted.resize(size, Image.Resampling.BILINEAR)
+    if size is not None and converted.size != size[::-1]:
+        converted = converted.resize(size[::-1], Image.Resampling.BILINEAR)
     return np.asarray(converted, np.float32)

@@ -30,8 +30,9 @@ Inputs = Annotated[
 class ImageForm(Record):
     """How an image becomes an array of float32."""
 
-    # Height and width. Images of another size are resized, without regard to their proportions.
-    size: tuple[_Size, _Size]
+    # Height and width. Images of another size are resized, without regard to their proportions. None: each
+    # keeps its size, for models that take any.
+    size: tuple[_Size, _Size] | None = None
     # A pixel of 0 to 255 becomes (pixel - mean) / scale. There is one number for gray images, or one each for
     # red, green and blue.
     mean: tuple[float, ...]

@@ -1,6 +1,7 @@
 """Checks that the labels fit the first output, and finds figures that the labels do not give."""
 
-from export.data.datasets import Data, require_labels_below
+from export.data.datasets import Data
+from export.data.label_check import require_labels_below
 from export.data.labels import Labels
 from export.errors import ExportFailed, InvalidData
 from export.proof.by_label.error_metrics import is_constant

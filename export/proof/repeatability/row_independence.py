@@ -118,8 +118,9 @@ def _find_largest(session: Session, split: Split) -> list[int]:
 
 
 def take_rows(split: Split, count: int) -> Arrays:
-    """Return this number of rows, all padded to one length; rows of a small split are repeated."""
-    return split.take(np.arange(count, dtype=np.int64) % len(split))
+    """Return this number of rows, all of one shape or padded to one length; rows of a small split are
+    repeated."""
+    return split.take_like(count)
 
 
 def is_another(before: NDArray[Any], after: NDArray[Any]) -> bool:

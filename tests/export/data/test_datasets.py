@@ -7,7 +7,8 @@ import pytest
 import tokenizers
 from numpy.typing import NDArray
 
-from export.data.datasets import Data, read_data, require_labels_below, require_labels_for
+from export.data.datasets import Data, read_data
+from export.data.label_check import require_labels_below, require_labels_for
 from export.data.tokenizer import Tokenizer
 from export.errors import InvalidData
 

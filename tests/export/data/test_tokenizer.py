@@ -66,3 +66,12 @@ def test_refuses_what_cannot_work(made: bytes, max_tokens: int, pad_id: int, mes
     refused."""
     with pytest.raises(InvalidSource, match=message):
         Tokenizer("t", made, max_tokens, pad_id)
+
+
+def test_a_word_that_is_not_known() -> None:
+    """The mask token stands for it, or the padding if the file has none."""
+    masked = (
+        content().replace(b'"bad": 5', b'"bad": 5, "[MASK]": 6').replace(b'"bad":5', b'"bad":5,"[MASK]":6')
+    )
+    assert Tokenizer("t", content(), 8, 0).unknown_id == 0
+    assert Tokenizer("t", masked, 8, 0).unknown_id == 6

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from export.data.datasets import Split
+from export.data.datasets import Split, read_split
 from export.errors import ExportFailed
 from export.proof.held_out import answers
 from serve.engine.session import Session
@@ -64,6 +64,20 @@ def test_answers_that_are_no_numbers_are_refused(value_of_row: float, reason: st
     rows[3] = value_of_row
     with pytest.raises(ExportFailed, match=rf"tiny/fp32 gives NaN.*{reason}"):
         answers(session, split_of({"x": rows}))
+
+
+def test_rows_of_several_sizes_have_answers_of_several_sizes() -> None:
+    """Rows of one size run together, and what a smaller row does not have is NaN."""
+    build = Builder()
+    build.add("Neg", "x", output="y")
+    shapes = [value(name, TensorProto.FLOAT, "batch", "width") for name in ("x", "y")]
+    rows = [np.arange(size, dtype=np.float32) + size for size in (2, 3, 2, 4)]
+    split = read_split("made", ({"x": rows}, None), None, of_file=True)
+    came = answers(session_of(build.finish(shapes[:1], shapes[1:])), split)["y"]
+    assert came.shape == (4, 4)
+    for row, answer in zip(rows, came, strict=True):
+        np.testing.assert_array_equal(answer[: len(row)], -row)
+        assert np.isnan(answer[len(row) :]).all()
 
 
 def test_an_output_that_is_empty_for_all_rows_is_refused() -> None:
