@@ -4,7 +4,7 @@ VENV ?= .venv
 EXTRAS ?= serve,export,loadtests,dev
 BIN := $(VENV)/bin
 
-.PHONY: help setup system demo serve check test verdicts networks graphs bench bench-serving bench-export bench-loadtests digits digits-resnet tabular sequence diabetes tumour two-digits digit-map digit-boxes minilm proto lock clean
+.PHONY: help setup system demo serve check test verdicts networks graphs bench bench-serving bench-export bench-loadtests bench-explanations digits digits-resnet tabular sequence diabetes tumour two-digits digit-map digit-boxes minilm proto lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -69,7 +69,7 @@ build/minilm: setup
 models/minilm/fp32: build/minilm
 	$(BIN)/counterweight export export/recipes/minilm.yaml --only fp32
 
-bench: bench-serving bench-export bench-loadtests ## run all three benchmarks
+bench: bench-serving bench-export bench-loadtests bench-explanations ## run all benchmarks
 
 bench-serving: digits models/minilm/fp32 ## compare the endpoint with FastAPI, MLServer, LitServe, BentoML and Ray Serve; needs wrk
 	$(BIN)/python -m loadtests.peers.bench models --json build/bench-serving.json --picture build/bench-serving.svg
@@ -79,6 +79,9 @@ bench-export: minilm digits-resnet ## compare compression with Olive, NNCF and o
 
 bench-loadtests: minilm digits-resnet ## measure capacity and latency of every variant of digits-resnet and MiniLM
 	$(BIN)/python -m loadtests.bench models
+
+bench-explanations: setup ## reject candidates that lean on a planted shortcut, and repeat published figures
+	$(BIN)/python -m export.bench.explanation_bench --json build/bench-explanations.json
 
 proto: setup ## generate serve/oip/inference_pb2.py from its .proto
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. serve/oip/inference.proto

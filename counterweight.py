@@ -8,6 +8,7 @@ import sys
 COMMANDS = {
     "compress": ("export.compress.cli:compress", "build variants of a trained model without a recipe"),
     "export": ("export.cli:export", "build the variants of a recipe, and measure each one"),
+    "search": ("export.search.cli:search", "find the lightest variant within a recipe's quality floor"),
     "add": ("export.adding.cli:add", "add a candidate from elsewhere to the repository"),
     "show": ("serve.tasks.show:show", "show a model's bundles side by side"),
     "serve": ("deployments.cli:serve", "serve a repository behind one endpoint, with a traffic split"),

@@ -1,14 +1,12 @@
 """Measures variants beside the baseline in one run, and writes their bundles."""
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-
-import numpy as np
 
 from export.artifacts import Exported, Trained
 from export.cache import Cache
-from export.data.datasets import Data, Split
+from export.data.datasets import Data
 from export.data_source import DataRandom
 from export.errors import ExportFailed
 from export.max_length import find_max_length, require_max_length
@@ -126,25 +124,35 @@ class Evaluator:
         if not self._loaded:
             return
         baseline = self._recipe.baseline
-        graph, session, expected = self._baseline()
-        meanings = self._meanings(expected)
-        expected = join_outputs(meanings, expected)
-        sessions = {baseline: session} | {name: item[1] for name, item in self._loaded.items()}
+        graph, session, _ = self._baseline()
+        sessions = {baseline: session} | self.sessions
         graphs = {baseline: graph} | {name: item[0].graph for name, item in self._loaded.items()}
         speed = measure_speed(sessions, graphs, self._data.calibration, announce)
+        longest = find_max_length(session, self._data.calibration)
+        for variant, quality in self.qualities():
+            announce(f"{variant}: measure and write")
+            self._write(variant, quality, speed[variant], provenance[variant], longest)
+
+    @property
+    def sessions(self) -> dict[str, Session]:
+        """Return the session of each loaded variant."""
+        return {name: session for name, (_, session) in self._loaded.items()}
+
+    def qualities(self) -> Iterator[tuple[str, Quality]]:
+        """Yield each loaded variant with the quality of its answers to the held-out rows."""
+        graph, baseline, expected = self._baseline()
+        meanings = self._meanings(expected)
+        expected = join_outputs(meanings, expected)
         labels = self._data.held_out.labels
         unproven = find_unproven(self._recipe, meanings, expected, labels, self._metric)
-        longest = find_max_length(session, self._data.calibration)
-        explanations = self._explain(session, graph, next(iter(meanings.values())))
-        for variant, (exported, its_session) in self._loaded.items():
-            announce(f"{variant}: measure and write")
+        explanations = self._explain(baseline, graph, next(iter(meanings.values())))
+        for variant, (exported, session) in self._loaded.items():
             actual = expected
-            if variant != baseline:
-                actual = join_outputs(meanings, self._answers(its_session, exported.graph))
+            if variant != self._recipe.baseline:
+                actual = join_outputs(meanings, self._answers(session, exported.graph))
             quality = self._measure(meanings, expected, actual, unproven)
-            found = {} if explanations is None else explanations.measure(its_session)
-            quality = quality.model_copy(update={"metric": self._rated.get(variant), **found})
-            self._write(variant, quality, speed[variant], provenance[variant], longest)
+            found = {} if explanations is None else explanations.measure(session)
+            yield variant, quality.model_copy(update={"metric": self._rated.get(variant), **found})
 
     def _explain(self, session: Session, graph: Graph, meaning: Meaning) -> PairedExplanations | None:
         """Explain the baseline's answers, if the recipe asks for it."""
@@ -210,7 +218,7 @@ class Evaluator:
             signature=exported.signature,
             sizes=session.sizes,
             longest=dict(longest),
-            ranges=find_ranges(exported.graph, _counted_backwards(self._data.calibration)),
+            ranges=find_ranges(exported.graph, self._data.calibration.counted_backwards),
             opset=read_opset(exported.graph),
             figures=figures,
             provenance=provenance,
@@ -240,8 +248,3 @@ class Evaluator:
         if session.name == f"{self._recipe.model}/{self._recipe.baseline}":
             self.keys.add(key)
         return actual
-
-
-def _counted_backwards(rows: Split) -> set[str]:
-    """Return the inputs that have negative numbers in these rows."""
-    return {name for name, array in rows.inputs.items() if array.dtype.kind == "i" and np.any(array < 0)}  # type: ignore[operator] # numbers

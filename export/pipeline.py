@@ -1,10 +1,7 @@
 """Runs an export: a recipe becomes bundles. Only this module knows the order of the work."""
 
-import contextlib
-import fcntl
-import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +15,7 @@ from export.progress import Say, progress
 from export.provenance import describe_origin, describe_variants, digest_origin
 from export.recipe import Recipe, load_recipe
 from export.reproducible import reproducible
+from export.sandbox.model_lock import locked
 from serve.base.errors import CounterweightError, InvalidBundle, UnknownVariant
 from serve.base.record import nearest
 from serve.bundles.bundle import Bundle, Provenance, read_bundle, verify_file, write_manifest
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from export.evaluator import Evaluator
     from export.variant_builder import VariantBuilder
 
-SHELF = ".work"
+CACHE_FOLDER = ".work"
 REPORT = "report.html"
 Status = Literal["built", "unchanged", "failed"]
 
@@ -87,7 +85,7 @@ def _run(recipe: Recipe, folder: Path, out: Path, selected: list[str], force: bo
             from export.evaluator import Evaluator
             from export.variant_builder import VariantBuilder
 
-            cache = Cache(home / SHELF, digest_origin(origin))
+            cache = Cache(home / CACHE_FOLDER, digest_origin(origin))
             builder = VariantBuilder(recipe, trained, data, cache, say)
             evaluator = Evaluator(recipe, trained, data, cache, home)
             failed = _build(recipe, due, builder, evaluator, say)
@@ -137,33 +135,13 @@ def _choose(recipe: Recipe, only: str | None) -> list[str]:
     return [recipe.baseline, *(name for name in others if name != recipe.baseline)]
 
 
-@contextlib.contextmanager
-def locked(home: Path) -> Iterator[Path]:
-    """Lock the model's folder, so that only one export runs at a time; removes the folder if it stays
-    empty."""
-    missing = [folder for folder in (home, *home.parents) if not folder.exists()]
-    home.mkdir(parents=True, exist_ok=True)
-    handle = os.open(home, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ExportFailed(f"another export is writing to {home}; wait for it to end") from None
-        yield home
-    finally:
-        for folder in missing:
-            with contextlib.suppress(OSError):  # it holds bundles
-                folder.rmdir()
-        os.close(handle)
-
-
 def _remove_leftovers(home: Path, recipe: Recipe, force: bool) -> None:
     """Remove what an interrupted export has left while writing."""
     for variant in recipe.variants:
         for leftover in home.glob(f".{variant}.*"):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     if force:
-        shutil.rmtree(home / SHELF, ignore_errors=True)
+        shutil.rmtree(home / CACHE_FOLDER, ignore_errors=True)
 
 
 def _arrange(model: StoredModel, recipe: Recipe) -> StoredModel:

@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
 from export.data_source import DataSource
 from export.quality_limits import Floor, Metric
+from export.search.search_request import Search
 from export.step import ImportPath, Positive, Steps
 from export.step_order import refuse_order, refuse_training
 from serve.base.record import Record, nearest
@@ -149,6 +150,8 @@ class Recipe(Record):
     # Whether explanations are compared with the baseline's; they are in any case if the floor limits them.
     explanations: bool = False
     floor: Floor
+    # How `counterweight search` looks for more variants.
+    search: Search | None = None
     variants: Annotated[dict[Name, Steps], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -178,13 +181,7 @@ class Recipe(Record):
                 "baseline, such as fp32: []"
             )
         for variant, steps in self.variants.items():
-            if reason := refuse_order(
-                steps,
-                torch_model=not isinstance(self.source, OnnxSource),
-                changeable=isinstance(self.source, FactorySource | HuggingFaceSource),
-            ):
-                raise ValueError(f"variants.{variant}: {reason}")
-            if reason := refuse_training(steps, self.task, len(self.outputs)):
+            if reason := self.refuse(steps):
                 raise ValueError(f"variants.{variant}: {reason}")
         return self
 
@@ -220,6 +217,14 @@ class Recipe(Record):
                 "classes last; remove it"
             )
         return self
+
+    def refuse(self, steps: Steps) -> str | None:
+        """Return why these steps cannot make a variant of this model, with the fix; None if they can."""
+        torch_model = not isinstance(self.source, OnnxSource)
+        changeable = isinstance(self.source, FactorySource | HuggingFaceSource)
+        return refuse_order(steps, torch_model, changeable) or refuse_training(
+            steps, self.task, len(self.outputs)
+        )
 
     @property
     def first_rule(self) -> Rule | None:

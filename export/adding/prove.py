@@ -10,11 +10,12 @@ from export.evaluator import Evaluator
 from export.factories import importable
 from export.model_and_data import read_model_and_data
 from export.onnx.from_onnx import from_onnx
-from export.pipeline import SHELF, locked
+from export.pipeline import CACHE_FOLDER
 from export.progress import progress
 from export.provenance import describe_origin, describe_variants, digest_origin
 from export.recipe import Recipe, load_recipe
 from export.reproducible import reproducible
+from export.sandbox.model_lock import locked
 from serve.bundles.bundle import Provenance
 from serve.bundles.repository import StoredModel, read_model
 
@@ -49,7 +50,7 @@ def _measure(recipe: Recipe, folder: Path, stored: StoredModel, variant: str, ca
         origin = describe_origin(recipe, folder, trained, data)
         provenance = _provenance(describe_variants(recipe, folder, origin)[recipe.baseline], candidate)
         evaluator = Evaluator(
-            recipe, trained, data, Cache(stored.folder / SHELF, digest_origin(origin)), stored.folder
+            recipe, trained, data, Cache(stored.folder / CACHE_FOLDER, digest_origin(origin)), stored.folder
         )
         evaluator.load(variant, exported)
         evaluator.measure({variant: provenance}, say)

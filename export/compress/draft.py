@@ -27,10 +27,10 @@ from export.data.files.row_file import read_rows
 from export.data.files.row_form import RowForm
 from export.data.random.random_rows import SHARES, make_rows
 from export.errors import ExportFailed, InvalidData
-from export.pipeline import locked
 from export.progress import Say
 from export.proof.held_out import Answers
 from export.recipe import Recipe, Source
+from export.sandbox.model_lock import locked
 from export.sources.read_trained import read_trained
 from serve.base.atomic_file import write_whole
 from serve.bundles.meaning import Task

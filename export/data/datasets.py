@@ -12,7 +12,6 @@ ranking of the relevance of each item (relevance_labels.py). None means unlabell
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from export.data.inputs import TOKENS, Lengths, hash_rows, name_dims, read_inputs
 from export.data.labels import Labels, read_labels
+from export.data.overlaps import refuse_overlaps
 from export.data.several_sizes import FreeAxes, Sizes, cut_rows, find_free_axes, number_shapes
 from export.data.tokenizer import Tokenizer
 from export.errors import InvalidData
@@ -80,6 +80,19 @@ class Split:
     def _commonest(self) -> NDArray[np.int64]:
         return np.flatnonzero(self.shapes == np.bincount(self.shapes).argmax())
 
+    def first(self, rows: int) -> "Split":
+        """Return the first rows, or the split itself if it has no more."""
+        if rows >= len(self):
+            return self
+        return replace(
+            self,
+            inputs={name: array[:rows] for name, array in self.inputs.items()},
+            labels=None if self.labels is None else self.labels[:rows],
+            lengths=None if self.lengths is None else self.lengths[:rows],
+            row_hashes=self.row_hashes[:rows],
+            sizes={name: sizes[:rows] for name, sizes in self.sizes.items()},
+        )
+
     @property
     def dims(self) -> dict[str, tuple[str | int, ...]]:
         """Return the dimension names of each input: "batch" first, "tokens" for the padded one, a name of the
@@ -92,6 +105,11 @@ class Split:
             )
             for name, dims in named.items()
         }
+
+    @property
+    def counted_backwards(self) -> set[str]:
+        """Return the inputs of whole numbers that have negative ones in these rows."""
+        return {name for name, array in self.inputs.items() if array.dtype.kind == "i" and np.any(array < 0)}  # type: ignore[operator] # numbers
 
     @property
     def fingerprint(self) -> DataSplit:
@@ -171,7 +189,7 @@ def read_data(
     }
     splits = _share_free_axes(splits)
     _refuse_differing_inputs(factory, splits)
-    _refuse_overlaps(factory, splits)
+    refuse_overlaps(factory, {name: split.row_hashes for name, split in splits.items()})
     train = None if untrained else splits.pop("train")
     return Data(train=train, **splits)
 
@@ -225,21 +243,4 @@ def _refuse_differing_inputs(factory: str, splits: Mapping[str, Split]) -> None:
             raise InvalidData(
                 f"{factory}: split {name} has the inputs {layout}, {first} has {layouts[first]}; "
                 "all splits must have the same inputs, because they go to the same model"
-            )
-
-
-def _refuse_overlaps(factory: str, splits: Mapping[str, Split]) -> None:
-    for one, other in combinations(splits, 2):
-        first_row = {digest: row for row, digest in reversed(list(enumerate(splits[one].row_hashes)))}
-        shared = [
-            (first_row[digest], row)
-            for row, digest in enumerate(splits[other].row_hashes)
-            if digest in first_row
-        ]
-        if shared:
-            examples = ", ".join(f"{one}[{left}] = {other}[{right}]" for left, right in shared[:3])
-            raise InvalidData(
-                f"{factory}: the splits {one} and {other} share {len(shared)} rows ({examples}"
-                f"{', ...' if len(shared) > 3 else ''}): a metric on rows that were used before proves "
-                "nothing; remove them from one of the two"
             )

@@ -7,7 +7,7 @@ BUDGET_S = 20.0
 ENOUGH_S = 0.4
 MOST_ROUNDS = 200
 # The minimum for a reliable median; more rounds run while there is time.
-_FEWEST_ROUNDS = 7
+FEWEST_ROUNDS = 7
 # Fewer rounds give no interval; this number is run for one row if it is too slow for the budget.
 _LEAST_ROUNDS = 3
 
@@ -17,7 +17,7 @@ def count_rounds(rows: int, row_s: float, left_s: float) -> int:
 
     The slowest variant takes about `row_s` per row and has `left_s` left. 0 means that there is no time for
     this batch size."""
-    fitting = int(left_s / (rows * row_s)) - 1 if row_s > 0 else _FEWEST_ROUNDS
-    if fitting >= _FEWEST_ROUNDS:
-        return _FEWEST_ROUNDS
+    fitting = int(left_s / (rows * row_s)) - 1 if row_s > 0 else FEWEST_ROUNDS
+    if fitting >= FEWEST_ROUNDS:
+        return FEWEST_ROUNDS
     return max(fitting, _LEAST_ROUNDS) if rows == 1 else 0

@@ -10,7 +10,7 @@ from export.data.datasets import Split
 from export.data.inputs import TOKENS
 from export.proof.bootstrap import Floats
 from export.proof.curve import compare, find_knee, warn
-from export.proof.rounds import BUDGET_S, ENOUGH_S, MOST_ROUNDS, count_rounds
+from export.proof.rounds import BUDGET_S, ENOUGH_S, FEWEST_ROUNDS, MOST_ROUNDS, count_rounds
 from export.proof.session_memory import measure_session_bytes
 from serve.base.tensor import Arrays
 from serve.bundles.figures import Estimate, Speed, SpeedPoint
@@ -63,6 +63,12 @@ def measure_speed(
         )
         for name, session in sessions.items()
     }
+
+
+def measure_batch(sessions: Mapping[str, Session], split: Split, rows: int) -> dict[str, SpeedPoint]:
+    """Measure each session with one batch of so many rows of `split`, all in one run; the first is the
+    baseline."""
+    return _summarize(rows, None, _sample(sessions, _take(split, rows, None), FEWEST_ROUNDS, seed=rows))
 
 
 def _measure_length(

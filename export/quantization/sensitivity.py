@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from export.artifacts import Context, Note
-from export.data.datasets import Split
 from export.errors import StepFailed
 from export.quantization.layers import Layer, group
 from export.training.answers import Answers, graph_answers
@@ -98,7 +97,7 @@ class _SensitivityTrial:
         self._make = make
         self._context = context
         affordable = _MOST_MULTIPLY_ADDS / _MOST_BLOCKS / max(1, multiply_adds)
-        self.rows = _first_rows(context.data.search, int(np.clip(affordable, _FEWEST_ROWS, _MOST_ROWS)))
+        self.rows = context.data.search.first(int(np.clip(affordable, _FEWEST_ROWS, _MOST_ROWS)))
         self._expected = graph_answers(graph, self.rows)
         self._meaning = read_baseline(context, self._expected, self.rows)
         self.agree = functools.cache(self._agree)
@@ -131,15 +130,3 @@ def _rank(multiply_adds: Mapping[Layer, int], trial: _SensitivityTrial) -> tuple
         block = _Block(name=name, layers=layers, multiply_adds=cost, gain=0.0)
         blocks.append(replace(block, gain=trial.measure_gain(block)))
     return tuple(sorted(blocks, key=lambda block: (-block.gain / block.multiply_adds, block.name)))
-
-
-def _first_rows(split: Split, most: int) -> Split:
-    few = slice(min(len(split), most))
-    return replace(
-        split,
-        inputs={name: array[few] for name, array in split.inputs.items()},
-        labels=None if split.labels is None else split.labels[few],
-        lengths=None if split.lengths is None else split.lengths[few],
-        row_hashes=split.row_hashes[few],
-        sizes={name: sizes[few] for name, sizes in split.sizes.items()},
-    )

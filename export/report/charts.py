@@ -19,24 +19,24 @@ from export.report.point_labels import Callout, call_out
 from serve.bundles.bundle import Bundle
 
 # Colours that colour-blind readers can tell apart (after Okabe and Ito), on white and on black.
-_COLOURS = ("#2f86c6", "#e69f00", "#0aa27a", "#cc79a7", "#d55e00", "#56b4e9", "#b8a200")
+COLOURS = ("#2f86c6", "#e69f00", "#0aa27a", "#cc79a7", "#d55e00", "#56b4e9", "#b8a200")
 # A placeholder for the page's own colour until the chart is finished.
-_INK = "#0a0b0c"
-_GREY = "#8a8a8a"
+INK = "#0a0b0c"
+GREY = "#8a8a8a"
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text, so that the page can be searched and read aloud
     "font.size": 11,
-    "text.color": _INK,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
     "axes.facecolor": "none",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "grid.color": _INK,
+    "grid.color": INK,
     "grid.alpha": 0.12,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "legend.frameon": False,
     "figure.facecolor": "none",
     "savefig.facecolor": "none",
@@ -55,15 +55,15 @@ def draw_front(standings: Sequence[ParetoPoint]) -> Figure:
     best = front(standings)
 
     def draw(axes: Axes) -> None:
-        for item, own in zip(standings, cycle(_COLOURS)):
+        for item, own in zip(standings, cycle(COLOURS)):
             ends = [[max(0, item.quality - item.low)], [max(0, item.high - item.quality)]]
-            colour, fill = (_GREY, "none") if item.rejected else (own, own)
+            colour, fill = (GREY, "none") if item.rejected else (own, own)
             axes.errorbar(item.latency_ms, item.quality, yerr=ends, color=colour, elinewidth=1.2, capsize=3)
             axes.scatter(item.latency_ms, item.quality, s=90, facecolor=fill, edgecolor=colour, zorder=3)
         axes.plot(
             [item.latency_ms for item in best],
             [item.quality for item in best],
-            color=_INK,
+            color=INK,
             alpha=0.45,
             linestyle="--",
             linewidth=1,
@@ -75,7 +75,7 @@ def draw_front(standings: Sequence[ParetoPoint]) -> Figure:
         axes.set(xlabel=f"median latency of {standings[0].place}, ms", ylabel=standings[0].measure)
         call_out(axes, [_callout(item, item in best) for item in standings])
 
-    return _figure([draw])
+    return draw_panels([draw])
 
 
 def draw_curves(bundles: Mapping[str, Bundle]) -> Figure:
@@ -84,7 +84,7 @@ def draw_curves(bundles: Mapping[str, Bundle]) -> Figure:
 
     def drawer(tokens: int | None) -> Callable[[Axes], None]:
         def draw(axes: Axes) -> None:
-            for (name, bundle), colour in zip(bundles.items(), cycle(_COLOURS)):
+            for (name, bundle), colour in zip(bundles.items(), cycle(COLOURS)):
                 points = [point for point in bundle.figures.speed.points if point.tokens == tokens]
                 if not points:
                     continue
@@ -107,7 +107,7 @@ def draw_curves(bundles: Mapping[str, Bundle]) -> Figure:
     lengths = dict.fromkeys(
         point.tokens for bundle in bundles.values() for point in bundle.figures.speed.points
     )
-    return _figure([drawer(tokens) for tokens in lengths], named=list(bundles))
+    return draw_panels([drawer(tokens) for tokens in lengths], named=list(bundles))
 
 
 def draw_classes(bundles: Mapping[str, Bundle], classes: Sequence[str]) -> Figure | None:
@@ -128,15 +128,15 @@ def draw_classes(bundles: Mapping[str, Bundle], classes: Sequence[str]) -> Figur
         height = 0.8 / len(changes)
         for number, (name, item) in enumerate(changes.items()):
             at = [place + (number - (len(changes) - 1) / 2) * height for place in range(len(shown))]
-            colour = _COLOURS[(list(bundles).index(name)) % len(_COLOURS)]
+            colour = COLOURS[(list(bundles).index(name)) % len(COLOURS)]
             axes.barh(at, [item.get(label, 0) for label in shown], 0.9 * height, color=colour, label=name)
-        axes.axvline(0, color=_INK, linewidth=0.8)
+        axes.axvline(0, color=INK, linewidth=0.8)
         axes.set_yticks(range(len(shown)), [_shorten(name_class(label, classes)) for label in shown])
         axes.invert_yaxis()
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set(xlabel="change of F1", ylabel="class")
 
-    return _figure([draw], named=list(changes), lines=len(shown) * max(1, len(changes) / 3))
+    return draw_panels([draw], named=list(changes), lines=len(shown) * max(1, len(changes) / 3))
 
 
 def draw_sensitivity(blocks: Sequence[Mapping[str, Any]]) -> Figure:
@@ -145,11 +145,11 @@ def draw_sensitivity(blocks: Sequence[Mapping[str, Any]]) -> Figure:
 
     def draw(axes: Axes) -> None:
         places = range(len(shown), 0, -1)
-        axes.barh(places, [block["divergence"] for block in shown], color=_COLOURS[0], height=0.7)
+        axes.barh(places, [block["divergence"] for block in shown], color=COLOURS[0], height=0.7)
         axes.set_yticks(places, [_shorten(str(block["block"])) for block in shown])
         axes.set(xlabel="decrease of the divergence if the block stays in float")
 
-    return _figure([draw], lines=len(shown))
+    return draw_panels([draw], lines=len(shown))
 
 
 def write_svg(name: str, figure: Figure) -> str:
@@ -158,7 +158,7 @@ def write_svg(name: str, figure: Figure) -> str:
     with _style(name):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     _, opening, rest = buffer.getvalue().partition("<svg")
-    return f'{opening} role="img"{rest}'.replace(_INK, "currentColor")
+    return f'{opening} role="img"{rest}'.replace(INK, "currentColor")
 
 
 def _callout(item: ParetoPoint, bold: bool) -> Callout:
@@ -192,7 +192,9 @@ def _shorten(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[: half - 3]}...{name[-half:]}"
 
 
-def _figure(drawers: Sequence[Callable[[Axes], None]], named: Sequence[str] = (), lines: float = 0) -> Figure:
+def draw_panels(
+    drawers: Sequence[Callable[[Axes], None]], named: Sequence[str] = (), lines: float = 0
+) -> Figure:
     """Draw charts side by side below one legend of the entries in `named`, with room for this number of
     `lines` of text."""
     width = _WIDE if len(drawers) == 1 else _NARROW * len(drawers)

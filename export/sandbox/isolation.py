@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from export.errors import ExportFailed, InvalidSource
 from export.recipe import load_recipe
@@ -48,49 +50,89 @@ def run_in_sandbox(work: str, request: dict[str, Any], time_limit_s: float) -> d
     """Let a separate process do the work (see export/sandbox/worker.py), and return its answer.
 
     Raises its errors as ExportFailed, and InvalidSource if foreign code in it exceeds the time limit."""
-    reading, writing = os.pipe()
-    try:
-        process = subprocess.Popen(
-            # -P prevents a file in the current folder from replacing one of our modules.
-            [sys.executable, "-P", "-m", "export.sandbox.worker", str(writing)],
-            stdin=subprocess.PIPE,
-            pass_fds=[writing],
-        )
-    finally:
-        os.close(writing)
-    with os.fdopen(reading, "rb", buffering=0) as pipe, process:
+    with Sandbox(time_limit_s) as sandbox:
+        return sandbox.ask(work, request)
+
+
+class Sandbox:
+    """A separate process that does one piece of work after the other."""
+
+    def __init__(self, time_limit_s: float) -> None:
+        """Start the process; `time_limit_s` is for each call of foreign code in it."""
+        self._time_limit_s = time_limit_s
+        reading, writing = os.pipe()
         try:
-            assert process.stdin is not None
-            process.stdin.write(json.dumps([work, request]).encode() + b"\n")
-            process.stdin.close()
-            return _follow(process, pipe.fileno(), time_limit_s)
-        finally:
-            _end(process)
-
-
-def _follow(process: subprocess.Popen[bytes], pipe: int, time_limit_s: float) -> dict[str, Any]:
-    """Wait for the result. Raises ExportFailed or InvalidSource."""
-    inside, since, buffer = "", 0.0, b""
-    while True:
-        wait_s = max(since + time_limit_s - time.monotonic(), 0) if inside else None
-        if not select.select([pipe], [], [], wait_s)[0]:
-            process.kill()
-            raise InvalidSource(
-                f"{inside} has not returned within {time_limit_s:g} s and was ended; "
-                "make it faster, or raise `time_limit_s` in the recipe"
+            self._process = subprocess.Popen(
+                # -P prevents a file in the current folder from replacing one of our modules.
+                [sys.executable, "-P", "-m", "export.sandbox.worker", str(writing)],
+                stdin=subprocess.PIPE,
+                pass_fds=[writing],
             )
-        chunk = os.read(pipe, 65536)
-        if not chunk:
-            raise _explain_death(process.wait(), inside)
-        *lines, buffer = (buffer + chunk).split(b"\n")
-        for line in lines:
-            message: dict[str, Any] = json.loads(line)
-            if "inside" in message:
-                inside, since = message["inside"], time.monotonic()
-            elif "error" in message:
-                raise ExportFailed(message["error"])
-            else:
-                return message
+        finally:
+            os.close(writing)
+        self._pipe = os.fdopen(reading, "rb", buffering=0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def ask(
+        self, work: str, request: dict[str, Any], say: Callable[[str], object] = lambda doing: None
+    ) -> dict[str, Any]:
+        """Return the answer to a request; `say` hears what is being done, where the work says it.
+
+        Raises ExportFailed and InvalidSource."""
+        assert self._process.stdin is not None
+        # A process that has ended tells why by its exit code.
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps([work, request]).encode() + b"\n")
+            self._process.stdin.flush()
+        return self._follow(say)
+
+    @property
+    def killed(self) -> bool:
+        """Whether something outside has killed the process, such as for want of memory."""
+        return self._process.poll() == -signal.SIGKILL
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """Wait until the process has ended by itself, or end it."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        _end(self._process)
+        self._pipe.close()
+
+    def _follow(self, say: Callable[[str], object]) -> dict[str, Any]:
+        inside, since, buffer = "", 0.0, b""
+        while True:
+            wait_s = max(since + self._time_limit_s - time.monotonic(), 0) if inside else None
+            if not select.select([self._pipe], [], [], wait_s)[0]:
+                self._process.kill()
+                raise InvalidSource(
+                    f"{inside} has not returned within {self._time_limit_s:g} s and was ended; "
+                    "make it faster, or raise `time_limit_s` in the recipe"
+                )
+            chunk = os.read(self._pipe.fileno(), 65536)
+            if not chunk:
+                raise _explain_death(self._process.wait(), inside)
+            *lines, buffer = (buffer + chunk).split(b"\n")
+            for line in lines:
+                message: dict[str, Any] = json.loads(line)
+                if "inside" in message:
+                    inside, since = message["inside"], time.monotonic()
+                elif "doing" in message:
+                    say(message["doing"])
+                elif "error" in message:
+                    raise ExportFailed(message["error"])
+                else:
+                    answer: dict[str, Any] = message["answer"]
+                    return answer
 
 
 def _explain_death(code: int, inside: str) -> ExportFailed | InvalidSource:

@@ -33,7 +33,8 @@ def open_graph(
         threads: threads for one operator; 0: one for each core
         level: how far onnxruntime optimizes the graph
         written_to: where onnxruntime writes the optimized graph; large weights of a split one beside it
-        profiled_to: start of the path of a profile with all shapes, written when the profiling is ended
+        profiled_to: start of the path of a profile, written when the profiling is ended; it has all shapes if
+            the graph is not optimized
 
     Raises a dozen unrelated classes of onnxruntime's if it refuses the graph.
     """
@@ -53,8 +54,9 @@ def open_graph(
     if profiled_to is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profiled_to)
-        # A weight that was packed when the graph was loaded is missing from the profile.
-        options.add_session_config_entry("session.disable_prepacking", "1")
+        if level is Level.ORT_DISABLE_ALL:
+            # A weight that was packed when the graph was loaded is missing from the shapes in the profile.
+            options.add_session_config_entry("session.disable_prepacking", "1")
     if isinstance(graph, SplitGraph):
         options.add_session_config_entry(_FOLDER_OF_WEIGHTS, str(graph.weights.path.parent))
     # A temporary weights file lasts as long as `graph`, which must not be assigned again here.

@@ -23,7 +23,13 @@ DATA = (
 # Packages that such a module does not import, not even indirectly.
 SERVERS = {"grpc", "onnxruntime", "ray", "sqlalchemy", "starlette", "tokenizers", "uvicorn"}
 # Heavy package -> the one room that may import it.
-OWNERS = {"torch": "export", "torch_pruning": "export", "ray": "deployments", "locust": "loadtests"}
+OWNERS = {
+    "torch": "export",
+    "torch_pruning": "export",
+    "optuna": "export",
+    "ray": "deployments",
+    "locust": "loadtests",
+}
 # The order inside `serve/`, lowest first. A folder imports only folders of lower lines.
 WINGS = (
     ("base",),
