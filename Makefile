@@ -4,7 +4,7 @@ VENV ?= .venv
 EXTRAS ?= serve,export,loadtests,dev
 BIN := $(VENV)/bin
 
-.PHONY: help setup system demo serve check test verdicts networks graphs bench bench-serving bench-export bench-loadtests bench-explanations digits digits-resnet tabular sequence diabetes tumour two-digits digit-map digit-boxes minilm proto lock clean
+.PHONY: help setup system demo serve check test verdicts networks graphs bench bench-serving bench-export bench-loadtests bench-explanations digits digits-resnet tabular sequence diabetes tumour two-digits digit-map digit-boxes digit-search minilm proto lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -52,11 +52,11 @@ networks: setup ## run random networks through every step that changes a network
 graphs: setup ## run random graphs through every step that changes a graph: an hour
 	$(BIN)/python -m tests.export.property.bench graphs --count 5000
 
-digits: setup ## train the digits model and export its variants to models/; also tabular, sequence, digits-resnet, diabetes, tumour, two-digits, digit-map, digit-boxes
+digits: setup ## train the digits model and export its variants to models/; also tabular, sequence, digits-resnet, diabetes, tumour, two-digits, digit-map, digit-boxes, digit-search
 	$(BIN)/python -m export.recipes.digits
 	$(BIN)/counterweight export export/recipes/digits.yaml
 
-digits-resnet tabular sequence diabetes tumour two-digits digit-map digit-boxes: setup
+digits-resnet tabular sequence diabetes tumour two-digits digit-map digit-boxes digit-search: setup
 	$(BIN)/python -m export.recipes.$(subst -,_,$@)
 	$(BIN)/counterweight export export/recipes/$(subst -,_,$@).yaml
 

@@ -30,7 +30,7 @@ def read_model_and_data(recipe: Recipe, folder: Path) -> tuple[Trained, Data]:
     seed_everything(recipe.seed)
     data, names = _load_data(recipe.data, folder, trained, recipe.task)
     if names:
-        _require_classes(recipe.task, names)
+        _require_names(recipe.task, names)
         trained = complete(trained, trained.tokenizer, names)
     require_labels_for(data, recipe.task)
     require_measurable(recipe.floor, recipe.task, data.held_out.labels is not None)
@@ -57,12 +57,13 @@ def _load_data(
         case _:
             known = json.loads(trained.assets.get(LABELS, b"[]"))
             place = "data.files"
-            raw, names = load_files(source, folder, known, read)
+            raw, names = load_files(source, folder, known, read, task)
     return read_data(raw, place, trained.tokenizer, of_file=of_file, task=task), names
 
 
-def _require_classes(task: Task, names: tuple[str, ...]) -> None:
-    if task != "classification":
+def _require_names(task: Task, names: tuple[str, ...]) -> None:
+    """Raise InvalidData unless the labels of the task may have these names."""
+    if task not in ("classification", "binary", "multilabel"):
         raise InvalidData(
             f"the labels are names of classes, such as {names[0]!r}, which the task {task} does not have; "
             "leave out `labels` of `data.files`, or name the labels that belong to the task"

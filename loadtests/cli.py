@@ -14,8 +14,9 @@ from loadtests.render.write import check_paths, write_all
 from loadtests.report import LoadReport
 from loadtests.sending.client import Client
 from loadtests.sending.end_signals import interrupting
+from loadtests.sending.input_words import parse_inputs
 from loadtests.sending.model_metadata import ModelMetadata, read_metadata
-from loadtests.sending.payloads import make_payloads, read_payloads
+from loadtests.sending.payloads import prepare_payloads
 from loadtests.sending.samples import write_records
 from serve.base.server_address import read_token
 
@@ -64,8 +65,8 @@ def _measure(options: argparse.Namespace) -> LoadReport:
 def _run(
     options: argparse.Namespace, client: Client, metadata: ModelMetadata, plan: LoadPlan, limits: Limits
 ) -> LoadReport:
-    payloads = (
-        read_payloads(options.inputs, metadata) if options.inputs else make_payloads(metadata, plan.seed)
+    payloads = prepare_payloads(
+        parse_inputs(options.inputs, options.columns, options.range, plan.seed), metadata
     )
     # These imports load locust, which patches the process.
     from loadtests.kinds.capacity import find_capacity

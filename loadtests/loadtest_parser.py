@@ -129,12 +129,29 @@ def _add_load(commands: Any, name: str, summary: str, example: str) -> argparse.
 
 
 def add_inputs(parser: argparse.ArgumentParser) -> None:
-    """Add `--inputs`, `--binary` and `--seed`, which say what the requests contain."""
+    """Add the options that say what the requests contain."""
     parser.add_argument(
         "--inputs",
         type=Path,
         metavar="FILE",
-        help="real inputs: .npz with an array per input, or .txt with a text per line",
+        help="real inputs: .npz, .npy, .parquet, .csv or .jsonl as in a recipe, or .txt with a text per "
+        "line; arrays and columns that are no inputs, such as labels, are left out",
+    )
+    parser.add_argument(
+        "--columns",
+        action="append",
+        default=[],
+        metavar="INPUT=NAME,...",
+        help="the arrays, columns or keys of the file that become an input, such as pixels=p*; without it, "
+        "those with the name of the input",
+    )
+    parser.add_argument(
+        "--range",
+        action="append",
+        default=[],
+        metavar="INPUT=LOW:HIGH",
+        help="without --inputs: the least and the largest number of an input, such as age=18:90 "
+        "(default: 0:1)",
     )
     parser.add_argument("--binary", action="store_true", help="send tensors as bytes instead of JSON")
     parser.add_argument("--seed", type=int, default=0, help="the same seed sends the same load (default: 0)")

@@ -14,6 +14,7 @@ LINES = (
     ("e2e/test_rollout.py",),
     ("e2e/test_rollout_kills.py",),
     ("e2e/test_qualify.py",),
+    ("e2e/test_recipes.py",),
     ("e2e/test_candidates.py",),
     ("e2e/test_breaker.py",),
     ("e2e/test_gateway_deaths.py",),

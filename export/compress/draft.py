@@ -23,6 +23,7 @@ from export.cpu import read_cpu
 from export.data.datasets import Split, read_split
 from export.data.files.class_index import index_classes
 from export.data.files.file_rows import FileRows
+from export.data.files.name_lists import mark_names
 from export.data.files.row_file import read_rows
 from export.data.files.row_form import RowForm
 from export.data.random.random_rows import SHARES, make_rows
@@ -158,7 +159,8 @@ def _guess(request: CompressRequest, head: Task | None, answers: Answers, rows: 
         return Guess(task=head, output=first, reason="config.json names such an architecture")
     if rows.labels is None:
         return guess_task(answers)
-    labels, _ = index_classes({str(request.inputs): rows.labels}, ())
+    indexed, _ = index_classes({str(request.inputs): rows.labels}, ())
+    labels, _ = mark_names(indexed, ())
     return guess_task(answers, labels[str(request.inputs)][:_TRIED_ROWS])
 
 

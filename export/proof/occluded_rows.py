@@ -13,7 +13,7 @@ from export.proof.graph_cost import count_multiply_adds
 from export.proof.graph_stats import longest_row
 from serve.base.tensor import Arrays
 from serve.bundles.onnx_graph import Graph
-from serve.tasks.occlusion import MOST_FEATURES, Occlusion
+from serve.tasks.occlusion import MOST_FEATURES, Occlusion, find_middle
 
 _MOST_ROWS = 512
 _FEWEST_ROWS = 16
@@ -47,26 +47,15 @@ def _read_half(split: Split, rows: NDArray[np.int64], tokenizer: Tokenizer | Non
         if name == MASK:
             continue
         if name not in tokens:
-            fills[name] = _find_middle(array[rows])
+            fills[name] = find_middle(array[rows])
         elif array.dtype.kind == "f":
             assert split.lengths is not None, "rows of tokens have lengths"
             real = np.arange(array.shape[1]) < split.lengths[rows][:, None]
-            fills[name] = _find_middle(array[rows][real])
+            fills[name] = find_middle(array[rows][real])
         elif tokenizer is None or name in NEEDED:
             # Without a tokenizer, nothing is known of the ids but that 0 often pads.
             fills[name] = np.array(0 if tokenizer is None else tokenizer.unknown_id, array.dtype)
     return Occlusion(fills=fills, tokens=tokens & fills.keys())
-
-
-def _find_middle(array: NDArray[Any]) -> NDArray[Any]:
-    """The mean of each place over the rows, or NaN if all are missing; of what has no mean, the median, which
-    is a value that occurs."""
-    if array.dtype.kind != "f":
-        return np.asarray(np.sort(array, axis=0)[len(array) // 2])
-    missing = np.isnan(array)
-    known = np.maximum((~missing).sum(axis=0), 1)
-    mean = np.where(missing, 0, array).sum(axis=0, dtype=np.float64) / known
-    return np.where(missing.all(axis=0), np.nan, mean).astype(array.dtype)
 
 
 def _equal(one: NDArray[Any], other: NDArray[Any]) -> bool:

@@ -70,9 +70,11 @@ def draw_front(standings: Sequence[ParetoPoint]) -> Figure:
             zorder=1,
         )
         axes.margins(0.15, 0.2)
-        # The axis begins at zero, so that differences keep their proportions.
+        # The axis begins at zero, so that differences of latency keep their proportions.
         axes.set_xlim(0, 1.1 * axes.get_xlim()[1])
         axes.set(xlabel=f"median latency of {standings[0].place}, ms", ylabel=standings[0].measure)
+        if axes.get_ylim()[0] > 0:
+            axes.set_ylabel(f"{standings[0].measure}\n(the axis does not start at 0)")
         call_out(axes, [_callout(item, item in best) for item in standings])
 
     return draw_panels([draw])
@@ -177,7 +179,8 @@ def _scale_costs(axes: Axes) -> None:
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     ratio = high / low
-    if ratio < 5:
+    # Three labels or more.
+    if ratio < 10:
         axes.yaxis.set_major_locator(MaxNLocator(5))
     else:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if ratio < 1e4 else (1,)))

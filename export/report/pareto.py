@@ -29,8 +29,9 @@ def to_point(bundle: Bundle) -> ParetoPoint:
     name, figure = find_main(quality)
     low, high = figure.low, figure.high
     if isinstance(figure, Compared):
-        # A share cannot exceed 1, even if the interval does.
-        low, high = (min(1.0, max(0.0, figure.value - figure.change + end)) for end in (low, high))
+        # The figure has a largest and a least value, even if the interval goes beyond.
+        least, before = FIGURES[name].least, figure.value - figure.change
+        low, high = (min(1.0, max(least, before + end)) for end in (low, high))
     point = single(bundle)
     return ParetoPoint(
         variant=bundle.variant,
@@ -90,7 +91,7 @@ def describe(bundle: Bundle, baseline: Bundle) -> str:
 
 def _latency(bundle: Bundle) -> str:
     standing = to_point(bundle)
-    return f"{standing.place.capitalize()} takes {standing.latency_ms:.2f} ms"
+    return f"{standing.place.capitalize()} takes {standing.latency_ms:.3g} ms"
 
 
 def _faster(points: Sequence[SpeedPoint]) -> str:
@@ -106,7 +107,8 @@ def _value(point: SpeedPoint) -> float:
 
 
 def _quality(bundle: Bundle) -> str:
-    name, figure = find_main(bundle.figures.quality)
+    key, figure = find_main(bundle.figures.quality)
+    name = FIGURES[key].heading
     if isinstance(figure, Compared):
         return f"{name} {figure.value:.4f}, {figure.change:+.4f} [{figure.low:+.4f}, {figure.high:+.4f}]"
     return f"{name} {figure.value:.4f} [{figure.low:.4f}, {figure.high:.4f}]"

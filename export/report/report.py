@@ -19,6 +19,7 @@ from export.report.disagreements import find_examples
 from export.report.pareto import describe, to_point
 from serve.base.atomic_file import write_whole
 from serve.bundles.bundle import Bundle
+from serve.tasks.task_table import TASKS
 
 _TEMPLATE = Path(__file__).with_name("report.html.jinja")
 # The folder of the trainings' TensorBoard events, beside the report.
@@ -75,6 +76,7 @@ def render(  # noqa: PLR0913 - all that the page is made of
         pictures=_draw(ordered, classes),
         sensitivities=_draw_sensitivities(ordered),
         each_class=list_classes(ordered, classes),
+        counted=TASKS[recipe.task].item,
         confusions=arrange_confusions(ordered, classes),
         examples=find_examples(ordered, data.held_out, classes),
         steps={name: _describe_steps(bundle) for name, bundle in ordered.items()},

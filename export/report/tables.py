@@ -12,7 +12,7 @@ from serve.bundles.figures import (
     find_common_rows,
 )
 from serve.tasks.criterion import explain_likeness
-from serve.tasks.task_table import FIGURES
+from serve.tasks.task_table import FIGURES, TASKS
 
 _ANATOMY = (
     "file",
@@ -66,14 +66,15 @@ def outputs(bundles: Mapping[str, Bundle]) -> Table | None:
     plain = len(first) == 1 and first[0].meaning.kind in ("classes", "vectors")
     if not first or (plain and first[0].correlation is None):
         return None
+    item = TASKS[next(iter(bundles.values())).figures.quality.task].item
     return Table(
         title="Does each output agree?",
-        note="Share of held-out rows (or tokens) on which the output agrees, with its interval; its smallest "
+        note=f"Share of held-out {item} on which the output agrees, with its interval; its smallest "
         "and largest number; for numbers, R2 against the baseline's, with the lower end of its interval; the "
         "correlation with the baseline's over the rows, if a constant would pass the floor.",
-        head=tuple(item.name for item in first),
+        head=tuple(output.name for output in first),
         rows={
-            name: [show_output(item) for item in bundle.figures.quality.outputs]
+            name: [show_output(output) for output in bundle.figures.quality.outputs]
             for name, bundle in bundles.items()
             if len(bundle.figures.quality.outputs) == len(first)
         },

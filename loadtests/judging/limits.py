@@ -8,14 +8,15 @@ import yaml
 from pydantic import Field, ValidationError
 
 from loadtests.errors import LoadTestError
-from serve.base.record import Record, explain, nearest
+from serve.base.record import explain, nearest
+from serve.tasks.figure_limits import FigureLimits
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Limits(Record):
+class Limits(FigureLimits):
     """The limits of a load test. Each key names its unit, and shares run from 0 to 1. A limit of None is not
-    checked."""
+    checked. `qualify` checks those of the quality figures, as a recipe's floor does."""
 
     # One request in a hundred may take longer.
     p99_ms: Annotated[float, Field(gt=0)] | None = None
@@ -33,8 +34,6 @@ class Limits(Record):
     duration_s: Annotated[float, Field(gt=0)] = 60
     # qualify: the minimum share of shadowed answers that agree.
     agreement: Annotated[float, Field(gt=0, lt=1)] = 0.98
-    # qualify: how far held-out accuracy may be below the baseline's; None: the recipe's floor decides.
-    accuracy_drop: Share | None = None
     # qualify: minimum ratio of the candidate's capacity to the baseline's.
     capacity_ratio: Annotated[float, Field(gt=0)] = 1.0
 

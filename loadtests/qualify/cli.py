@@ -13,8 +13,9 @@ from loadtests.qualify.qualification_table import table
 from loadtests.render.write import check_paths, write_text
 from loadtests.sending.client import Client
 from loadtests.sending.end_signals import interrupting
+from loadtests.sending.input_words import parse_inputs
 from loadtests.sending.model_metadata import read_metadata
-from loadtests.sending.payloads import make_payloads, read_payloads
+from loadtests.sending.payloads import prepare_payloads
 from serve.base.server_address import add_token, add_url, find_url, read_token
 from serve.rollout.trail.qualification import QualificationOutcome
 
@@ -65,8 +66,8 @@ def _run(options: argparse.Namespace, client: Client) -> QualificationRecord:
             "a qualification needs a latency limit; give p99_ms in --limits or with --set p99_ms=50"
         )
     metadata = read_metadata(client, options.model)
-    payloads = (
-        read_payloads(options.inputs, metadata) if options.inputs else make_payloads(metadata, options.seed)
+    payloads = prepare_payloads(
+        parse_inputs(options.inputs, options.columns, options.range, options.seed), metadata
     )
     # These imports load locust, which patches the process.
     from loadtests.qualify.stages import Subject, run_chain

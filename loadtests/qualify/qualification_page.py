@@ -9,6 +9,7 @@ from loadtests.render.format import make_plain, percent
 from loadtests.render.page import draw_all, open_templates
 from loadtests.render.report_grids import make_grids
 from serve.rollout.trail.qualification import QualificationOutcome as Outcome
+from serve.tasks.figure_limits import FigureLimits
 
 _ASKED = {
     "quality": "what did the export measure on held-out data?",
@@ -22,7 +23,7 @@ _MEANING = {
     Outcome.INVALID: "The evidence does not suffice or cannot be trusted, so there is no decision.",
 }
 # The limits of a qualification; other keys belong to other load tests.
-_LIMITS = ("p99_ms", "errors", "rate_per_s", "duration_s", "agreement", "accuracy_drop", "capacity_ratio")
+_LIMITS = ("p99_ms", "errors", "rate_per_s", "duration_s", *FigureLimits.model_fields, "capacity_ratio")
 
 
 def page(record: QualificationRecord) -> str:

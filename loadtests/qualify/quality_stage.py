@@ -10,6 +10,14 @@ from loadtests.qualify.qualification_record import StageRecord, make_stage
 from serve.base.record import nearest
 from serve.tasks.task_table import FIGURES
 
+# The kind of a limit -> what it requires.
+_WANTED = {
+    "drop": "at most {} worse than the baseline",
+    "rise": "at most a share of {} above the baseline's",
+    "least": "at least {}",
+    "most": "at most {}",
+}
+
 
 def find_sides(
     answer: Mapping[str, Any], model: str, candidate: str, unserved: Mapping[str, Any]
@@ -52,25 +60,50 @@ def check_quality(bundle: Mapping[str, Any], limits: Limits) -> StageRecord:
             CheckOutcome.PASS if bundle["digest"] == bundle["loaded"] else CheckOutcome.INVALID,
         ),
     ]
-    if limits.accuracy_drop is not None:
-        checks.append(_check_accuracy(bundle["figures"]["quality"].get("accuracy"), limits.accuracy_drop))
+    quality = bundle["figures"]["quality"]
+    for name, traits in FIGURES.items():
+        key = traits.limit_of(name)
+        # The limit of agreement is that of the shadow.
+        allowed = None if key in (None, "agreement") else getattr(limits, str(key))
+        if allowed is not None:
+            checks.append(_check_figure(name, quality.get(name), allowed))
     return make_stage("quality", checks)
 
 
-def _check_accuracy(accuracy: Mapping[str, float] | None, allowed: float) -> Check:
-    if accuracy is None:
-        return _check(
-            "accuracy", "the bundle has none", f"a drop of at most {allowed:g}", CheckOutcome.INVALID
-        )
-    low, high = accuracy["low"], accuracy["high"]
-    bad = CheckOutcome.FAIL if high < -allowed else CheckOutcome.INVALID
+def _check_figure(name: str, figure: Mapping[str, Any] | None, allowed: float) -> Check:
+    """Check a figure by the worse end of its interval; undecided if the interval contains the limit."""
+    traits = FIGURES[name]
+    wanted = _WANTED[str(traits.limit)].format(f"{allowed:g}")
+    if figure is None:
+        return _check(name, "the bundle has none", wanted, CheckOutcome.INVALID)
+    worst, best, bound = _losses(name, figure, allowed)
+    seen = traits.show(figure["value"])
+    sign = "+" if "change" in figure else ""
+    seen += f", {traits.show(figure['change'], sign)}" if sign else ""
+    seen += f" [{traits.show(figure['low'], sign)}, {traits.show(figure['high'], sign)}]"
     return _check(
-        "accuracy",
-        f"{accuracy['value']:.4f}, {accuracy['change']:+.4f} [{low:+.4f}, {high:+.4f}] against the baseline",
-        f"a drop of at most {allowed:g}; undecided because the interval contains it: use more held-out data",
-        CheckOutcome.PASS if low >= -allowed else bad,
-        None if not allowed else max(0.0, -low / allowed),
+        name,
+        f"{seen} against the baseline",
+        f"{wanted}; undecided if the interval contains it: use more held-out data",
+        CheckOutcome.PASS if worst <= bound else CheckOutcome.FAIL if best > bound else CheckOutcome.INVALID,
+        max(0.0, worst / bound) if bound > 0 else None,
     )
+
+
+def _losses(name: str, figure: Mapping[str, Any], allowed: float) -> tuple[float, float, float]:
+    """The worse and the better end of a figure's interval and its limit, as numbers of which less is
+    better."""
+    low, high = float(figure["low"]), float(figure["high"])
+    match FIGURES[name].limit:
+        case "rise":
+            before = float(figure["value"]) - float(figure["change"])
+            # An error of 0 may not rise at all.
+            return high, low, allowed * before
+        case "most":
+            return high, low, allowed
+        case "least":
+            return -low, -high, -allowed
+    return (high, low, allowed) if figure.get("better") == "lower" else (-low, -high, allowed)
 
 
 def _describe(quality: Mapping[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """Reads real inputs from a file and checks them against the model's signature."""
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +9,15 @@ from numpy.typing import NDArray
 from loadtests.errors import LoadTestError
 from loadtests.sending.body import Arrays
 from loadtests.sending.datatypes import DTYPES
+from loadtests.sending.input_files import Columns, read_inputs
 from loadtests.sending.model_metadata import ModelMetadata, TensorMetadata
-from serve.base.record import nearest
 
 
-def read_rows(path: Path, metadata: ModelMetadata) -> Arrays:
-    """Return an array of all rows (at least one) for each input. Raises LoadTestError."""
-    stored = _read_texts(path, metadata) if path.suffix == ".txt" else _read_arrays(path)
-    names = [spec.name for spec in metadata.inputs]
-    for name in stored:
-        if name not in names:
-            raise LoadTestError(
-                f"{path} contains {name!r}, which is not an input of {metadata.name}; {nearest(name, names)}"
-            )
-    rows = {spec.name: _fit(path, stored, spec) for spec in metadata.inputs}
+def read_rows(path: Path, metadata: ModelMetadata, columns: Columns) -> Arrays:
+    """Return an array of all rows (at least one) for each input, from what `columns` names. Raises
+    LoadTestError."""
+    stored = read_inputs(path, metadata, columns)
+    rows = {spec.name: _fit(path, stored[spec.name], spec) for spec in metadata.inputs}
     lengths = {name: len(array) for name, array in rows.items()}
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
         raise LoadTestError(
@@ -32,46 +26,8 @@ def read_rows(path: Path, metadata: ModelMetadata) -> Arrays:
     return rows
 
 
-def _read_texts(path: Path, metadata: ModelMetadata) -> Arrays:
-    """Read one text per line."""
-    if [spec.datatype for spec in metadata.inputs] != ["BYTES"]:
-        inputs = ", ".join(f"{spec.name} of {spec.datatype}" for spec in metadata.inputs)
-        raise LoadTestError(
-            f"{path} holds texts, but {metadata.name} takes {inputs}, expected one input of BYTES; "
-            "give --inputs an .npz file with one array for every input"
-        )
-    (spec,) = metadata.inputs
-    try:
-        lines = path.read_text("utf-8-sig").removesuffix("\n").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LoadTestError(f"{path} is not a UTF-8 text file: {error}") from None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            raise LoadTestError(f"{path}: line {number} is empty, expected a text on every line; remove it")
-    # Each row has one text, whatever the rank; a model that takes several texts per row is refused by its
-    # shape.
-    return {spec.name: np.array(lines).reshape(-1, *[1] * (len(spec.shape) - 1))}
-
-
-def _read_arrays(path: Path) -> Arrays:
-    try:
-        # The file is opened here, because numpy leaves a broken file open.
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                raise ValueError("it holds one array without a name")
-            return {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise LoadTestError(f"{path} is not an .npz file of plain arrays: {error}") from None
-
-
-def _fit(path: Path, stored: Arrays, spec: TensorMetadata) -> NDArray[Any]:
+def _fit(path: Path, array: NDArray[Any], spec: TensorMetadata) -> NDArray[Any]:
     """Convert the stored rows of one input to the input's datatype."""
-    if spec.name not in stored:
-        raise LoadTestError(
-            f"{path} does not contain {spec.name!r}; save one array for every input of the model"
-        )
-    array = stored[spec.name]
     where = f"{path}: {spec.name!r}"
     fits = len(array.shape) == len(spec.shape) > 0 and spec.shape[0] in {-1, 1}
     if not fits or any(

@@ -1,8 +1,9 @@
 """Prepares valid inputs for any signature, from a file or generated."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from loadtests.errors import LoadTestError
 from loadtests.sending.body import Arrays, Body, encode_binary, encode_json
 from loadtests.sending.datatypes import DTYPES
+from loadtests.sending.input_files import Columns
 from loadtests.sending.input_rows import read_rows
 from loadtests.sending.model_metadata import ModelMetadata, TensorMetadata
+from serve.base.record import nearest
 
 _MADE = 64
 # Number of words in generated texts, from short questions to pasted paragraphs.
@@ -24,6 +27,19 @@ _WORDS = (
     "different open finds moves carries asks waits promises understanding responsibility nevertheless "
     "Zürich café 2026 42"
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """What the requests contain."""
+
+    # None: inputs are made.
+    path: Path | None = None
+    # With a file: what each input comes from, if that does not have its name.
+    columns: Columns = field(default_factory=dict)
+    # Without a file: the least and the largest number of an input; others lie in 0..1.
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,23 +69,37 @@ class Payloads:
         return f"{problem}; start the server with --set max_body_bytes={size + 1024} or more"
 
 
-def make_payloads(metadata: ModelMetadata, seed: int) -> Payloads:
-    """Generate inputs of one row from the signature alone. Raises LoadTestError for unknown datatypes."""
+def prepare_payloads(options: InputOptions, metadata: ModelMetadata) -> Payloads:
+    """Return the inputs that the options ask for. Raises LoadTestError."""
+    known = [spec.name for spec in metadata.inputs]
+    for name in (*options.columns, *options.ranges):
+        if name not in known:
+            raise LoadTestError(f"{name!r} is not an input of {metadata.name}; {nearest(name, known)}")
+    if options.path is not None:
+        return read_payloads(options.path, metadata, options.columns)
+    return make_payloads(metadata, options.seed, options.ranges)
+
+
+def make_payloads(
+    metadata: ModelMetadata, seed: int, ranges: Mapping[str, tuple[float, float]] = MappingProxyType({})
+) -> Payloads:
+    """Generate inputs of one row from the signature, with numbers in the `ranges` of their inputs, ends
+    included. Raises LoadTestError for unknown datatypes."""
     _check(metadata)
 
     def arrays(index: int) -> Arrays:
         rng = np.random.default_rng([seed, index])
-        return {spec.name: _draw(spec, rng) for spec in metadata.inputs}
+        return {spec.name: _draw(spec, rng, ranges.get(spec.name, (0, 1))) for spec in metadata.inputs}
 
     return Payloads(count=_MADE, arrays=arrays, metadata=metadata)
 
 
-def read_payloads(path: Path, metadata: ModelMetadata) -> Payloads:
-    """Read one payload per row from a file: `.npz` with an array per input, or `.txt` with a text per line.
+def read_payloads(path: Path, metadata: ModelMetadata, columns: Columns = MappingProxyType({})) -> Payloads:
+    """Read one payload per row from a file of any form that `read_inputs` knows.
 
     Raises LoadTestError if the file does not fit the signature."""
     _check(metadata)
-    rows = read_rows(path, metadata)
+    rows = read_rows(path, metadata, columns)
 
     def arrays(index: int) -> Arrays:
         return {name: array[index : index + 1] for name, array in rows.items()}
@@ -88,7 +118,7 @@ def _check(metadata: ModelMetadata) -> None:
             )
 
 
-def _draw(spec: TensorMetadata, rng: np.random.Generator) -> NDArray[Any]:
+def _draw(spec: TensorMetadata, rng: np.random.Generator, limits: tuple[float, float]) -> NDArray[Any]:
     # A size of 1 for a variable dimension may be too small for the model, and would be less work than real
     # inputs.
     example = spec.example_shape if len(spec.example_shape or ()) == len(spec.shape) else None
@@ -98,12 +128,13 @@ def _draw(spec: TensorMetadata, rng: np.random.Generator) -> NDArray[Any]:
     ]
     dtype = DTYPES[spec.datatype]
     if dtype.kind == "f":
-        return rng.random(shape).astype(dtype)
+        return rng.uniform(*limits, shape).astype(dtype)
     if dtype.kind == "U":
         texts = [_write(rng) for _ in range(int(np.prod(shape)))]
         return np.array(texts, dtype).reshape(shape)
-    # 0 and 1 are valid for any integer input: token ids, masks, counts.
-    return rng.integers(2, size=shape).astype(dtype)
+    # 0 and 1, which is the default, are valid for most integer inputs: token ids, masks, counts.
+    low, high = map(int, limits)
+    return rng.integers(low, high, shape, endpoint=True).astype(dtype)
 
 
 def _write(rng: np.random.Generator) -> str:

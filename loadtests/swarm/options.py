@@ -9,9 +9,10 @@ from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits, load_limits
 from loadtests.load_plan import LoadPlan, check_pins, check_url, make_plan, steady
 from loadtests.sending.client import Client
+from loadtests.sending.input_words import parse_inputs
 from loadtests.sending.measure import LoadTarget
 from loadtests.sending.model_metadata import read_metadata
-from loadtests.sending.payloads import make_payloads, read_payloads
+from loadtests.sending.payloads import prepare_payloads
 from serve.base.server_address import read_token
 
 
@@ -45,7 +46,19 @@ def add_options(parser: Any) -> None:
         "--inputs",
         default="",
         metavar="FILE",
-        help="Real inputs: an .npz file, or a .txt with a text per line",
+        help="Real inputs: .npz, .npy, .parquet, .csv or .jsonl, or a .txt with a text per line",
+    )
+    parser.add_argument(
+        "--columns",
+        default="",
+        metavar="INPUT=NAME,...",
+        help="What inputs come from in the file, separated by spaces",
+    )
+    parser.add_argument(
+        "--range",
+        default="",
+        metavar="INPUT=LOW:HIGH",
+        help="Without a file: the numbers of inputs, separated by spaces",
     )
     parser.add_argument("--binary", action="store_true", help="Send tensors as bytes instead of JSON")
     parser.add_argument(
@@ -78,8 +91,8 @@ def read_options(host: str | None, options: Namespace) -> SwarmOptions:
     client = Client(url=plan.url, token=read_token(_path(options.token_file)))
     metadata = read_metadata(client, plan.model)
     check_pins(plan.pinned, metadata)
-    path = _path(options.inputs)
-    payloads = make_payloads(metadata, plan.seed) if path is None else read_payloads(path, metadata)
+    words = (options.columns.split(), options.range.split())
+    payloads = prepare_payloads(parse_inputs(_path(options.inputs), *words, plan.seed), metadata)
     return SwarmOptions(
         plan=plan,
         limits=limits,

@@ -55,6 +55,8 @@ class ControlModel(TypedDict):
 
     routes: Routes
     variants: Mapping[str, VariantCounts]
+    agreement: str | None
+    """When an answer of a shadow agrees with the baseline's; None: the bundle does not say."""
     rollout: str | None
     """The rollout in progress."""
 

@@ -1,7 +1,6 @@
 """The operations of the control API that a gateway answers itself, or prepares for the keeper."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 from serve.base.errors import InvalidRequest
@@ -16,6 +15,8 @@ from serve.engine.registry import Registry
 from serve.rollout.judging import weigh
 from serve.rollout.judging.weigh import Weighed, Weighing
 from serve.rollout.state.feedback import Feedback, Outcome, Outcomes
+from serve.tasks.criterion import explain_agreement
+from serve.tasks.task_table import TASKS
 
 
 class GatewayCommands:
@@ -45,8 +46,10 @@ class GatewayCommands:
         """Convert class names to numbers and pass labels to the keeper. Raises InvalidRequest and its
         errors."""
         served = self._registry.models.get(model)
-        classes = () if served is None else served.labels
-        outcomes = [_numbered(outcome, model, classes) for outcome in labels.outcomes]
+        outcomes = [
+            outcome if outcome.label is None or served is None else _numbered(outcome, served)
+            for outcome in labels.outcomes
+        ]
         return await self._control.ask(FEEDBACK, model, Outcomes(outcomes=tuple(outcomes)), by)
 
     async def weigh(self, weighing: Weighing) -> Weighed:
@@ -72,15 +75,23 @@ def _describe(model: ServedModel, loads: Loads) -> dict[str, Any]:
             "disagreements": tally.disagreements,
             "dropped": tally.drops,
         }
-    return {"routes": model.routes.model_dump(), "variants": variants}
+    meanings = model.shadows.meanings
+    agreement = explain_agreement(model.task, meanings) if meanings else None
+    return {"routes": model.routes.model_dump(), "variants": variants, "agreement": agreement}
 
 
-def _numbered(outcome: Outcome, model: str, classes: Sequence[str]) -> Outcome:
+def _numbered(outcome: Outcome, model: ServedModel) -> Outcome:
     """The outcome with its class as a number. Raises InvalidRequest."""
-    label = outcome.label
-    if not isinstance(label, str):
+    label, classes = outcome.label, model.labels
+    if not TASKS[model.task].names_one_class:
+        raise InvalidRequest(
+            f"{outcome.request_id}: the task of {model.name!r} is {model.task}, and its answers do not name "
+            "one class, which a label could be compared with; send `correct`: true or false"
+        )
+    if isinstance(label, int) and (model.task != "binary" or label in (0, 1)):
         return outcome
     if label not in classes:
-        hint = nearest(label, classes) if classes else "its classes have no names; send a number"
-        raise InvalidRequest(f"{outcome.request_id}: {label!r:.80} is not a class of {model!r}; {hint}")
+        numbers = "1 or 0" if model.task == "binary" else "a number"
+        hint = nearest(str(label), classes) if classes else f"its classes have no names; send {numbers}"
+        raise InvalidRequest(f"{outcome.request_id}: {label!r:.80} is not a class of {model.name!r}; {hint}")
     return outcome.model_copy(update={"label": classes.index(label)})

@@ -202,7 +202,8 @@ FEEDBACK = Operation(
     limited_by="feedback_per_s",
     summary="Send labels",
     description="Says whether answers were right (`correct`), or which class is right (`label`, by its "
-    "number or name). The `x-request-id` of the answer names the request. Labels count if a rollout "
+    "number or name; for a binary model 1, 0 or a name). A label is refused if the answers of the model do "
+    "not name one class. The `x-request-id` of the answer names the request. Labels count if a rollout "
     "watches accuracy. A label that comes before its request is known is `held` for half a minute; you "
     "need not send it again.",
     body=Outcomes,

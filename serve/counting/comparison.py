@@ -42,6 +42,10 @@ class Comparison(Record):
     cosine: Moments = Moments()
     # KL divergence of the candidate's distribution from the baseline's, in nats.
     kl: Moments = Moments()
+    # Over explained rows: the share of the most important features that are the same, and the rank
+    # correlation of the effects of all features.
+    explanation_overlap: Moments = Moments()
+    explanation_rank: Moments = Moments()
     largest_difference: Total = 0.0
 
     @model_validator(mode="before")
@@ -53,6 +57,13 @@ class Comparison(Record):
         pairs, differ = data.get("pairs", 0), data.get("disagreements", 0)
         alone = {"requests": pairs, "differing": differ, "squares": pairs}
         return {**data, "clusters": alone | {"differ_squares": differ, "products": differ}}
+
+    @classmethod
+    def failed(cls, pairs: int) -> "Comparison":
+        """The pairs of one request that the baseline answered and the candidate did not."""
+        square = pairs**2
+        clusters = Clusters(requests=1, differing=1, differ_squares=square, products=square, squares=square)
+        return cls(pairs=pairs, disagreements=pairs, failures=pairs, clusters=clusters)
 
     def __add__(self, other: "Comparison") -> "Comparison":
         sums = {

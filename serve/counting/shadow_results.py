@@ -43,7 +43,7 @@ class ShadowResults:
 
 def add_copies(total: ShadowResults, more: ShadowResults) -> None:
     """Add `more` to `total`. The first slices are counted separately, all others together."""
-    if more.pairs.pairs:
+    if more.pairs.pairs or more.pairs.explanation_overlap.count:
         total.pairs += more.pairs
     for name, part in more.outputs.items():
         total.outputs[name] = total.outputs.get(name, Comparison()) + part

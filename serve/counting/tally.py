@@ -10,6 +10,7 @@ from itertools import accumulate
 from types import TracebackType
 
 from serve.base.errors import InvalidRequest, Overloaded
+from serve.counting.comparison import Comparison
 from serve.counting.run_costs import Sizes, add_run, add_sizes
 
 # Upper edges of the latency buckets in ms: 0.1 ms to 100 s, 24 to a decade, so a quantile is within 10.1 %.
@@ -60,6 +61,8 @@ class Tally:
         "cpu_ms",
         "disagreements",
         "drops",
+        "explained",
+        "explanation_overlap",
         "failures",
         "last_s",
         "latency",
@@ -102,6 +105,10 @@ class Tally:
         self.copies = 0
         self.disagreements = 0
         self.drops = 0
+        # As a shadow: rows that were explained by both, and the sum of the shares of the most important
+        # features that are the baseline's.
+        self.explained = 0
+        self.explanation_overlap = 0.0
         # The end of the last request, in seconds since 1970; 0: no request yet.
         self.last_s = 0.0
 
@@ -117,6 +124,14 @@ class Tally:
         self.run_ms[rows] += run_ms
         self.cpu_ms += cpu_ms
         add_run(self.sizes, rows, cpu_ms)
+
+    def count_copies(self, compared: Comparison, dropped: int) -> None:
+        """Count copies of a shadow: what was compared, and the rows that were dropped."""
+        self.copies += compared.pairs
+        self.disagreements += compared.disagreements
+        self.drops += dropped
+        self.explained += compared.explanation_overlap.count
+        self.explanation_overlap += compared.explanation_overlap.total
 
     def fail(self, cause: str, ms: float) -> None:
         """Count a request that failed after `ms`."""

@@ -41,7 +41,7 @@ function wide({ detail, view, curves: series, trail: { entries } }, page, now_s)
     card("Variants", variants(detail, view, series)),
     view && verdictCard(view, now_s),
     card("Last ten minutes", curves(detail, view, series, entries, now_s, page.draw)),
-    (view || others.length > 0) && card("Shadow", others, ...(view ? [likeness(view), pairs()] : [])),
+    (view || others.length > 0) && card("Shadow", others, ...(view ? [likeness(view, detail), pairs()] : [])),
   ];
 }
 

@@ -6,9 +6,14 @@ import { ago, count, exactPercent, plural, moment, percent, short } from "./form
 
 // The number of differing pairs that are shown; the others are folded.
 const FEW = 6;
+// Means over the requests; only those that the answers have are shown.
+const MEANS = [
+  { key: "cosine", head: "Cosine", format: (mean) => mean.toFixed(4) },
+  { key: "kl", head: "KL, nats", format: short },
+];
 
-/** Agreement overall, per output and per slice. */
-export function likeness({ evidence, rollout }) {
+/** Agreement overall, per output and per slice, and what it means for the model's answers. */
+export function likeness({ evidence, rollout }, { agreement }) {
   const { shadow, outputs, slices, dropped } = evidence;
   if (!shadow.pairs && !dropped) return h("p.empty", null, describeNoPairs(rollout));
   const floor = rollout.plan.policy.shadow.agreement;
@@ -17,8 +22,10 @@ export function likeness({ evidence, rollout }) {
     ["By output", Object.entries(outputs)],
     ["By slice", Object.entries(slices)],
   ];
-  const heads = ["Pairs", "Agreement", "Differ", "Failed", "Cosine", "KL, nats", "Largest difference"];
+  const shown = MEANS.filter(({ key }) => shadow[key].count);
+  const heads = ["Pairs", "Agreement", "Differ", "Failed", ...shown.map(({ head }) => head), "Largest difference"];
   return [
+    agreement && h("p.meaning", null, capitalized(agreement), "."),
     h(
       "table.likeness",
       null,
@@ -32,7 +39,7 @@ export function likeness({ evidence, rollout }) {
           heads.map((head, index) => h(index === 1 ? "th" : "th.number", { scope: "col" }, head)),
         ),
       ),
-      groups.filter(([, entries]) => entries.length).map(([title, entries]) => group(title, entries, floor)),
+      groups.filter(([, entries]) => entries.length).map(([title, entries]) => group(title, entries, floor, shown)),
     ),
     h(
       "p.dropped",
@@ -41,7 +48,16 @@ export function likeness({ evidence, rollout }) {
         ? `${plural(dropped, "copy", "copies")} dropped, because the shadow could not keep up or was not running.`
         : "No copies were dropped.",
     ),
+    shadow.explanation_overlap?.count ? h("p.explained", null, describeExplanations(shadow)) : null,
   ];
+}
+
+function describeExplanations({ explanation_overlap: overlap, explanation_rank: rank }) {
+  const mean = (moments) => (moments.total / moments.count).toFixed(4);
+  return (
+    `Explanations of ${plural(overlap.count, "row")}: ${mean(overlap)} of the most important features are the ` +
+    `baseline's, and the effects of all features have a rank correlation of ${mean(rank)}.`
+  );
 }
 
 /** The agreement of variants that get copies without a rollout; no decision uses it. */
@@ -63,6 +79,10 @@ function describeOtherShadow(name, share, { compared, disagreements: differ, dro
   ];
 }
 
+function capitalized(words) {
+  return words[0].toUpperCase() + words.slice(1);
+}
+
 function describeNoPairs({ plan, phase }) {
   if (plan.policy.shadow.skip)
     return over(phase)
@@ -73,16 +93,18 @@ function describeNoPairs({ plan, phase }) {
     : "No pairs were compared.";
 }
 
-function group(title, entries, floor) {
+function group(title, entries, floor, shown) {
   const rows = entries.map(([name, comparison]) =>
-    row(name || title, name ? "th.sub" : "th", comparison, floor),
+    row(name || title, name ? "th.sub" : "th", comparison, { floor, shown }),
   );
-  const head = entries[0][0] ? h("tr.group", null, h("th", { colspan: 8, scope: "colgroup" }, title)) : null;
+  const head = entries[0][0]
+    ? h("tr.group", null, h("th", { colspan: 6 + shown.length, scope: "colgroup" }, title))
+    : null;
   return h("tbody", { "data-key": title }, head, rows);
 }
 
-function row(name, tag, comparison, floor) {
-  const { pairs, disagreements, failures, cosine, kl, largest_difference } = comparison;
+function row(name, tag, comparison, { floor, shown }) {
+  const { pairs, disagreements, failures, largest_difference } = comparison;
   const number = (label, text) => h("td.number", { "data-label": label }, text);
   return h(
     "tr",
@@ -92,8 +114,10 @@ function row(name, tag, comparison, floor) {
     h("td", { "data-label": "Agreement" }, pairs ? agreement(1 - disagreements / pairs, floor) : "–"),
     number("Differ", count(disagreements)),
     number("Failed", count(failures)),
-    number("Cosine", cosine.count ? (cosine.total / cosine.count).toFixed(4) : "–"),
-    number("KL, nats", kl.count ? short(kl.total / kl.count) : "–"),
+    shown.map(({ key, head, format }) => {
+      const { count: requests, total } = comparison[key];
+      return number(head, requests ? format(total / requests) : "–");
+    }),
     number("Largest", pairs ? short(largest_difference) : "–"),
   );
 }

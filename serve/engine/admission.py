@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple
@@ -10,9 +11,9 @@ from serve.base.errors import InvalidRequest, ModelFailed, Overloaded, VariantUn
 from serve.base.tensor import Arrays
 from serve.counting.count_delta import Choice
 from serve.counting.rollout_counter import RolloutCounter, Watch
+from serve.engine.batch import Outputs
 from serve.engine.queue import Ran
 from serve.engine.request import RequestedOutput
-from serve.engine.top_class import top_class
 
 # A client that waits this long and then leaves shows that the variant hangs. So does one that leaves earlier,
 # if that is a multiple of the usual latency and longer than the pause of a garbage collection.
@@ -69,14 +70,22 @@ class Admission:
     """Counts one request for a rollout, from admission to its end: an encoded answer, an error, or neither if
     its client disconnected."""
 
-    __slots__ = ("_admitted", "_counter", "_start", "_ticket", "answer")
+    __slots__ = ("_admitted", "_counter", "_start", "_ticket", "_top_class", "answer")
 
-    def __init__(self, counter: RolloutCounter, ticket: Ticket, start: float) -> None:
-        """`start` is the arrival time, on the clock of time.perf_counter."""
+    def __init__(
+        self,
+        counter: RolloutCounter,
+        ticket: Ticket,
+        start: float,
+        top_class: Callable[[Outputs], tuple[int, int] | None],
+    ) -> None:
+        """`start` is the arrival time, on the clock of time.perf_counter; `top_class` reads the class of an
+        answer."""
         self.answer: Answer | None = None
         self._counter = counter
         self._ticket = ticket
         self._start = start
+        self._top_class = top_class
 
     def __enter__(self) -> "Admission":
         self._admitted = self._counter.admit(self._ticket.choice, self._ticket.bucket)
@@ -121,9 +130,9 @@ class Admission:
                 breaker.note_candidate("abandoned" if left else failure, ticket.bucket)
 
     def _tell_class(self, answer: Answer) -> None:
-        top, request_id = top_class(answer.ran.outputs), self._ticket.request_id
-        if top is not None and request_id:
-            self._counter.tops.append((request_id, top))
+        found, request_id = self._top_class(answer.ran.outputs), self._ticket.request_id
+        if found is not None and request_id:
+            self._counter.tops.append((request_id, found[0]))
 
 
 def _patience_ms(watch: Watch) -> float:

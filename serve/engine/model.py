@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 from serve.base.errors import (
@@ -27,6 +28,7 @@ from serve.engine.answering import respond
 from serve.engine.request import InferRequest
 from serve.engine.shadow import Shadows
 from serve.engine.text_input import TEXT, TextInput
+from serve.engine.top_class import top_class
 from serve.engine.variant import ServedVariant
 
 _log = logging.getLogger("counterweight.model")
@@ -46,6 +48,7 @@ class ServedModel:
     ) -> None:
         """The model starts without variants; `serve` sets them."""
         self.name = routes.model
+        self.task = task
         self.signature = signature
         self.routes = routes
         self.text = text
@@ -63,6 +66,8 @@ class ServedModel:
         self.tallies: dict[str, Tally] = {}
         # The variants that get copies of requests.
         self.shadows = Shadows(task, settings)
+        # Whether their explanations are compared with the baseline's, as its export did.
+        self.explains = False
         # None: the model has no rollout.
         self.counter: RolloutCounter | None = None
         # Creates the counter of a rollout; with a journal, its counts survive a crash of the gateway.
@@ -94,6 +99,7 @@ class ServedModel:
         if routes.baseline != self.routes.baseline:
             self.past = PriorCounts()
         self.routes = routes if self.counter is None else self.counter.protected(routes)
+        self.shadows.explaining = self.served.get(routes.baseline) if self.explains else None
         self.shadows.assign(routes.shadows, self.served, self.counter)
 
     def protect(self) -> Trip | None:
@@ -192,7 +198,8 @@ class ServedModel:
         if ticket.counter is None:
             with Recalled(self.past, self._bucket_at_baseline(ticket)):
                 return (await respond(self, admitted, parameters, encode))[1]
-        with Admission(ticket.counter, ticket, start) as admission:
+        read_class = partial(top_class, task=self.task, meanings=self.shadows.meanings)
+        with Admission(ticket.counter, ticket, start, read_class) as admission:
             admission.answer, content = await respond(self, admitted, parameters, encode)
         return content
 

@@ -155,6 +155,7 @@ class Registry:
             model.tallies = {} if old is None else old.tallies
         model.shadows.meanings = {item.name: item.meaning for item in bundle.figures.quality.outputs}
         model.shadows.classes = labels
+        model.explains = bundle.figures.quality.explained is not None
         failed = len(failures)
         served = await self._variants(model, loaded, failures)
         if loaded.routes.baseline not in served:

@@ -15,12 +15,13 @@ import numpy as np
 from serve.base.errors import ONE_REQUESTS, CounterweightError, VariantUnavailable
 from serve.base.settings import Settings
 from serve.bundles.meaning import Meaning, Task
-from serve.counting.comparison import Clusters, Comparison
+from serve.counting.comparison import Comparison
 from serve.counting.count_delta import Disagreement
 from serve.counting.rollout_counter import RolloutCounter
 from serve.counting.shadow_results import Drop, ShadowResults, add_copies
 from serve.engine.batch import Outputs
 from serve.engine.pairing import Paired, pair, require_whole
+from serve.engine.row_explainer import RowExplainer
 from serve.engine.shadow_copy import Copy, match_classes
 from serve.engine.variant import ServedVariant
 from serve.tasks.compare_outputs import worst
@@ -48,6 +49,7 @@ class Shadow:
         self.meanings: Mapping[str, Meaning] = {}
         # Their names; empty: they have none.
         self.classes: Sequence[str] = ()
+        self.explainer = RowExplainer(variant)
         self._task = task
         self._joining = variant.queue.joining
         self._settings = settings
@@ -127,6 +129,8 @@ class Shadow:
         else:
             for copies, answers in self._groups(batch, shares):
                 self._compare(copies, answers)
+            if explained := await self.explainer.explain(batch, self.meanings, lambda: self._rows > 0):
+                self._tell(ShadowResults(pairs=explained))
 
     def _groups(
         self, batch: Sequence[Copy], shares: Sequence[Outputs]
@@ -145,7 +149,7 @@ class Shadow:
         )
         if self.counter is not None and self.counter.watch.feedback:
             for copy, answer in zip(batch, answers, strict=True):
-                match_classes(copies, copy, answer)
+                match_classes(copies, copy, answer, self._task, self.meanings)
         shown: list[Disagreement] = []
         start = 0
         for copy in batch:
@@ -159,8 +163,9 @@ class Shadow:
                     named = self.classes if name == self._joining.signature.outputs[0].name else ()
                     for row in np.flatnonzero(differences.differing[rows])[:1] + rows.start:
                         cosine = None if differences.cosine is None else float(differences.cosine[row])
+                        places = differences.places(row)
                         words = [
-                            describe(meanings[name], array[name][row], against, named)
+                            describe(meanings[name], array[name][row], against, named, places)
                             for array, against in ((mine, None if cosine is None else 1.0), (theirs, cosine))
                         ]
                         shown.append(self._show(copy, name, *words))
@@ -176,11 +181,7 @@ class Shadow:
             # The same number of pairs as if the shadow had answered.
             compared = self._pair([copy], [copy.outputs]).outputs
             pairs = int(worst(list(compared.values())).pairs.sum())
-            square = pairs**2
-            clusters = Clusters(
-                requests=1, differing=1, differ_squares=square, products=square, squares=square
-            )
-            sums = Comparison(pairs=pairs, disagreements=pairs, failures=pairs, clusters=clusters)
+            sums = Comparison.failed(pairs)
             slices = {} if copy.slice is None else {copy.slice: sums}
             copies = ShadowResults(pairs=sums, outputs=dict.fromkeys(compared, sums), slices=slices)
             self._tell(copies, [self._show(copy, ", ".join(copy.outputs), "answered", words)])
@@ -199,10 +200,7 @@ class Shadow:
         self._tell(ShadowResults(dropped=rows, drops={why: rows}))
 
     def _tell(self, copies: ShadowResults, shown: Sequence[Disagreement] = ()) -> None:
-        tally = self.variant.queue.tally
-        tally.copies += copies.pairs.pairs
-        tally.disagreements += copies.pairs.disagreements
-        tally.drops += copies.dropped
+        self.variant.queue.tally.count_copies(copies.pairs, copies.dropped)
         if self.counter is not None:
             add_copies(self.counter.copies, copies)
             self.counter.disagreements.extend(shown)
@@ -216,6 +214,8 @@ class Shadows:
         self.meanings: Mapping[str, Meaning] = {}
         # The names of its classes.
         self.classes: Sequence[str] = ()
+        # The present baseline, if the explanations of shadows are compared with its own.
+        self.explaining: ServedVariant | None = None
         self._task = task
         self._settings = settings
         self._shadows: dict[str, Shadow] = {}
@@ -236,6 +236,7 @@ class Shadows:
             if name not in self._shadows:
                 self._shadows[name] = Shadow(served[name], self._task, self._settings)
             watched = counter is not None and counter.watch.candidate == name
+            self._shadows[name].explainer.baseline = self.explaining
             self._shadows[name].meanings = self.meanings
             self._shadows[name].classes = self.classes
             self._shadows[name].share = share

@@ -87,6 +87,16 @@ _COUNTERS = (
         lambda v: v.tally.disagreements,
     ),
     _Family("shadow_drops", "Rows that the shadow dropped.", lambda v: v.tally.drops),
+    _Family(
+        "shadow_explained_rows",
+        "Rows that the shadow and the baseline explained.",
+        lambda v: v.tally.explained,
+    ),
+    _Family(
+        "shadow_explanation_overlap",
+        "Sum over explained rows of the share of the most important features that are the baseline's.",
+        lambda v: v.tally.explanation_overlap,
+    ),
 )
 _GAUGES = (
     _Family("in_flight", "Requests in progress.", lambda v: v.in_flight),

@@ -30,8 +30,6 @@ def check_start(state: ModelState, request: RolloutRequest) -> None:
             "rollout must begin in the shadow; leave `skip` out of the policy's shadow, or add the variant "
             "with its recipe"
         )
-    if request.policy.guards.accuracy is not None:
-        _require_classes(state)
     if request.policy.qualified:
         _require_qualified(state, candidate)
 
@@ -48,15 +46,6 @@ def _require_all_at_baseline(state: ModelState) -> None:
             f"a rollout begins with all traffic of {model!r} at the baseline {baseline!r}, which now gets "
             f"{100 * share:.4g} % of it; {accept}set the routes first: counterweight routes {model} --set "
             f"{weights}{' --yes' if share < 0.5 else ''}"
-        )
-
-
-def _require_classes(state: ModelState) -> None:
-    """Raise RefusedAction unless an answer names one class, with which a client's label can be compared."""
-    if state.task != "classification":
-        raise RefusedAction(
-            f"the policy guards the accuracy by labels of clients, which are classes, and the task of "
-            f"{state.model!r} is {state.task}: leave `accuracy` out of the policy's guards"
         )
 
 

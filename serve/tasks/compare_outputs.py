@@ -62,6 +62,13 @@ class Differences:
         """The number of pairs that differ in each row, [rows]."""
         return _count(self.differ if self.counted is None else self.differ & self.counted)
 
+    def places(self, row: int) -> Bools | None:
+        """Which items of a row differ, [items]; None if a row is one item."""
+        if self.differ.ndim == 1:
+            return None
+        counted = True if self.counted is None else self.counted[row]
+        return np.asarray(self.differ[row] & counted)
+
     def sums(self, sizes: Sequence[int]) -> Comparison:
         """The sums over all rows. `sizes` has the number of rows of each request, in order."""
         rows = np.asarray(sizes)

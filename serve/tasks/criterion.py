@@ -1,9 +1,9 @@
 """When the answers of two variants are the same, explained in the notes below a table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from serve.bundles.figures import Explained, MetricFigure, Quality
-from serve.bundles.meaning import Meaning
+from serve.bundles.meaning import Meaning, Task
 from serve.tasks.detections import IOU, LEAST_SCORE
 from serve.tasks.rank_order import TOP
 from serve.tasks.task_table import FIGURES, TASKS
@@ -38,7 +38,9 @@ def explain_likeness(quality: Quality) -> list[str]:
     if not outputs:
         return []
     words = [
-        _explain_cosine(outputs[0].meaning) if quality.agreement is None else _explain_agreement(quality)
+        _explain_cosine(outputs[0].meaning)
+        if quality.agreement is None
+        else explain_agreement(quality.task, {item.name: item.meaning for item in outputs})
     ]
     if quality.neighbours is not None:
         words.append(_NEIGHBOURS)
@@ -92,13 +94,20 @@ def _explain_explanations(figures: Explained) -> str:
     )
 
 
-def _explain_agreement(quality: Quality) -> str:
-    what = TASKS[quality.task].item
-    if len(quality.outputs) == 1:
-        return f"agreement: the share of {what} with {_explain(quality.outputs[0].meaning)}"
+def explain_agreement(task: Task, meanings: Mapping[str, Meaning]) -> str:
+    """What the agreement of a model with these outputs is a share of, and when two answers agree."""
+    what = TASKS[task].item
+    [first, *others] = meanings.values()
+    if task == "binary" and not others:
+        threshold = first.threshold or 0.0
+        return (
+            f"agreement: the share of rows whose score is on the same side of {threshold:g} as the baseline's"
+        )
+    if not others:
+        return f"agreement: the share of {what} with {_explain(first)}"
     groups: dict[str, list[str]] = {}
-    for item in quality.outputs:
-        groups.setdefault(_explain(item.meaning), []).append(item.name)
+    for name, meaning in meanings.items():
+        groups.setdefault(_explain(meaning), []).append(name)
     each = "; ".join(f"of {_list(names)} {words}" for words, names in groups.items())
     return f"agreement: the share of {what} on which all outputs agree: {each}"
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,17 @@ def count_parts(shapes: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
             break
         largest[largest.index(max(largest))] -= 1
     return [tuple(dims) for dims in counts]
+
+
+def find_middle(array: NDArray[Any]) -> NDArray[Any]:
+    """The mean of each place over the rows, or NaN if all are missing; of what has no mean, the median, which
+    is a value that occurs."""
+    if array.dtype.kind != "f":
+        return np.asarray(np.sort(array, axis=0)[len(array) // 2])
+    missing = np.isnan(array)
+    known = np.maximum((~missing).sum(axis=0), 1)
+    mean = np.where(missing, 0, array).sum(axis=0, dtype=np.float64) / known
+    return np.where(missing.all(axis=0), np.nan, mean).astype(array.dtype)
 
 
 def _split(size: int, parts: int) -> list[slice]:

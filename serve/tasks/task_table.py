@@ -1,5 +1,6 @@
 """The tasks of a model: for each, how two answers are compared, what a label is, and which figures it has."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +21,8 @@ class QualityFigure:
     limit: Literal["drop", "rise", "least", "most"] | None
     # Whether its values have a unit of their own, and with it any size.
     has_unit: bool = False
+    # The least value; R2 is negative where a constant fits better.
+    least: float = 0.0
 
     def limit_of(self, name: str) -> str | None:
         """The key of the limit in a floor."""
@@ -48,7 +51,7 @@ FIGURES: Mapping[str, QualityFigure] = {
     "mrr": QualityFigure(heading="MRR", column="MRR", limit="drop"),
     "mae": QualityFigure(heading="MAE", column="MAE", limit="rise", has_unit=True),
     "rmse": QualityFigure(heading="RMSE", column="RMSE", limit="rise", has_unit=True),
-    "r2": QualityFigure(heading="R2", column="R2", limit="drop"),
+    "r2": QualityFigure(heading="R2", column="R2", limit="drop", least=-math.inf),
     "loss": QualityFigure(heading="loss", column=None, limit=None),
     "agreement": QualityFigure(heading="agreement", column="agreement", limit="least"),
     "kl": QualityFigure(heading="KL divergence", column=None, limit="most"),
@@ -103,6 +106,11 @@ class TaskTraits:
     def learns_labels(self) -> bool:
         """Whether training steps learn the labels; otherwise they learn the baseline's answers as numbers."""
         return self.label_type not in ("boxes", "relevance")
+
+    @property
+    def names_one_class(self) -> bool:
+        """Whether an answer to one row names one class, which a client's label can be compared with."""
+        return self.label_dims == ("rows",)
 
     @property
     def names_classes(self) -> bool:

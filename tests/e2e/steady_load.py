@@ -63,8 +63,8 @@ class Steady:
 
 
 @contextmanager
-def steady(port: int, ask: Ask, *, rate: float, threads: int = 4) -> Iterator[Steady]:
-    """Ask at `rate` requests a second, at most `threads` at once, while the context lasts."""
+def steady(port: int, *asks: Ask, rate: float, threads: int = 4) -> Iterator[Steady]:
+    """Send the requests in turn at `rate` a second, at most `threads` at once, while the context lasts."""
     result, stop = Steady(), threading.Event()
     start, turns = time.monotonic(), itertools.count()
 
@@ -72,10 +72,11 @@ def steady(port: int, ask: Ask, *, rate: float, threads: int = 4) -> Iterator[St
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         while not stop.is_set():
             # A free thread takes the next turn, so that a slow answer delays no other thread's request.
-            due = start + next(turns) / rate
+            turn = next(turns)
+            due = start + turn / rate
             if (wait_s := due - time.monotonic()) > 0:
                 time.sleep(wait_s)
-            result.samples.append(_send(connection, ask, due))
+            result.samples.append(_send(connection, asks[turn % len(asks)], due))
         connection.close()
 
     senders = [threading.Thread(target=send) for _ in range(threads)]

@@ -119,3 +119,33 @@ def test_names_are_no_labels_of_an_embedding(write_recipe: Write) -> None:
     save_images(path.parent / "images")
     with pytest.raises(InvalidData, match="names of classes, such as 'class a', which the task embedding"):
         read_model_and_data(load_recipe(path), path.parent)
+
+
+def test_the_second_of_two_names_is_the_positive_one(write_recipe: Write) -> None:
+    """Binary labels that are words become 0 and 1 in alphabetical order, and the bundle gets the names."""
+    path = write_recipe(
+        data={"files": {"path": "rows.npz", "labels": "y"}, "split": SPLIT},
+        task="binary",
+        floor={"accuracy_drop": 0.5},
+    )
+    image = np.random.default_rng(0).random((120, 1, 8, 8)).astype(np.float32)
+    malign = image[:, 0, 0, 0] > 0.5
+    np.savez(path.parent / "rows.npz", image=image, y=np.where(malign, "malign", "benign"))
+    trained, data = read_model_and_data(load_recipe(path), path.parent)
+    assert json.loads(trained.assets[LABELS]) == ["benign", "malign"]
+    assert data.held_out.labels is not None
+    first = data.held_out.inputs["image"][:, 0, 0, 0].astype(np.float32)
+    assert (data.held_out.labels == (first > 0.5)).all()
+
+
+def test_a_third_name_of_a_binary_task_is_refused(write_recipe: Write) -> None:
+    """The error says which names the labels have."""
+    path = write_recipe(
+        data={"files": {"path": "rows.npz", "labels": "y"}, "split": SPLIT},
+        task="binary",
+        floor={"accuracy_drop": 0.5},
+    )
+    image = np.random.default_rng(0).random((120, 1, 8, 8)).astype(np.float32)
+    np.savez(path.parent / "rows.npz", image=image, y=np.resize(["no", "yes", "perhaps"], 120))
+    with pytest.raises(InvalidData, match="two names, and these are 'no', 'perhaps', 'yes'"):
+        read_model_and_data(load_recipe(path), path.parent)

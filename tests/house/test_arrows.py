@@ -18,6 +18,7 @@ DATA = (
     "serve.rollout.judging.guard_figure",
     "serve.rollout.state.",
     "serve.rollout.trail.qualification",
+    "serve.tasks.figure_limits",
     "serve.tasks.task_table",
 )
 # Packages that such a module does not import, not even indirectly.

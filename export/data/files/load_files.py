@@ -10,18 +10,27 @@ import numpy as np
 from export.data.datasets import Split
 from export.data.files.align_columns import align_columns
 from export.data.files.class_index import index_classes
+from export.data.files.name_lists import mark_names
 from export.data.files.row_file import read_rows
 from export.data.files.splitting import split_rows
 from export.data_source import DataFiles
+from export.errors import InvalidData
+from serve.bundles.meaning import Task
 
+# The names of a binary task's labels: that of 0, and that of 1.
+_SIDES = 2
 Pair = tuple[dict[str, Any], Any]
 
 
 def load_files(
-    source: DataFiles, folder: Path, known: Sequence[str], read: Callable[[str, Pair], Split]
+    source: DataFiles,
+    folder: Path,
+    known: Sequence[str],
+    read: Callable[[str, Pair], Split],
+    task: Task = "classification",
 ) -> tuple[dict[str, Pair], tuple[str, ...]]:
     """Return the splits of the recipe in `folder`, and the names of the classes if the model has no
-    `known` names and the labels are names.
+    `known` names and the labels are names (of a `multilabel` task: lists of names).
 
     `read` checks the rows of one file; its first argument is their place in messages. Raises InvalidData."""
     files = source.files
@@ -29,7 +38,12 @@ def load_files(
     places = {name: str(folder / path) for name, path in paths.items()}
     rows = align_columns(places, {name: read_rows(Path(place), files) for name, place in places.items()})
     labels = {places[name]: item.labels for name, item in rows.items() if item.labels is not None}
-    indexes, names = index_classes(labels, known)
+    indexes, names = (mark_names if task == "multilabel" else index_classes)(labels, known)
+    if task == "binary" and names and len(names) != _SIDES:
+        raise InvalidData(
+            f"the labels of a binary task have two names, and these are {', '.join(map(repr, names[:4]))}: "
+            "drop the rows with other labels, or write 1 or 0 into the file"
+        )
     rows = {name: replace(item, labels=indexes.get(places[name])) for name, item in rows.items()}
     if source.split is None:
         return {name: item.pair for name, item in rows.items()}, names

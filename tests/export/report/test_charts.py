@@ -155,3 +155,10 @@ def test_costs_have_numbers_that_stand_apart(bundles: dict[str, Bundle], factor:
     low, high = figure.axes[0].get_ylim()
     shown = [tick for tick in figure.axes[0].get_yticks() if low <= tick <= high]
     assert len(shown) >= 2
+
+
+@pytest.mark.parametrize(("quality", "says"), [(0.9, True), (0.0, False)])
+def test_an_axis_that_does_not_start_at_zero_says_so(quality: float, says: bool) -> None:
+    """Differences look larger than they are where the axis is cut."""
+    figure = draw_front([standing("base", 2.0, quality + 0.02), standing("light", 1.0, quality)])
+    assert any("the axis does not start at 0" in item.get_text() for item in words(figure)) is says

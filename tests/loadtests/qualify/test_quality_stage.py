@@ -123,3 +123,32 @@ def test_accuracy_that_was_never_measured_cannot_be_asked_for() -> None:
     said["quality"]["accuracy"] = None
     assert check(Limits(accuracy_drop=0.01), figures=said).outcome is CheckOutcome.INVALID
     assert check(figures=said).outcome is CheckOutcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("limits", "figure", "outcome"),
+    [
+        ({"mae_rise": 0.1}, {"mae": (11, 1, -1, 0.5)}, CheckOutcome.PASS),
+        ({"mae_rise": 0.1}, {"mae": (11, 1, 0.5, 1.5)}, CheckOutcome.INVALID),
+        ({"mae_rise": 0.1}, {"mae": (12, 2, 1.5, 2.5)}, CheckOutcome.FAIL),
+        ({"map50_drop": 0.1}, {"map50": (0.7, -0.05, -0.09, 0)}, CheckOutcome.PASS),
+        ({"ndcg_drop": 0.01}, {"ndcg": (0.7, -0.05, -0.09, -0.02)}, CheckOutcome.FAIL),
+        ({"miou_drop": 0.01}, {}, CheckOutcome.INVALID),
+    ],
+)
+def test_each_figure_is_judged_by_the_limit_of_a_floor(
+    limits: dict[str, float], figure: dict[str, tuple[float, ...]], outcome: CheckOutcome
+) -> None:
+    """Errors may rise by a share of the baseline's, other figures may drop; a missing one is INVALID."""
+    said = figures(0, 0)
+    for name, (value, change, low, high) in figure.items():
+        said["quality"][name] = {"value": value, "change": change, "low": low, "high": high}
+    assert check(Limits.model_validate(limits), figures=said).outcome is outcome
+
+
+@pytest.mark.parametrize(("low", "outcome"), [(0.981, CheckOutcome.PASS), (0.979, CheckOutcome.INVALID)])
+def test_a_similarity_has_a_least_value(low: float, outcome: CheckOutcome) -> None:
+    """The lower end of the cosine's interval must reach the limit."""
+    said = figures(0, 0)
+    said["quality"]["cosine"] = {"value": 0.99, "low": low, "high": 0.995}
+    assert check(Limits(cosine=0.98), figures=said).outcome is outcome

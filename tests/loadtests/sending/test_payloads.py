@@ -7,7 +7,13 @@ import pytest
 
 from loadtests.errors import LoadTestError
 from loadtests.sending.model_metadata import ModelMetadata
-from loadtests.sending.payloads import Payloads, make_payloads, read_payloads
+from loadtests.sending.payloads import (
+    InputOptions,
+    Payloads,
+    make_payloads,
+    prepare_payloads,
+    read_payloads,
+)
 
 
 def _metadata(*inputs: tuple[str, str, list[int]]) -> ModelMetadata:
@@ -102,3 +108,20 @@ def test_made_inputs_have_the_size_that_the_server_names() -> None:
     tensor = {"name": "x", "datatype": "FP32", "shape": [-1, 3, -1, -1], "example_shape": [1, 3, 48, 192]}
     metadata = ModelMetadata.model_validate({"name": "m", "inputs": [tensor], "outputs": []})
     assert make_payloads(metadata, 0).arrays(0)["x"].shape == (1, 3, 48, 192)
+
+
+def test_made_numbers_lie_in_the_range_of_their_input() -> None:
+    """A range says what an input's numbers are like, ends included; others lie in 0..1."""
+    metadata = _metadata(("age", "INT64", [-1, 50]), ("dose", "FP32", [-1, 50]), ("x", "FP32", [-1, 50]))
+    options = InputOptions(ranges={"age": (18, 20), "dose": (-5, -4)})
+    arrays = prepare_payloads(options, metadata).arrays(0)
+    assert set(arrays["age"].ravel().tolist()) == {18, 19, 20}
+    assert ((arrays["dose"] >= -5) & (arrays["dose"] <= -4)).all()
+    assert ((arrays["x"] >= 0) & (arrays["x"] <= 1)).all()
+
+
+@pytest.mark.parametrize("options", [{"ranges": {"agee": (0, 1)}}, {"columns": {"agee": ("a",)}}])
+def test_an_input_that_there_is_not_is_named(options: Any) -> None:
+    """The error suggests the nearest input."""
+    with pytest.raises(LoadTestError, match="'agee' is not an input of m; did you mean 'age'"):
+        prepare_payloads(InputOptions(**options), _metadata(("age", "FP32", [-1])))

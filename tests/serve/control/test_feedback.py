@@ -92,6 +92,46 @@ def test_a_class_that_there_is_not_is_named(
     assert endpoint.control.told == []
 
 
+@pytest.mark.parametrize(
+    ("label", "number"), [(1, 1), (0, 0), ("malignant", 1)], ids=["positive", "negative", "name"]
+)
+def test_a_label_of_a_binary_model_is_1_or_0_or_a_name(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, label: int | str, number: int
+) -> None:
+    """The second name is the class above the threshold."""
+    monkeypatch.setattr(endpoint.registry.models["linear"], "task", "binary")
+    monkeypatch.setattr(endpoint.registry.models["linear"], "labels", ("benign", "malignant"))
+    assert endpoint.client.post(PATH, json={"outcomes": [{"request_id": "a", "label": label}]}).is_success
+    [(_, _, told, _)] = endpoint.control.told
+    assert [outcome.label for outcome in told.outcomes] == [number]
+
+
+@pytest.mark.parametrize(
+    ("task", "label", "error"),
+    [
+        ("binary", 2, "a: 2 is not a class of 'linear'; its classes have no names; send 1 or 0"),
+        ("regression", 2, "a: the task of 'linear' is regression, and its answers do not name one class"),
+    ],
+)
+def test_a_label_that_the_task_does_not_have_is_refused(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, task: str, label: int, error: str
+) -> None:
+    """The error names the task and what to send instead, and nothing is counted."""
+    monkeypatch.setattr(endpoint.registry.models["linear"], "task", task)
+    answer = endpoint.client.post(PATH, json={"outcomes": [{"request_id": "a", "label": label}]})
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith(error)
+    assert endpoint.control.told == []
+
+
+def test_any_task_takes_whether_the_answer_was_right(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`correct` needs no class."""
+    monkeypatch.setattr(endpoint.registry.models["linear"], "task", "regression")
+    assert endpoint.client.post(PATH, json={"outcomes": [{"request_id": "a", "correct": True}]}).is_success
+
+
 BODY = b'{"outcomes": [{"request_id": "a", "correct": true}]}'
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 

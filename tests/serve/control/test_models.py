@@ -1,5 +1,8 @@
 from pathlib import Path
 
+import pytest
+
+from serve.bundles.meaning import Meaning
 from serve.control.api import Bundles
 from serve.control.operations import BUNDLES
 from serve.counting.tally import Tally, VariantLoad
@@ -32,6 +35,15 @@ def test_shows_what_a_shadow_has_come_to(endpoint: Endpoint) -> None:
     shown = endpoint.client.get("/control/models/linear").json()["variants"]["light"]
     tally.copies = tally.disagreements = tally.drops = 0
     assert [shown[name] for name in ("compared", "disagreements", "dropped")] == [640, 9, 17]
+
+
+def test_says_when_two_answers_agree(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words are those of the task and of the rule that the bundle records; null without them."""
+    path, shadows = "/control/models/linear", endpoint.registry.models["linear"].shadows
+    assert endpoint.client.get(path).json()["agreement"] is None
+    monkeypatch.setattr(shadows, "meanings", {"y": Meaning(kind="numbers", abs=20)})
+    said = endpoint.client.get(path).json()["agreement"]
+    assert said == "agreement: the share of rows with every number within 20 of the baseline's"
 
 
 def test_shows_the_split_and_the_counts(endpoint: Endpoint) -> None:

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from serve.base.routing import Routes
+from serve.bundles.meaning import Meaning
 from serve.engine.catalog import Catalog
 from serve.rollout.api_records import RolloutRequest
 from serve.rollout.evidence.evidence import Evidence
@@ -96,6 +97,20 @@ def test_the_shadow_says_how_alike_they_are(visit: Open) -> None:
     expect(shadow.locator("[data-key=us]")).to_contain_text("96.82 %below the floor")
     expect(shadow).to_contain_text("17 copies dropped")
     expect(shadow).to_contain_text("ModelFailed: it broke")
+
+
+def test_the_shadow_says_when_answers_agree(
+    visit: Open, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence is that of the task, and figures that its answers do not have are not shown."""
+    meanings = {"y": Meaning(kind="numbers", abs=20)}
+    monkeypatch.setattr(endpoint.registry.models["linear"].shadows, "meanings", meanings)
+    shadow = visit("shadow").card("Shadow")
+    said = "Agreement: the share of rows with every number within 20 of the baseline's."
+    expect(shadow).to_contain_text(said)
+    heads = shadow.locator(".likeness thead")
+    expect(heads).to_contain_text("Largest difference")
+    expect(heads).not_to_contain_text("KL, nats")
 
 
 @pytest.fixture

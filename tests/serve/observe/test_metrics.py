@@ -69,13 +69,16 @@ def test_counts_stand_under_their_variant() -> None:
 
 
 def test_a_shadow_is_counted_apart_from_requests() -> None:
-    """A shadow's rows, disagreements and drops have metrics of their own."""
+    """A shadow's rows, disagreements, drops and explanations have metrics of their own."""
     tally = Tally()
+    tally.explained, tally.explanation_overlap = 4, 3.5
     tally.copies, tally.disagreements, tally.drops, tally.cpu_ms = 90, 4, 10, 250.0
     found = shown(model(view("light", tally, shadow_share=0.5)))
     assert found["counterweight_shadow_rows_total", "light", None] == 90
     assert found["counterweight_shadow_disagreements_total", "light", None] == 4
     assert found["counterweight_shadow_drops_total", "light", None] == 10
+    assert found["counterweight_shadow_explained_rows_total", "light", None] == 4
+    assert found["counterweight_shadow_explanation_overlap_total", "light", None] == 3.5
     assert found["counterweight_shadow_share", "light", None] == 0.5
     assert found["counterweight_run_cpu_seconds_total", "light", None] == 0.25
     assert found["counterweight_requests_total", "light", None] == 0

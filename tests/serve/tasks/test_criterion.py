@@ -26,6 +26,11 @@ CLASSES, NUMBERS = Meaning(kind="classes"), Meaning(kind="numbers", spread=(1.0,
     [
         ("classification", CLASSES, "agreement: the share of rows with the top class of the baseline"),
         (
+            "binary",
+            Meaning(kind="labels", threshold=0.3),
+            "agreement: the share of rows whose score is on the same side of 0.3 as the baseline's",
+        ),
+        (
             "token_classification",
             CLASSES,
             "agreement: the share of tokens with the top class of the baseline",

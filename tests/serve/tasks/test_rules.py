@@ -96,6 +96,9 @@ def test_the_top_class_of_a_map_is_told() -> None:
     scores = np.zeros((3, 1, 2), np.float32)
     scores[2, 0, 0] = scores[1, 0, 1] = 50
     assert describe(Meaning(kind="classes", axis=1), scores, 1.0) == "2 (1.00), 1 (1.00)"
+    differ = np.array([False, True])
+    shown = describe(Meaning(kind="classes", axis=1), scores, 1.0, places=differ)
+    assert shown == "at 0, 1: 1 (1.00)"
 
 
 @pytest.mark.parametrize(
@@ -195,3 +198,10 @@ def test_the_notes_say_the_tolerance() -> None:
     quality |= {"agreement": same, "outputs": [{"name": "y", "meaning": meaning, "agreement": same}]}
     notes = explain_likeness(Quality.model_validate(json.loads(json.dumps(quality))))
     assert any("within 0.5 plus 10% of the baseline's" in note for note in notes)
+
+
+def test_numbers_are_told_with_six_digits() -> None:
+    """A person compares them by eye; of many, the first are told."""
+    meaning = Meaning(kind="numbers", abs=1)
+    assert describe(meaning, np.array(84.08575439453125, np.float32), None) == "84.0858"
+    assert describe(meaning, np.arange(6, dtype=np.float32) / 3, None) == "[0, 0.333333, 0.666667, 1, ...]"
