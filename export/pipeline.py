@@ -1,17 +1,17 @@
 """Runs an export: a recipe becomes bundles. Only this module knows the order of the work."""
 
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from export.cache import Cache
 from export.errors import ExportFailed
 from export.factories import importable
 from export.model_and_data import read_model_and_data
 from export.outdated import OUTDATED, added, reject_outdated
-from export.progress import progress
+from export.progress import Say, progress
 from export.provenance import describe_origin, describe_variants, digest_origin
 from export.recipe import Recipe, load_recipe
 from export.reproducible import reproducible
@@ -21,6 +21,10 @@ from serve.base.record import nearest
 from serve.bundles.bundle import Bundle, Provenance, read_bundle, verify_file, write_manifest
 from serve.bundles.labels_file import read_labels
 from serve.bundles.repository import StoredModel, read_model
+
+if TYPE_CHECKING:
+    from export.evaluator import Evaluator
+    from export.variant_builder import VariantBuilder
 
 CACHE_FOLDER = ".work"
 REPORT = "report.html"
@@ -84,14 +88,7 @@ def _run(recipe: Recipe, folder: Path, out: Path, selected: list[str], force: bo
             cache = Cache(home / CACHE_FOLDER, digest_origin(origin))
             builder = VariantBuilder(recipe, trained, data, cache, say)
             evaluator = Evaluator(recipe, trained, data, cache, home)
-            for variant in due:
-                try:
-                    evaluator.load(variant, builder.make(variant))
-                except CounterweightError as error:
-                    if variant == recipe.baseline:
-                        raise
-                    failed[variant] = str(error)
-                    say(f"failed (the other variants continue): {error}")
+            failed = _build(recipe, due, builder, evaluator, say)
             evaluator.measure(provenance, say)
             if not failed:
                 cache.sweep({*builder.torch_keys, *evaluator.keys})
@@ -112,6 +109,22 @@ def _run(recipe: Recipe, folder: Path, out: Path, selected: list[str], force: bo
         failed=failed,
         stale=_find_stale(model, provenance, {*selected} - {*failed}),
     )
+
+
+def _build(
+    recipe: Recipe, due: Sequence[str], builder: "VariantBuilder", evaluator: "Evaluator", say: Say
+) -> dict[str, str]:
+    """Build these variants and load them for the measurement; return why others than the baseline failed."""
+    failed: dict[str, str] = {}
+    for variant in due:
+        try:
+            evaluator.load(variant, builder.make(variant))
+        except CounterweightError as error:
+            if variant == recipe.baseline:
+                raise
+            failed[variant] = str(error)
+            say(f"failed (the other variants continue): {error}")
+    return failed
 
 
 def _choose(recipe: Recipe, only: str | None) -> list[str]:

@@ -79,12 +79,16 @@ def fill(model: Any) -> Any:
 
 
 def infer_shapes(model: Any) -> Any:
-    """Return the model with the types and shapes that onnx infers. Large weights may be without their data
-    in it."""
+    """Return a copy of the model with the types and shapes that onnx infers."""
     inside = (count_stored(tensor) for tensor in tensors_of(model.graph) if stored_in(tensor) is None)
-    if sum(inside) > LARGEST_BYTES:
-        model = _copy_light(model, lambda tensor: ("left out", (0, count_stored(tensor))))
-    return onnx.shape_inference.infer_shapes(model)
+    if sum(inside) <= LARGEST_BYTES:
+        return onnx.shape_inference.infer_shapes(model)
+    # onnx cannot take the data, and needs none of large weights.
+    light = _copy_light(model, lambda tensor: ("left out", (0, count_stored(tensor))))
+    inferred = onnx.shape_inference.infer_shapes(light)
+    for tensor, source in zip(tensors_of(inferred.graph), tensors_of(model.graph), strict=True):
+        tensor.CopyFrom(source)
+    return inferred
 
 
 def check_model(model: Any, graph: Graph) -> None:

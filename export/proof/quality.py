@@ -51,33 +51,39 @@ def measure(  # noqa: PLR0913 - what came, and what is known of it
         seed: seed of the bootstrap
         meaning: the kind of output; None: it is inferred from the baseline's answers
     """
-    traits = TASKS[task]
-    if traits.rule == "vectors":
+    if TASKS[task].rule == "vectors":
         meaning = meaning or read_meaning(task, few_rows(baseline_answers))
         quality = _measure_embeddings(task, meaning, baseline_answers, answers, seed)
     else:
         meaning = meaning or read_meaning(task, few_rows(baseline_answers), labelled=labels is not None)
-        differences = compare_all(task, meaning, baseline_answers, answers)
-        of_classes = meaning.kind == traits.rule == "classes"
-        both = baseline_answers, answers
-        if of_classes:
-            both = _list_items(meaning, both[0]), _list_items(meaning, both[1])
-            if labels is not None and labels.ndim > 1:
-                labels = labels.reshape(len(labels), -1)
-            differences = replace(differences, counted=_counted(both[0], labels))
-        quality = Quality(
-            task=task,
-            rows=len(answers),
-            confidence=CONFIDENCE,
-            agreement=estimate_agreement(differences),
-        )
-        if of_classes:
-            found = _measure_classes(task, meaning, differences, both, labels, seed=seed)
-            quality = quality.model_copy(update=found)
-        elif labels is not None:
-            figures = _measure_labels(task, meaning, labels, both, seed)
-            quality = quality.model_copy(update={**figures, "undefined": explain_undefined(task, labels)})
+        quality = _measure_agreement(task, meaning, (baseline_answers, answers), labels, seed)
     return _without_doubt(quality) if answers is baseline_answers else quality
+
+
+def _measure_agreement(
+    task: Task, meaning: Meaning, answers: tuple[Array, Array], labels: Labels | None, seed: int
+) -> Quality:
+    """Return the agreement with the baseline, and the figures that the labels give."""
+    differences = compare_all(task, meaning, *answers)
+    of_classes = meaning.kind == TASKS[task].rule == "classes"
+    if of_classes:
+        answers = _list_items(meaning, answers[0]), _list_items(meaning, answers[1])
+        if labels is not None and labels.ndim > 1:
+            labels = labels.reshape(len(labels), -1)
+        differences = replace(differences, counted=_counted(answers[0], labels))
+    quality = Quality(
+        task=task,
+        rows=len(answers[1]),
+        confidence=CONFIDENCE,
+        agreement=estimate_agreement(differences),
+    )
+    if of_classes:
+        found = _measure_classes(task, meaning, differences, answers, labels, seed=seed)
+        return quality.model_copy(update=found)
+    if labels is not None:
+        figures = _measure_labels(task, meaning, labels, answers, seed)
+        return quality.model_copy(update={**figures, "undefined": explain_undefined(task, labels)})
+    return quality
 
 
 def _measure_labels(

@@ -15,6 +15,7 @@ from export.pruning.channel_groups import spread
 from export.pruning.channels import Channels
 from export.pruning.duplicate import duplicate
 from export.pruning.importance import weigh
+from export.pruning.kernel_widths import round_widths
 from export.pruning.multiply_adds import count_multiply_adds
 from export.pruning.proof import Proof
 from export.pruning.ranking import Ranking, make_ranking
@@ -113,7 +114,11 @@ class Structure:
         )
 
     def _plan(self, ranking: Ranking, ratio: float) -> Removed:
-        return plan_removal(ranking.importances, ranking.together, self._sizes, ratio)
+        removed = plan_removal(ranking.importances, ranking.together, self._sizes, ratio)
+        if any(item.groups > 1 for item in ranking.coupled) or ranking.heads:
+            # Here, an importance is that of a channel in each group, or of a head.
+            return removed
+        return round_widths(ranking.importances, removed, self._sizes)
 
     def _remove(self, module: torch.nn.Module, ranking: Ranking, removed: Removed) -> None:
         remove(module, self._settings.remove, spread(ranking.coupled, removed), self._example)

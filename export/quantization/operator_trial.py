@@ -90,16 +90,11 @@ def find_misses(
     squares = {name: np.zeros(known[name].shape) for name in parts if known[name].dtype == np.float32}
     for seed in range(_TIMES):
         signs = np.random.default_rng(seed) if seed else None
-        made = run(
-            move_weights(moved, layers, plan.settings, signs), move_inputs(known, free, ranges, signs), parts
-        )
-        for name in squares:
-            rounded = move_inputs({name: known[name]}, {}, ranges, signs)[name]
-            for array in (made[name], rounded):
-                # The difference of two infinities, which masks have, is NaN.
-                with np.errstate(invalid="ignore"):
-                    way = np.subtract(array, known[name], dtype=np.float64)
-                squares[name] += np.nan_to_num(np.square(way), posinf=0.0) / _TIMES
+        weights = move_weights(moved, layers, plan.settings, signs)
+        rounded = run(weights, move_inputs(known, free, ranges, signs), parts)
+        for name, total in squares.items():
+            alone = move_inputs({name: known[name]}, {}, ranges, signs)[name]
+            np.add(total, _square(known[name], rounded[name]) + _square(known[name], alone), out=total)
     actual = run(trial, known, parts)
     # Methods other than minmax clip values on purpose; the floor judges what that costs.
     most_lost = _MOST_LOST if plan.settings.calibrate == "minmax" else np.inf
@@ -112,6 +107,14 @@ def find_misses(
         before = frozenset().union(*(changed[item].nodes for item in parts[name].reads if item in changed))
         misses.append(Miss(reason=f"{reason} in {name!r}", nodes=parts[name].nodes, before=before))
     return misses
+
+
+def _square(known: NDArray[Any], rounded: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the squared movement of each number, as a part of the mean over all roundings."""
+    # The difference of two infinities, which masks have, is NaN.
+    with np.errstate(invalid="ignore"):
+        way = np.subtract(rounded, known, dtype=np.float64)
+    return np.asarray(np.nan_to_num(np.square(way), posinf=0.0) / _TIMES)
 
 
 def _look(model: Any, names: set[str], split: Split) -> Arrays:

@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -60,6 +61,8 @@ class Sandbox:
     def __init__(self, time_limit_s: float) -> None:
         """Start the process; `time_limit_s` is for each call of foreign code in it."""
         self._time_limit_s = time_limit_s
+        # Removed here, because a process that is killed leaves its files, perhaps gigabytes of weights.
+        self._scratch = tempfile.TemporaryDirectory(prefix="counterweight-", ignore_cleanup_errors=True)
         reading, writing = os.pipe()
         try:
             self._process = subprocess.Popen(
@@ -67,6 +70,7 @@ class Sandbox:
                 [sys.executable, "-P", "-m", "export.sandbox.worker", str(writing)],
                 stdin=subprocess.PIPE,
                 pass_fds=[writing],
+                env=os.environ | {"TMPDIR": self._scratch.name},
             )
         finally:
             os.close(writing)
@@ -107,6 +111,7 @@ class Sandbox:
             self._process.stdin.close()
         _end(self._process)
         self._pipe.close()
+        self._scratch.cleanup()
 
     def _follow(self, say: Callable[[str], object]) -> dict[str, Any]:
         inside, since, buffer = "", 0.0, b""

@@ -21,8 +21,8 @@ from serve.rollout.state.rollout import Phase
 _DROPPED = 0.2
 
 
-def check_shadow(view: Mapping[str, Any], limits: Limits, *, made: bool) -> StageRecord:
-    """Check the third stage, from the last view of the rollout. `made`: the inputs were generated, not
+def check_shadow(view: Mapping[str, Any], limits: Limits, *, generated: bool) -> StageRecord:
+    """Check the third stage, from the last view of the rollout. `generated`: the inputs were generated, not
     real."""
     shadow, dropped = view["evidence"]["shadow"], int(view["evidence"]["dropped"])
     pairs, differ = int(shadow["pairs"]), int(shadow["disagreements"])
@@ -35,7 +35,7 @@ def check_shadow(view: Mapping[str, Any], limits: Limits, *, made: bool) -> Stag
     fix = ""
     if rate.high > allowed:
         times = None if bad is CheckOutcome.FAIL else times_for_rate(differ, pairs, allowed, ALPHA)
-        fix = _fix(bad, times, made)
+        fix = _fix(bad, times, generated)
     checks = [
         Check(
             name="shadow kept up",
@@ -73,10 +73,10 @@ def check_canary(view: Mapping[str, Any], run: LoadRun, candidate: str) -> Stage
     return make_stage("canary", checks, report_run("run", run, checks))
 
 
-def _fix(bad: CheckOutcome, times: float | None, made: bool) -> str:
+def _fix(bad: CheckOutcome, times: float | None, generated: bool) -> str:
     undecided = f"; undecided: {say_longer(times)}; set duration_s" if bad is CheckOutcome.INVALID else ""
     # Variants that agree on their training data may disagree on noise.
-    return undecided + ("; these inputs were generated, so give real ones with --inputs" if made else "")
+    return undecided + ("; these inputs were generated, so give real ones with --inputs" if generated else "")
 
 
 def _rollout_check(view: Mapping[str, Any]) -> Check:

@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace, client: Client) -> QualificationRecord:
         candidate=options.to,
         limits=limits,
         seed=options.seed,
-        made=options.inputs is None,
+        generated=options.inputs is None,
         binary=options.binary,
     )
     return run_chain(subject, _say)

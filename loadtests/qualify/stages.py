@@ -35,7 +35,7 @@ class Subject:
     limits: Limits
     seed: int
     # Whether the inputs were generated from the signature instead of read from a file.
-    made: bool
+    generated: bool
     # Send tensors as bytes instead of JSON.
     binary: bool = False
 
@@ -85,7 +85,7 @@ def _measure(subject: Subject, baseline: str, stages: list[StageRecord], say: Sa
     with trial(subject.client, subject.model, candidate, limits, say) as follower:
         plan = _plan(subject, limits.rate_per_s, longest_s(limits))
         run = load(subject.client, subject.target, plan, limits, follower)
-    stages.append(check_shadow(follower.view, limits, made=subject.made))
+    stages.append(check_shadow(follower.view, limits, generated=subject.generated))
     if (canary := check_canary(follower.view, run, candidate)) is not None:
         stages.append(canary)
     return run.measured.complete

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import gevent
 from locust.env import Environment
@@ -14,7 +15,8 @@ from tqdm import tqdm
 
 from loadtests.judging.contention import ContentionClock
 from loadtests.load_plan import LoadPlan
-from loadtests.sending.arrivals import make_schedule
+from loadtests.sending.arrivals import Schedule, make_schedule
+from loadtests.sending.body import Body
 from loadtests.sending.end_signals import end_signals
 from loadtests.sending.live_counters import LiveCounters
 from loadtests.sending.machine import StealClock
@@ -48,9 +50,6 @@ def measure(
     `is_enough` is called four times a second with the seconds since the start; if it returns True, the run
     ends normally. Its exceptions propagate."""
     schedule = make_schedule(plan, target.payloads.count)
-    bodies = {
-        int(index): target.payloads.encode(int(index), binary=plan.binary) for index in set(schedule.payload)
-    }
     steal, contention = StealClock(), ContentionClock()
     progress = ProgressLog(plan)
 
@@ -59,18 +58,11 @@ def measure(
         return is_enough is not None and is_enough(live, now_s)
 
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    with tqdm(
-        total=len(schedule),
-        unit="request",
-        desc=f"load on {plan.model}",
-        leave=False,
-        mininterval=0.5,
-        disable=None,
-    ) as bar:
+    with _show_bar(plan, len(schedule)) as bar:
         load = UserLoad(
             schedules=[schedule],
             begin_s=-plan.warmup_s,
-            bodies=bodies,
+            bodies=_encode_bodies(plan, target.payloads, schedule),
             metadata=target.metadata,
             headers=target.headers,
             drain_s=DRAIN_S,
@@ -90,6 +82,23 @@ def measure(
         steal=steal.share(),
         contention=contention.read(),
     )
+
+
+def _show_bar(plan: LoadPlan, requests: int) -> Any:
+    """Return a progress bar for a terminal."""
+    return tqdm(
+        total=requests,
+        unit="request",
+        desc=f"load on {plan.model}",
+        leave=False,
+        mininterval=0.5,
+        disable=None,
+    )
+
+
+def _encode_bodies(plan: LoadPlan, payloads: Payloads, schedule: Schedule) -> dict[int, Body]:
+    """Encode every payload that the schedule sends, before the run."""
+    return {int(index): payloads.encode(int(index), binary=plan.binary) for index in set(schedule.payload)}
 
 
 def _walk(url: str, load: UserLoad) -> bool:

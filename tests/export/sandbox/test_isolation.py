@@ -42,6 +42,22 @@ def test_a_factory_that_ends_the_process_is_named(
     assert not [path for path in (tmp_path / "models").rglob("*") if path.is_file()]
 
 
+def test_a_killed_process_leaves_no_temporary_files(
+    export_with: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the process wrote to its temporary folder, such as large weights, is removed."""
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    statement = (
+        "import os, signal, tempfile; open(os.path.join(tempfile.mkdtemp(), 'w'), 'w').close(); "
+        f"open({str(tmp_path / 'told')!r}, 'w').write(tempfile.gettempdir()); os.kill(os.getpid(), 9)"
+    )
+    with pytest.raises(InvalidSource, match="was killed"):
+        export_with(statement, "leaves")
+    assert (tmp_path / "told").read_text().startswith(str(tmp_path / "scratch"))
+    assert not list((tmp_path / "scratch").iterdir())
+
+
 def test_a_factory_that_hangs_is_ended(export_with: Callable[..., object]) -> None:
     """A factory that exceeds the time limit is ended, and the error says so."""
     with pytest.raises(InvalidSource, match="hangs:make has not returned within 5 s and was ended"):

@@ -49,36 +49,36 @@ def find(stage: StageRecord | None, name: str) -> Check:
 )
 def test_the_shadow_must_be_shown_to_agree(pairs: int, differ: int, outcome: CheckOutcome) -> None:
     """With 2 % allowed, 0.1 % of differing pairs pass, 5 % fail, and 100 pairs are undecided."""
-    stage = check_shadow(shadow_view(pairs, differ), LIMITS, made=False)
+    stage = check_shadow(shadow_view(pairs, differ), LIMITS, generated=False)
     assert (stage.outcome, find(stage, "agreement").outcome) == (outcome, outcome)
     assert find(stage, "agreement").seen.startswith(f"{differ:,} of {pairs:,} pairs differ: ")
 
 
 def test_an_open_agreement_asks_for_more_time() -> None:
     """If the agreement is undecided, the reason asks for a longer duration and says about how long."""
-    stage = check_shadow(shadow_view(100, 1), LIMITS, made=False)
+    stage = check_shadow(shadow_view(100, 1), LIMITS, generated=False)
     wanted = find(stage, "agreement").wanted
     assert wanted.startswith("at most 2.00%; undecided: run longer, about 30 times as long")
     assert wanted.endswith("set duration_s")
 
 
-@pytest.mark.parametrize(("made", "said"), [(True, True), (False, False)])
-def test_disagreement_on_noise_asks_for_real_inputs(made: bool, said: bool) -> None:
+@pytest.mark.parametrize(("generated", "said"), [(True, True), (False, False)])
+def test_disagreement_on_noise_asks_for_real_inputs(generated: bool, said: bool) -> None:
     """If made-up inputs disagree, the check asks for real ones; with a file it does not."""
-    stage = check_shadow(shadow_view(2000, 104), LIMITS, made=made)
+    stage = check_shadow(shadow_view(2000, 104), LIMITS, generated=generated)
     assert ("give real ones with --inputs" in find(stage, "agreement").wanted) is said
 
 
 @pytest.mark.parametrize(("dropped", "outcome"), [(500, CheckOutcome.PASS), (501, CheckOutcome.INVALID)])
 def test_a_shadow_that_could_not_keep_up_is_no_fair_sample(dropped: int, outcome: CheckOutcome) -> None:
     """A shadow that dropped more than a fifth of its copies is INVALID."""
-    stage = check_shadow(shadow_view(2000, 2, dropped=dropped), LIMITS, made=False)
+    stage = check_shadow(shadow_view(2000, 2, dropped=dropped), LIMITS, generated=False)
     assert find(stage, "shadow kept up").outcome is stage.outcome is outcome
 
 
 def test_a_trial_that_ends_in_its_shadow_for_another_reason_tells_it() -> None:
     """A trial that ended in its shadow by its time limit is INVALID with that reason."""
-    stage = check_shadow(shadow_view(599, 0, lasting_s=400), LIMITS, made=False)
+    stage = check_shadow(shadow_view(599, 0, lasting_s=400), LIMITS, generated=False)
     assert find(stage, "agreement").outcome is CheckOutcome.PASS
     assert stage.outcome is CheckOutcome.INVALID
     assert "INCONCLUSIVE: the time limit of 360 s is over after 400 s" in find(stage, "rollout").seen
