@@ -99,11 +99,14 @@ def _start(context: Context) -> Made:
 
 
 def _zero(context: Context, made: Made) -> nn.Module:
-    """The whole network with every number at 0 that is no longer in the parameter of that name."""
+    """The whole network with every number at 0 that is at 0 in the parameter of that name, or no longer in
+    it."""
     whole = _start(context).module
     with torch.no_grad():
         for name, value in whole.named_parameters():
-            value.mul_(torch.isin(value, made.module.get_parameter(name)))
+            kept = made.module.get_parameter(name)
+            # Two numbers of a parameter may be equal, so places tell more where there are the same ones.
+            value.mul_(kept != 0 if kept.shape == value.shape else torch.isin(value, kept))
     return whole
 
 
