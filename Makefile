@@ -39,10 +39,10 @@ check: setup ## run ruff, mypy --strict and hadolint
 # Write bytecode, so that the thousand processes of the tests do not each compile it.
 test: export PYTHONDONTWRITEBYTECODE =
 test: setup ## run the whole suite, several files at a time, fast tests first
-	@# Three at a time on two cores: the tests of these rooms wait for half of their time.
+	@# Three at a time on two cores where tests wait for half of their time.
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile tests/house tests/serve tests/deployments tests/loadtests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/export
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/e2e
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile tests/e2e
 
 verdicts: setup ## simulate rollouts and compare the verdicts with their targets: about 3 minutes
 	$(BIN)/python -m tests.serve.rollout.table --fast
