@@ -1,6 +1,7 @@
 """The steps of a recipe and their settings; unknown and contradictory settings are refused."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -213,3 +214,7 @@ TorchStep = Prune | DropLayers | Finetune | Distill
 GraphStep = Fuse | Quantize | Half
 Step = Annotated[TorchStep | GraphStep, Field(discriminator="step")]
 Steps = tuple[Step, ...]
+# The kind of each step -> its settings.
+STEPS: Mapping[str, type[Record]] = {
+    get_args(kind.model_fields["step"].annotation)[0]: kind for kind in get_args(TorchStep | GraphStep)
+}

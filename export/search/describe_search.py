@@ -5,8 +5,8 @@ from typing import Any
 
 from export.search.found_recipe import read_number
 from export.search.search_loop import summarize
-from export.search.search_outcome import SearchOutcome
-from export.search.search_page import SearchStory
+from export.search.search_outcome import SearchOutcome, read_speedup
+from export.search.search_page import PageContent
 from export.search.trial import TrialResult, describe_steps_briefly
 from export.search.trial_front import Results
 
@@ -35,9 +35,9 @@ def list_lines(outcome: SearchOutcome) -> list[str]:
     ]
 
 
-def tell_story(outcome: SearchOutcome) -> SearchStory:
+def describe_page(outcome: SearchOutcome) -> PageContent:
     """Return what the page of the search tells."""
-    return SearchStory(
+    return PageContent(
         model=outcome.model.name,
         end=_describe_end(outcome),
         answer=_describe_answer(outcome),
@@ -56,11 +56,10 @@ def _describe_end(outcome: SearchOutcome) -> str:
 def _describe_answer(outcome: SearchOutcome) -> str:
     if outcome.winner is None:
         return f"{outcome.model.baseline}, because {_explain_none(outcome)}"
-    measured = outcome.end.results[read_number(outcome.winner)].measured
-    assert measured is not None, "it is a finalist"
+    speedup = read_speedup(outcome.model.bundles[outcome.winner], outcome.rows)
     return (
-        f"{outcome.winner}, the fastest that the floor accepts on the held-out rows: "
-        f"{measured.speedup.value:.2f}x as fast as {outcome.model.baseline}"
+        f"{outcome.winner}, the fastest that the floor accepts on the held-out rows: {speedup.value:.2f}x as "
+        f"fast as {outcome.model.baseline} [{speedup.low:.2f}, {speedup.high:.2f}]"
     )
 
 
@@ -73,14 +72,14 @@ def _describe_finalist(name: str, outcome: SearchOutcome) -> str:
         return f"failed: {outcome.export.failed[name]}"
     rejected = outcome.model.bundles[name].rejected
     result = outcome.end.results[read_number(name)]
-    assert result.measured is not None, "it is on the front"
+    speedup = read_speedup(outcome.model.bundles[name], outcome.rows)
     verdict = f"rejected on the held-out rows: {rejected}" if rejected else "accepted on the held-out rows"
-    return f"{result.measured.speedup.value:.2f}x by {describe_steps_briefly(result.steps)}: {verdict}"
+    return f"{speedup.value:.2f}x by {describe_steps_briefly(result.steps)}: {verdict}"
 
 
 def _explain_none(outcome: SearchOutcome) -> str:
     if outcome.finalists:
-        return "the floor rejects the best variants on the held-out rows"
+        return "none of the best variants is both accepted and faster on the held-out rows"
     reasons = [result.reason for result in outcome.end.results.values() if result.reason]
     if not any(result.measured for result in outcome.end.results.values()):
         return f"no trial was measured: {reasons[0] if reasons else outcome.end.reason}"

@@ -40,6 +40,6 @@ def write_found(recipe: Path, baseline: str, numbers: Sequence[int], results: Re
         for number in numbers
     }
     path = place_of(recipe)
-    words = f"# Found by counterweight search {recipe.name}, the fastest first.\n"
+    words = f"# Found by counterweight search {recipe.name}, which replaces it each time; fastest first.\n"
     write_whole(path, (words + yaml.safe_dump(found, sort_keys=False, width=100)).encode())
     return path

@@ -6,30 +6,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from export.search.space import Chooser, choose_one, choose_settings, require_spaces
-from export.step import (
-    Distill,
-    DropLayers,
-    Finetune,
-    Fuse,
-    Half,
-    Prune,
-    Quantize,
-    Step,
-    Steps,
-)
+from export.search.space import Chooser, choose_one, choose_settings, find_lists, require_spaces
+from export.step import STEPS, Step, Steps
 from serve.base.record import Record, explain, nearest
 
 _STEP: TypeAdapter[Any] = TypeAdapter(Step)
-_KINDS: Mapping[str, type[Record]] = {
-    "prune": Prune,
-    "drop_layers": DropLayers,
-    "finetune": Finetune,
-    "distill": Distill,
-    "fuse": Fuse,
-    "quantize": Quantize,
-    "half": Half,
-}
 
 
 class SearchedStep(Record):
@@ -46,11 +27,11 @@ class SearchedStep(Record):
         if not isinstance(data, Mapping) or set(data) <= {"settings", "optional"}:
             return data
         if "step" not in data:
-            raise ValueError(f"a step needs its kind, such as `step: quantize`; known: {', '.join(_KINDS)}")
-        if data["step"] not in _KINDS:
-            raise ValueError(f"unknown step {data['step']!r}; {nearest(str(data['step']), _KINDS)}")
+            raise ValueError(f"a step needs its kind, such as `step: quantize`; known: {', '.join(STEPS)}")
+        if data["step"] not in STEPS:
+            raise ValueError(f"unknown step {data['step']!r}; {nearest(str(data['step']), STEPS)}")
         settings = {key: value for key, value in data.items() if key != "optional"}
-        known = _KINDS[data["step"]].model_fields
+        known = STEPS[data["step"]].model_fields
         for key in settings:
             if key not in known:
                 raise ValueError(f"{data['step']}: unknown setting {key!r}; {nearest(str(key), known)}")
@@ -86,7 +67,7 @@ def require_plan(plan: Sequence[Part], finite: bool) -> None:
     """Raise ValueError unless every space of the plan has values; `finite`: that can be counted."""
     for number, step in enumerate(list_steps(plan), start=1):
         try:
-            require_spaces(step.settings, finite)
+            require_spaces(step.settings, finite, find_lists(STEPS[step.kind]))
         except ValueError as error:
             raise ValueError(f"step {number} ({step.kind}): {error}") from None
 
@@ -102,7 +83,7 @@ def choose_steps(plan: Sequence[Part], chooser: Chooser, name: str) -> Steps:
             kind = f"{place}.{step.kind}"
             if step.optional and not chooser.suggest_categorical(kind, [True, False]):
                 continue
-            settings = choose_settings(step.settings, chooser, kind)
+            settings = choose_settings(step.settings, chooser, kind, find_lists(STEPS[step.kind]))
             try:
                 chosen.append(_STEP.validate_python(settings))
             except ValidationError as error:

@@ -4,22 +4,22 @@ from pathlib import Path
 
 from export.errors import ExportFailed
 from export.progress import Say, progress
-from export.recipe import load_recipe
-from export.sandbox.isolation import Result, export_in_sandbox
+from export.recipe import Recipe, load_recipe
+from export.sandbox.isolation import export_in_sandbox
 from export.sandbox.model_lock import locked
-from export.search.describe_search import describe_trial, tell_story
+from export.search.describe_search import describe_page, describe_trial
 from export.search.found_recipe import name_variant, write_found
 from export.search.race import list_rungs
 from export.search.search_analysis import Analysis
 from export.search.search_loop import SearchEnd, SearchLoop
-from export.search.search_outcome import SearchOutcome
+from export.search.search_outcome import SearchOutcome, find_winner
 from export.search.search_page import write_search_page
 from export.search.search_request import Search
 from export.search.study import Study
 from export.search.trial_front import find_front
 from export.search.trial_workers import LocalWorkers
 from serve.bundles.bundle import sha256
-from serve.bundles.repository import StoredModel, read_model
+from serve.bundles.repository import read_model
 
 STUDIES = ".search"
 # The held-out rows are read once, for so many trials at most: each reading more makes an accident likelier.
@@ -34,17 +34,21 @@ def run_search(recipe_path: Path, out: Path, budget_s: float | None, workers: in
     if budget_s is not None:
         asked = asked.model_copy(update={"budget_s": budget_s})
     try:
-        with (
-            progress() as say,
-            LocalWorkers(workers, recipe_path, out, recipe.time_limit_s, say) as local,
-            locked(out / recipe.model) as home,
-        ):
-            analysis, end = _search(home, asked, recipe.seed, local, say)
+        return _run(recipe, recipe_path, out, asked, workers)
     except OSError as error:
         raise ExportFailed(
             f"{error.filename or out}: {error.strerror or error}; correct this and search again; finished "
             "trials are kept"
         ) from error
+
+
+def _run(recipe: Recipe, recipe_path: Path, out: Path, asked: Search, workers: int) -> SearchOutcome:
+    with (
+        progress() as say,
+        LocalWorkers(workers, recipe_path, out, recipe.time_limit_s, say) as local,
+        locked(out / recipe.model) as home,
+    ):
+        analysis, end = _search(home, asked, recipe.seed, local, say)
     numbers = find_front(end.results, _FINALISTS)
     found = write_found(recipe_path, recipe.baseline, numbers, end.results)
     export = export_in_sandbox(found, out, None, False)
@@ -57,9 +61,10 @@ def run_search(recipe_path: Path, out: Path, budget_s: float | None, workers: in
         export=export,
         model=model,
         finalists=finalists,
-        winner=next((name for name in finalists if _is_accepted(name, export, model)), None),
+        winner=find_winner(finalists, export, model, asked.goal.cpu_ms.rows),
+        rows=asked.goal.cpu_ms.rows,
     )
-    write_search_page(outcome.page, tell_story(outcome))
+    write_search_page(outcome.page, describe_page(outcome))
     return outcome
 
 
@@ -82,7 +87,3 @@ def _search(
         return analysis, loop.run(lambda number, result: say(describe_trial(number, result)))
     finally:
         study.close()
-
-
-def _is_accepted(name: str, export: Result, model: StoredModel) -> bool:
-    return name not in export.failed and model.bundles[name].rejected is None

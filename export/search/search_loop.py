@@ -86,7 +86,7 @@ class SearchLoop:
         if self._left_s <= 0:
             return f"the budget of {self._search.budget_s:g} s is spent"
         if self._idle >= _MOST_IDLE:
-            return f"the last {self._idle} trials were nothing new, so the space is searched"
+            return f"the last {self._idle} trials failed or were tried before, so the space is searched"
         return None
 
     def _begin(self, number: int, steps: Steps | Incompatible) -> None:

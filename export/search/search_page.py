@@ -19,7 +19,7 @@ _TEMPLATE = Path(__file__).with_name("search.html.jinja")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchStory:
+class PageContent:
     """What the page tells."""
 
     model: str
@@ -35,35 +35,35 @@ class SearchStory:
     written: str
 
 
-def write_search_page(path: Path, story: SearchStory) -> None:
+def write_search_page(path: Path, content: PageContent) -> None:
     """Write the page, completely or not at all."""
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(_TEMPLATE.read_text()).render(
-        story=story,
-        pictures=_draw(story),
-        trials=[_describe(*item) for item in sorted(story.results.items())],
+        content=content,
+        pictures=_draw(content),
+        trials=[_describe(*item) for item in sorted(content.results.items())],
     )
     write_whole(path, page)
 
 
-def _draw(story: SearchStory) -> list[tuple[str, str]]:
+def _draw(content: PageContent) -> list[tuple[str, str]]:
     """Draw the charts, each with its caption."""
-    if not any(result.measured for result in story.results.values()):
+    if not any(result.measured for result in content.results.values()):
         return []
     pictures = [
         (
-            write_svg("trials", draw_trials(story.results)),
+            write_svg("trials", draw_trials(content.results)),
             "Every measured trial. Filled: within the floor on the search rows; numbered: no faster one "
             "is as far within it. The best of many trials looks better than it is; held-out rows decide.",
         ),
         (
-            write_svg("course", draw_course(story.results)),
+            write_svg("course", draw_course(content.results)),
             "The best speed-up within the floor as time went on.",
         ),
     ]
-    if story.importances:
+    if content.importances:
         caption = "How much of the differences of the speed-up each setting explains."
-        pictures.append((write_svg("importances", draw_importances(dict(story.importances))), caption))
+        pictures.append((write_svg("importances", draw_importances(dict(content.importances))), caption))
     return pictures
 
 

@@ -5,16 +5,14 @@ plain value only where the setting itself takes one, such as `layers`; in the ar
 list of choices, and a list as a value is written as the only choice, [[64, 32]]."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol, Self
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, Protocol, Self, get_args, get_origin
 
 from pydantic import Field, ValidationError, model_validator
 
 from serve.base.record import Record, explain
 
 Settings = Mapping[str, Any]
-# Settings that take a list of patterns.
-_LISTS = frozenset({"layers", "keep", "freeze", "keep_float"})
 _RANGE = frozenset({"from", "to", "log", "step"})
 
 
@@ -79,19 +77,36 @@ def is_range(value: Any) -> bool:
     return isinstance(value, Mapping) and {"from", "to"} <= set(value)
 
 
-def is_space(name: str, value: Any) -> bool:
-    """Whether the value of the setting `name` is a space rather than one value."""
-    return is_range(value) or (isinstance(value, list | tuple) and name not in _LISTS)
+def find_lists(kind: type[Record], place: str = "") -> frozenset[str]:
+    """Return the paths of the settings of a step, such as "recover.freeze", whose value is itself a list."""
+    found: set[str] = set()
+    for name, field in kind.model_fields.items():
+        types = (field.annotation, *get_args(field.annotation))
+        if any(get_origin(each) is tuple for each in types):
+            found.add(f"{place}{name}")
+        for each in types:
+            if isinstance(each, type) and issubclass(each, Record):
+                found |= find_lists(each, f"{place}{name}.")
+    return frozenset(found)
 
 
-def find_spaces(settings: Settings, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each space within these settings with its path, such as "student.arguments.depth"."""
+def _is_space(path: str, value: Any, lists: Collection[str]) -> bool:
+    """Whether the value of the setting at `path` is a space rather than one value."""
+    return is_range(value) or (isinstance(value, list | tuple) and path not in lists)
+
+
+def find_spaces(
+    settings: Settings, lists: Collection[str] = (), place: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Yield each space within these settings with its path, such as "student.arguments.depth".
+
+    `lists` are the paths whose value is itself a list."""
     for name, value in settings.items():
         path = f"{place}{name}"
-        if is_space(name, value):
+        if _is_space(path, value, lists):
             yield path, value
         elif isinstance(value, Mapping):
-            yield from find_spaces(value, f"{path}.")
+            yield from find_spaces(value, lists, f"{path}.")
 
 
 def read_range(path: str, value: Settings) -> Range:
@@ -102,9 +117,10 @@ def read_range(path: str, value: Settings) -> Range:
         raise ValueError(f"{path}: {explain(error)}") from None
 
 
-def require_spaces(settings: Settings, finite: bool) -> None:
-    """Raise ValueError unless all spaces within these settings have values; `finite`: that can be counted."""
-    for path, value in find_spaces(settings):
+def require_spaces(settings: Settings, finite: bool, lists: Collection[str] = ()) -> None:
+    """Raise ValueError unless all spaces within these settings have values; `finite`: that can be counted;
+    `lists` are the paths whose value is itself a list."""
+    for path, value in find_spaces(settings, lists):
         if is_range(value):
             span = read_range(path, value)
             if finite and not span.finite:
@@ -116,14 +132,18 @@ def require_spaces(settings: Settings, finite: bool) -> None:
             raise ValueError(f"{path}: the list of choices is empty; name at least one")
 
 
-def choose_settings(settings: Settings, chooser: Chooser, place: str) -> dict[str, Any]:
-    """Return the settings with one value in place of each space; `place` begins the names of the choices."""
+def choose_settings(
+    settings: Settings, chooser: Chooser, place: str, lists: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return the settings with one value in place of each space; `place` begins the names of the choices, and
+    `lists` are the paths whose value is itself a list."""
 
-    def choose(name: str, value: Any) -> Any:
-        path = f"{place}.{name}"
-        if is_space(name, value):
-            return _choose(path, value, chooser)
-        return choose_settings(value, chooser, path) if isinstance(value, Mapping) else value
+    def choose(path: str, value: Any) -> Any:
+        if _is_space(path, value, lists):
+            return _choose(f"{place}.{path}", value, chooser)
+        if isinstance(value, Mapping):
+            return {name: choose(f"{path}.{name}", each) for name, each in value.items()}
+        return value
 
     return {name: choose(name, value) for name, value in settings.items()}
 

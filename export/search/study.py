@@ -27,6 +27,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 _RESULT = "result"
 _SPENT = "spent_s"
 _FLOOR = "floor"
+_LEAST_VIOLATION = 1e-3
 # So many random trials come before those that learn from results; there are few trials in all.
 _STARTUP_TRIALS = 6
 
@@ -68,7 +69,11 @@ class Study:
         if result.measured is None:
             self._study.tell(number, state=TrialState.PRUNED)
             return
-        trial.set_constraint(_FLOOR, result.measured.violation)
+        violation = result.measured.violation
+        if result.measured.rejected is not None:
+            # The floor may reject for what no single limit says.
+            violation = max(violation, _LEAST_VIOLATION)
+        trial.set_constraint(_FLOOR, violation)
         self._study.tell(number, result.measured.speedup.value)
 
     def results(self) -> dict[int, TrialResult]:

@@ -1,12 +1,16 @@
 """Builds and measures trials, in the process that runs the user's code."""
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from export.cache import Cache
+from export.cpu import read_cpu
 from export.evaluator import Evaluator
+from export.factories import digest_code
 from export.model_and_data import read_model_and_data
 from export.pipeline import CACHE_FOLDER
 from export.proof.floor import judge
@@ -14,6 +18,7 @@ from export.proof.speed import measure_batch
 from export.provenance import describe_origin, digest_origin
 from export.recipe import Recipe
 from export.search.analyse import analyse
+from export.search.plan import list_steps
 from export.search.race import decide
 from export.search.search_analysis import Analysis
 from export.search.search_request import Search
@@ -22,6 +27,7 @@ from export.search.violation import measure_violation
 from export.step import Steps
 from export.variant_builder import VariantBuilder
 from serve.base.errors import CounterweightError
+from serve.bundles.bundle import sha256
 from serve.bundles.figures import Quality
 from serve.bundles.onnx_graph import digest_graph
 
@@ -41,13 +47,25 @@ class TrialEvaluator:
     def analyse(self, search: Search) -> Analysis:
         """Return what can make the model lighter."""
         recipe = self._recipe.model_copy(update={"variants": {self._recipe.baseline: ()}})
-        origin = describe_origin(recipe, self._folder, self._trained, self._data)
         builder = VariantBuilder(recipe, self._trained, self._data, self._open_cache(recipe), self._announce)
         graph = builder.make(recipe.baseline).graph
         plans, findings = analyse(self._recipe, search, self._trained, self._data, graph)
         return Analysis(
-            plans=plans, findings=findings, search_rows=len(self._data.search), origin=digest_origin(origin)
+            plans=plans, findings=findings, search_rows=len(self._data.search), origin=self._digest(search)
         )
+
+    def _digest(self, search: Search) -> str:
+        """Return a digest of all that decides a trial's figures beside its steps, the processor included."""
+        recipe, folders = self._recipe, [self._folder, Path.cwd()]
+        named = {name for step in list_steps(search.steps or ()) for name in _name_factories(step.settings)}
+        rated = [] if recipe.metric is None else [recipe.metric.function]
+        facts = [
+            describe_origin(recipe, self._folder, self._trained, self._data),
+            recipe.model_dump(mode="json", include={"floor", "metric", "outputs", "opset", "explanations"}),
+            digest_code(sorted({*named, *rated}), folders),
+            read_cpu().model_dump(mode="json"),
+        ]
+        return sha256(json.dumps(facts, sort_keys=True).encode())
 
     def run(self, request: TrialRequest) -> TrialResult:
         """Build and measure one variant as far as it can win. An error of the trial's is its result."""
@@ -109,3 +127,16 @@ class TrialEvaluator:
 def _shorten(quality: Quality) -> Quality:
     """Remove what grows with the rows or the classes."""
     return quality.model_copy(update={"disagreements": (), "confusions": (), "classes": ()})
+
+
+def _name_factories(settings: Any) -> Iterator[str]:
+    """Yield each factory that the settings of a step may name."""
+    if isinstance(settings, Mapping):
+        for name, value in settings.items():
+            if name == "factory":
+                yield from [value] if isinstance(value, str) else value
+            else:
+                yield from _name_factories(value)
+    elif isinstance(settings, list | tuple):
+        for each in settings:
+            yield from _name_factories(each)

@@ -95,4 +95,6 @@ class LocalWorkers:
         except queue.Empty:
             sandbox = Sandbox(self._time_limit_s)
             self._started.append(sandbox)
+            if self._stopped:
+                sandbox.kill()
             return sandbox

@@ -17,19 +17,9 @@ from export.data.datasets import Split, read_data, read_split
 from export.data.files.load_files import Pair, load_files
 from export.data.random.random_rows import make_splits
 from export.data_source import DataFiles, DataRandom
-from export.step import Distill, DropLayers, Finetune, Fuse, Half, Prune, Quantize
-from serve.base.record import Record
+from export.step import STEPS
 
 GUIDE = Path("export/BRING_YOUR_OWN_MODEL.md")
-STEPS: dict[str, type[Record]] = {
-    "prune": Prune,
-    "drop_layers": DropLayers,
-    "finetune": Finetune,
-    "distill": Distill,
-    "fuse": Fuse,
-    "quantize": Quantize,
-    "half": Half,
-}
 NONE = ("required", "-")
 
 

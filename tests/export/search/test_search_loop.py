@@ -92,7 +92,7 @@ def test_a_search_ends_when_everything_was_tried(tmp_path: Path) -> None:
     with closing(Study(tmp_path / "studies.db", "s", PLANS, "grid", 3)) as study:
         end = run(study, workers)
     assert len({request.steps[0].model_dump_json() for request in workers.asked}) == len(workers.asked) == 20
-    assert "nothing new" in end.reason
+    assert "tried before" in end.reason
 
 
 def test_trials_are_told_in_their_order_whatever_ends_first(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from export.search.space import choose_settings, find_spaces, require_spaces
+from export.search.space import choose_settings, find_lists, find_spaces, require_spaces
+from export.step import STEPS
 
 
 class First:
@@ -37,12 +38,12 @@ PRUNE = {"step": "prune", "ratio": {"from": 0.2, "to": 0.8}, "layers": ["conv*"]
 
 def test_ranges_and_lists_are_spaces() -> None:
     """A range and a list of choices are spaces; a list of patterns is a value."""
-    assert [path for path, _ in find_spaces(PRUNE)] == ["ratio", "importance"]
+    assert [path for path, _ in find_spaces(PRUNE, {"layers"})] == ["ratio", "importance"]
 
 
 def test_one_value_takes_the_place_of_each_space() -> None:
     """Each space becomes one value, and everything else stays."""
-    chosen = choose_settings(PRUNE, First(), "p.1")
+    chosen = choose_settings(PRUNE, First(), "p.1", {"layers"})
     assert chosen == {"step": "prune", "ratio": 0.2, "layers": ["conv*"], "importance": "l1"}
 
 
@@ -85,3 +86,17 @@ def test_a_grid_needs_countable_spaces() -> None:
     )
     with pytest.raises(ValueError, match="add a `step`"):
         require_spaces({"ratio": {"from": 0.2, "to": 0.8}}, finite=True)
+
+
+def test_only_a_setting_that_takes_a_list_has_one_as_its_value() -> None:
+    """`keep` is a list of patterns of a pruning and a number of layers elsewhere, and training nests."""
+    assert find_lists(STEPS["prune"]) == {"layers", "keep", "recover.freeze"}
+    assert find_lists(STEPS["drop_layers"]) == frozenset()
+    assert find_lists(STEPS["distill"]) == {"freeze"}
+
+
+def test_a_list_in_arguments_is_always_choices() -> None:
+    """The name of an argument may be that of a setting with a list."""
+    lists = find_lists(STEPS["distill"])
+    settings = {"student": {"factory": "a:b", "arguments": {"layers": [2, 3]}}, "freeze": ["*words*"]}
+    assert [path for path, _ in find_spaces(settings, lists)] == ["student.arguments.layers"]

@@ -1,12 +1,14 @@
 """Building and measuring single trials of the tiny network."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from export.factories import importable
 from export.recipe import load_recipe
 from export.reproducible import reproducible
+from export.search.search_request import Search
 from export.search.trial import TrialRequest
 from export.search.trial_evaluator import TrialEvaluator
 from export.step import Prune, Quantize, Steps
@@ -67,3 +69,17 @@ def test_a_step_that_fails_is_the_result_of_its_trial(trials: TrialEvaluator) ->
     result = trials.run(request((Prune(step="prune", remove="heads", ratio=0.5),)))
     assert result.outcome == "failed"
     assert "no attention" in (result.reason or "")
+
+
+def test_another_floor_is_another_search(write_recipe: RecipeWriter, tmp_path: Path) -> None:
+    """Results that were judged by one floor are not those of another; the same floor has the same origin."""
+
+    def origin(floor: dict[str, float]) -> str:
+        path = write_recipe(floor=floor)
+        with importable([path.parent]), reproducible():
+            trials = TrialEvaluator(load_recipe(path), path.parent, tmp_path, lambda doing: None)
+            return trials.analyse(Search()).origin
+
+    one, other, again = origin({"agreement": 0.9}), origin({"agreement": 0.8}), origin({"agreement": 0.9})
+    assert one != other
+    assert one == again
